@@ -1,1 +1,23 @@
-//! stub
+//! Octet: an ahead-of-time compiler from quantized OpenVINO IR to native INT8 code.
+//!
+//! ```text
+//! model.xml + model.bin
+//!        │ frontend      OpenVINO layers become operations of one graph
+//!        ▼
+//!      Graph ──── passes  low precision transformations: float + FakeQuantize becomes integer arithmetic
+//!        │ lower         operations become fused kernels on buffers with fixed places
+//!        ▼
+//!     Program
+//!        │ simd          each kernel written once, for any vector width
+//!        ▼
+//!   simd::Function
+//!        │ codegen       machine code
+//!        ▼
+//!      object ──── emit   program, library, header
+//! ```
+//!
+//! Read in that order. [`interp`] is the meaning of every operation, and the judge of everything after the frontend.
+#![forbid(unsafe_code)]
+
+pub mod diag;
+pub mod ir;
