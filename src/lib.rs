@@ -21,4 +21,5 @@
 
 pub mod diag;
 pub mod ir;
+pub mod lower;
 pub mod simd;
