@@ -10,4 +10,6 @@
 //! *packed order* of channels ([`ir::Width::packed_channel`]), and constants are laid out in it at compile time.
 
 pub mod builder;
+pub mod interp;
 pub mod ir;
+pub mod print;
