@@ -12,6 +12,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use super::ir::{Addr, Block, CHUNK, Function, If, Inst, IntMem, IntOp, Loop, Mem, Ty, Val, Widen};
 use super::print::Line;
+use super::verify::verify;
 use lanes::Vector;
 
 /// The memory a kernel sees: regions that know their size.
@@ -39,7 +40,7 @@ pub enum Arg {
     Int(i64),
 }
 
-/// Runs `function`. Errors name the kernel and the instruction.
+/// Verifies and runs `function`. Errors name the kernel and the instruction.
 pub fn run(function: &Function, memory: &mut Memory, args: &[Arg]) -> Result<(), String> {
     execute(function, memory, args, false)
 }
@@ -50,6 +51,7 @@ pub fn run_strict(function: &Function, memory: &mut Memory, args: &[Arg]) -> Res
 }
 
 fn execute(function: &Function, memory: &mut Memory, args: &[Arg], strict: bool) -> Result<(), String> {
+    verify(function)?;
     let types: Vec<Ty> = function.params.iter().map(|&param| function.values[param]).collect();
     let given: Vec<Ty> = args.iter().map(|arg| if matches!(arg, Arg::Int(_)) { Ty::I64 } else { Ty::Ptr }).collect();
     if types != given {
