@@ -104,7 +104,17 @@ pub struct Span {
     pub limit: usize,
 }
 
-/// Whether the function itself writes the memory it loads. `Const` loads may be moved and merged freely.
+impl Span {
+    /// Where the part of chunk `chunk` is, and its bytes.
+    pub fn part(self, chunk: usize) -> (i64, usize) {
+        let begin = chunk * self.stride as usize;
+        (begin as i64, self.limit.saturating_sub(begin).min(self.head))
+    }
+}
+
+/// Whether the function itself writes the memory it loads. `Const` loads may be moved and merged freely: past stores, and
+/// out of a branch inside a loop (never out of a loop that runs no iteration). So the address of a `Const` load must be
+/// readable wherever its operands are known, also where a branch would skip it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mem {
     Const,

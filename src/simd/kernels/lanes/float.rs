@@ -3,7 +3,7 @@
 use crate::ir::op::{BinaryOp, UnaryOp};
 use crate::simd::builder::Builder;
 use crate::simd::ir::{Cmp, FloatOp, FloatUnary, Ty, Val, VecOp};
-use crate::simd::math;
+use super::math;
 
 use super::{comparison, logical, mask_to_bool};
 

@@ -4,6 +4,7 @@
 
 mod float;
 mod int;
+mod math;
 
 use crate::ir::op::{BinaryOp, UnaryOp};
 use crate::simd::builder::Builder;
