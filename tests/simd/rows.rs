@@ -1,6 +1,6 @@
 //! Every instruction alone: a kernel that loads its operands, computes and stores, in a loop over many operands.
 
-use octet::simd::builder::Builder;
+use octet::simd::builder::{Builder, Pointer};
 use octet::simd::interp::{self, Arg, Memory};
 use octet::simd::ir::{
     Cmp, FloatOp, FloatUnary, Half, IntMem, IntOp, Mem, Pack, Reduction, ShiftOp, Ty, Val, VecOp, Widen, Width,
@@ -357,8 +357,10 @@ fn memory_case(name: String, src: usize, dst: usize, build: impl Fn(&mut Builder
     Case { name, function: b.finish(), memory, args, floats: false }
 }
 
+type Load = Box<dyn Fn(&mut Builder, Pointer) -> Val>;
+
 fn load_cases(mem: Mem) -> Vec<Case> {
-    let case = |name: String, src: usize, load: Box<dyn Fn(&mut Builder, octet::simd::builder::Pointer) -> Val>| {
+    let case = |name: String, src: usize, load: Load| {
         memory_case(
             name,
             src,
