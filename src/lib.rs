@@ -1,1 +1,3 @@
 //! stub
+#![forbid(unsafe_code)]
+pub mod emit;

@@ -1,0 +1,6 @@
+//! Objects -> what users take away: programs and libraries.
+//!
+//! [`stub`] is the program around a model, [`exe`] attaches a model's object to it without a linker, [`archive`] makes a
+//! static library of objects. All of them are pure functions from bytes to bytes.
+
+pub mod stub;
