@@ -44,7 +44,7 @@ impl Build {
     /// `rustc` for `target`, run in the package's directory so that no path of this machine gets into the stub.
     fn rustc(&self, target: &str) -> Command {
         let mut command = Command::new(&self.rustc);
-        command.args(["--edition=2024", "--target", target, "-Cpanic=abort", "-Copt-level=s", "-Ccodegen-units=1", "-Cforce-unwind-tables=no"]);
+        command.args(["--edition=2024", "--target", target, "-Cpanic=abort", "-Copt-level=z", "-Ccodegen-units=1", "-Cforce-unwind-tables=no"]);
         command
     }
 
@@ -64,8 +64,15 @@ impl Build {
         run(command.arg(&runtime).arg("runtime/src/lib.rs")).unwrap_or_else(|error| {
             panic!("the runtime does not compile for {target}:\n{error}");
         });
-        let rust_lld: &[&str] = &["-Clinker=rust-lld", "-Clinker-flavor=ld.lld", "-Clink-arg=-static"];
-        let cc: &[&str] = &["-Clink-arg=-nostdlib", "-Clink-arg=-nostartfiles", "-Clink-arg=-static"];
+        let rust_lld: &[&str] = &[
+            "-Clinker=rust-lld",
+            "-Clinker-flavor=ld.lld",
+            "-Clink-args=-static --no-eh-frame-hdr -Truntime/stub/discard.ld",
+        ];
+        let cc: &[&str] = &[
+            "-Clinker=cc",
+            "-Clink-args=-nostdlib -nostartfiles -static -Wl,--no-eh-frame-hdr -Wl,-Truntime/stub/discard.ld",
+        ];
         let mut errors = String::new();
         for (name, linker) in [("rust-lld", rust_lld), ("cc", cc)] {
             // The system's cc links for the system only.

@@ -10,7 +10,7 @@ extern crate alloc;
 mod heap;
 mod memory;
 mod start;
-mod unwind;
+mod symbols;
 
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char};
