@@ -33,7 +33,8 @@ impl TensorType {
         if self.dims.contains(&0) {
             return Some(0);
         }
-        dims.chain([Some(self.element.size())]).try_fold(1usize, |size, dim| size.checked_mul(dim?))
+        dims.chain([Some(self.element.size())])
+            .try_fold(1usize, |size, dim| size.checked_mul(dim?))
     }
 }
 
@@ -74,15 +75,23 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::NotNpy => f.write_str("is not a .npy file (write one with numpy.save)"),
-            Error::Version(major, minor) => write!(f, "is .npy version {major}.{minor}; versions 1 to 3 are read"),
+            Error::Version(major, minor) => write!(
+                f,
+                "is .npy version {major}.{minor}; versions 1 to 3 are read"
+            ),
             Error::Truncated => f.write_str("ends inside its .npy header"),
-            Error::HeaderTooLong(len) => write!(f, "claims a .npy header of {len} bytes; at most {MAX_HEADER} are read"),
+            Error::HeaderTooLong(len) => write!(
+                f,
+                "claims a .npy header of {len} bytes; at most {MAX_HEADER} are read"
+            ),
             Error::Syntax(what) => write!(f, "has a malformed .npy header: {what}"),
             Error::ElementType(descr) => write!(
                 f,
                 "holds elements of type {descr}; read are little-endian f4, f2, i8, i4, i2, i1, u1, b1 and u2 (bf16)"
             ),
-            Error::FortranOrder => f.write_str("is in Fortran order (save numpy.ascontiguousarray of the array)"),
+            Error::FortranOrder => {
+                f.write_str("is in Fortran order (save numpy.ascontiguousarray of the array)")
+            }
         }
     }
 }
@@ -93,8 +102,12 @@ impl Header {
         let rest = bytes.strip_prefix(MAGIC).ok_or(Error::NotNpy)?;
         let (version, rest) = rest.split_first_chunk::<2>().ok_or(Error::Truncated)?;
         let (len, rest) = match *version {
-            [1, _] => rest.split_first_chunk::<2>().map(|(len, rest)| (u16::from_le_bytes(*len) as usize, rest)),
-            [2 | 3, _] => rest.split_first_chunk::<4>().map(|(len, rest)| (u32::from_le_bytes(*len) as usize, rest)),
+            [1, _] => rest
+                .split_first_chunk::<2>()
+                .map(|(len, rest)| (u16::from_le_bytes(*len) as usize, rest)),
+            [2 | 3, _] => rest
+                .split_first_chunk::<4>()
+                .map(|(len, rest)| (u32::from_le_bytes(*len) as usize, rest)),
             [major, minor] => return Err(Error::Version(major, minor)),
         }
         .ok_or(Error::Truncated)?;
@@ -103,7 +116,10 @@ impl Header {
         }
         let dictionary = rest.get(..len).ok_or(Error::Truncated)?;
         let tensor = Dictionary::parse(dictionary)?.tensor()?;
-        Ok(Header { tensor, data_offset: bytes.len() - rest.len() + len })
+        Ok(Header {
+            tensor,
+            data_offset: bytes.len() - rest.len() + len,
+        })
     }
 }
 
@@ -113,9 +129,14 @@ pub fn header(tensor: &TensorType) -> Vec<u8> {
     for dim in &tensor.dims {
         shape += &format!("{dim}, ");
     }
-    let shape = if tensor.dims.len() == 1 { shape.trim_end() } else { shape.trim_end_matches(", ") };
+    let shape = if tensor.dims.len() == 1 {
+        shape.trim_end()
+    } else {
+        shape.trim_end_matches(", ")
+    };
     let descr = descr(tensor.element);
-    let dictionary = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let dictionary =
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     let wide = dictionary.len() + DATA_ALIGN > u16::MAX as usize;
     let prefix = MAGIC.len() + 2 + if wide { 4 } else { 2 };
     let padded = (prefix + dictionary.len() + 1).next_multiple_of(DATA_ALIGN) - prefix;
@@ -151,8 +172,14 @@ fn descr(element: ElementType) -> &'static str {
 fn element_of(descr: &str) -> Option<ElementType> {
     // numpy writes `=` never, but other writers do; `V2` comes as `<V2` or `|V2`.
     let (order, kind) = descr.split_at_checked(1)?;
-    let known = ElementType::ALL.into_iter().find(|element| self::descr(*element)[1..] == *kind);
-    let element = if kind == "V2" { Some(ElementType::BF16) } else { known }?;
+    let known = ElementType::ALL
+        .into_iter()
+        .find(|element| self::descr(*element)[1..] == *kind);
+    let element = if kind == "V2" {
+        Some(ElementType::BF16)
+    } else {
+        known
+    }?;
     let order_is_ours = match order {
         "<" | "=" => true,
         "|" => element.size() == 1 || kind == "V2",
@@ -183,9 +210,16 @@ impl<'a> Dictionary<'a> {
             cursor.expect(':', "a key is not followed by ':'")?;
             let repeated = match key {
                 "descr" => dictionary.descr.replace(cursor.descr()?).is_some(),
-                "fortran_order" => dictionary.fortran_order.replace(cursor.boolean()?).is_some(),
+                "fortran_order" => dictionary
+                    .fortran_order
+                    .replace(cursor.boolean()?)
+                    .is_some(),
                 "shape" => dictionary.shape.replace(cursor.shape()?).is_some(),
-                _ => return Err(Error::Syntax("it has a key other than descr, fortran_order and shape")),
+                _ => {
+                    return Err(Error::Syntax(
+                        "it has a key other than descr, fortran_order and shape",
+                    ));
+                }
             };
             if repeated {
                 return Err(Error::Syntax("a key occurs twice"));
@@ -204,7 +238,9 @@ impl<'a> Dictionary<'a> {
     fn tensor(self) -> Result<TensorType, Error> {
         let descr = self.descr.ok_or(Error::Syntax("'descr' is missing"))?;
         let dims = self.shape.ok_or(Error::Syntax("'shape' is missing"))?;
-        let fortran_order = self.fortran_order.ok_or(Error::Syntax("'fortran_order' is missing"))?;
+        let fortran_order = self
+            .fortran_order
+            .ok_or(Error::Syntax("'fortran_order' is missing"))?;
         let element = element_of(descr).ok_or_else(|| Error::ElementType(printable(descr)))?;
         // With fewer than two dimensions both orders are the same.
         if fortran_order && dims.len() > 1 {
@@ -216,7 +252,10 @@ impl<'a> Dictionary<'a> {
 
 /// Text of a file as a message may repeat it: short, and no control characters.
 fn printable(text: &str) -> String {
-    text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
+    text.chars()
+        .take(40)
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
 }
 
 struct Cursor<'a> {
@@ -232,14 +271,21 @@ impl<'a> Cursor<'a> {
     }
 
     fn expect(&mut self, c: char, otherwise: &'static str) -> Result<(), Error> {
-        if self.eat(c) { Ok(()) } else { Err(Error::Syntax(otherwise)) }
+        if self.eat(c) {
+            Ok(())
+        } else {
+            Err(Error::Syntax(otherwise))
+        }
     }
 
     /// A quoted string without escapes.
     fn string(&mut self) -> Result<&'a str, Error> {
         for quote in ['\'', '"'] {
             if self.eat(quote) {
-                let (content, rest) = self.rest.split_once(quote).ok_or(Error::Syntax("a string does not end"))?;
+                let (content, rest) = self
+                    .rest
+                    .split_once(quote)
+                    .ok_or(Error::Syntax("a string does not end"))?;
                 self.rest = rest;
                 return Ok(content);
             }
@@ -282,11 +328,17 @@ impl<'a> Cursor<'a> {
 
     fn integer(&mut self) -> Result<u64, Error> {
         self.rest = self.rest.trim_start();
-        let digits = self.rest.len() - self.rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let digits = self.rest.len()
+            - self
+                .rest
+                .trim_start_matches(|c: char| c.is_ascii_digit())
+                .len();
         let (number, rest) = self.rest.split_at(digits);
         // Python 2 wrote long integers as `3L`.
         self.rest = rest.strip_prefix('L').unwrap_or(rest);
-        number.parse().map_err(|_| Error::Syntax("'shape' has an entry that is not a size"))
+        number
+            .parse()
+            .map_err(|_| Error::Syntax("'shape' has an entry that is not a size"))
     }
 }
 
@@ -313,12 +365,24 @@ mod tests {
     #[test]
     fn written_headers_read_back() {
         for element in ElementType::ALL {
-            for dims in [vec![], vec![7], vec![1, 3, 32, 32], vec![0, u64::MAX], vec![1; 30_000]] {
+            for dims in [
+                vec![],
+                vec![7],
+                vec![1, 3, 32, 32],
+                vec![0, u64::MAX],
+                vec![1; 30_000],
+            ] {
                 let tensor = TensorType { element, dims };
                 let bytes = header(&tensor);
                 assert_eq!(bytes.len() % DATA_ALIGN, 0);
                 match Header::parse(&bytes) {
-                    Ok(header) => assert_eq!(header, Header { tensor, data_offset: bytes.len() }),
+                    Ok(header) => assert_eq!(
+                        header,
+                        Header {
+                            tensor,
+                            data_offset: bytes.len()
+                        }
+                    ),
                     Err(error) => assert!(matches!(error, Error::HeaderTooLong(_)), "{error}"),
                 }
             }
@@ -327,38 +391,110 @@ mod tests {
 
     #[test]
     fn written_header_is_what_numpy_writes() {
-        let tensor = TensorType { element: ElementType::F32, dims: vec![2, 3] };
+        let tensor = TensorType {
+            element: ElementType::F32,
+            dims: vec![2, 3],
+        };
         let expected = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
         let bytes = header(&tensor);
         assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
-        assert_eq!(core::str::from_utf8(&bytes[10..]).unwrap().trim_end(), expected);
+        assert_eq!(
+            core::str::from_utf8(&bytes[10..]).unwrap().trim_end(),
+            expected
+        );
     }
 
     #[test]
     fn dictionaries() {
         for (dictionary, expected) in [
-            ("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", "f32[2,3]"),
-            ("{\"shape\":(4,),\"descr\":\"|u1\",\"fortran_order\":True}\n", "u8[4]"),
-            ("{'descr': '<V2', 'fortran_order': False, 'shape': (3L, 2L)}", "bf16[3,2]"),
-            ("{'descr': '<u2', 'fortran_order': False, 'shape': ()}", "bf16[]"),
-            ("{'descr': '>i1', 'fortran_order': False, 'shape': (1,)}", "i8[1]"),
-            ("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3)}", "is in Fortran order (save numpy.ascontiguousarray of the array)"),
-            ("{'descr': '<f4', 'shape': (2, 3)}", "has a malformed .npy header: 'fortran_order' is missing"),
-            ("{'descr': '<f4', 'fortran_order': False}", "has a malformed .npy header: 'shape' is missing"),
-            ("{'fortran_order': False, 'shape': ()}", "has a malformed .npy header: 'descr' is missing"),
-            ("{'shape': (), 'shape': ()}", "has a malformed .npy header: a key occurs twice"),
-            ("{'shape': (-1,)}", "has a malformed .npy header: 'shape' has an entry that is not a size"),
-            ("{'shape': (99999999999999999999,)}", "has a malformed .npy header: 'shape' has an entry that is not a size"),
-            ("{'shape': (1", "has a malformed .npy header: 'shape' does not end"),
-            ("{'shape': [1]}", "has a malformed .npy header: 'shape' is not a tuple"),
-            ("{'extra': 1}", "has a malformed .npy header: it has a key other than descr, fortran_order and shape"),
-            ("{'descr", "has a malformed .npy header: a string does not end"),
-            ("{'descr' '<f4'}", "has a malformed .npy header: a key is not followed by ':'"),
-            ("{'descr': 4}", "has a malformed .npy header: a string is missing"),
-            ("{'descr': '<f4' 'shape': ()}", "has a malformed .npy header: ',' or '}' is missing after a value"),
-            ("{'fortran_order': 0}", "has a malformed .npy header: 'fortran_order' is neither True nor False"),
-            ("{} x", "has a malformed .npy header: there is text after the closing '}'"),
-            ("", "has a malformed .npy header: it does not begin with '{'"),
+            (
+                "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }",
+                "f32[2,3]",
+            ),
+            (
+                "{\"shape\":(4,),\"descr\":\"|u1\",\"fortran_order\":True}\n",
+                "u8[4]",
+            ),
+            (
+                "{'descr': '<V2', 'fortran_order': False, 'shape': (3L, 2L)}",
+                "bf16[3,2]",
+            ),
+            (
+                "{'descr': '<u2', 'fortran_order': False, 'shape': ()}",
+                "bf16[]",
+            ),
+            (
+                "{'descr': '>i1', 'fortran_order': False, 'shape': (1,)}",
+                "i8[1]",
+            ),
+            (
+                "{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3)}",
+                "is in Fortran order (save numpy.ascontiguousarray of the array)",
+            ),
+            (
+                "{'descr': '<f4', 'shape': (2, 3)}",
+                "has a malformed .npy header: 'fortran_order' is missing",
+            ),
+            (
+                "{'descr': '<f4', 'fortran_order': False}",
+                "has a malformed .npy header: 'shape' is missing",
+            ),
+            (
+                "{'fortran_order': False, 'shape': ()}",
+                "has a malformed .npy header: 'descr' is missing",
+            ),
+            (
+                "{'shape': (), 'shape': ()}",
+                "has a malformed .npy header: a key occurs twice",
+            ),
+            (
+                "{'shape': (-1,)}",
+                "has a malformed .npy header: 'shape' has an entry that is not a size",
+            ),
+            (
+                "{'shape': (99999999999999999999,)}",
+                "has a malformed .npy header: 'shape' has an entry that is not a size",
+            ),
+            (
+                "{'shape': (1",
+                "has a malformed .npy header: 'shape' does not end",
+            ),
+            (
+                "{'shape': [1]}",
+                "has a malformed .npy header: 'shape' is not a tuple",
+            ),
+            (
+                "{'extra': 1}",
+                "has a malformed .npy header: it has a key other than descr, fortran_order and shape",
+            ),
+            (
+                "{'descr",
+                "has a malformed .npy header: a string does not end",
+            ),
+            (
+                "{'descr' '<f4'}",
+                "has a malformed .npy header: a key is not followed by ':'",
+            ),
+            (
+                "{'descr': 4}",
+                "has a malformed .npy header: a string is missing",
+            ),
+            (
+                "{'descr': '<f4' 'shape': ()}",
+                "has a malformed .npy header: ',' or '}' is missing after a value",
+            ),
+            (
+                "{'fortran_order': 0}",
+                "has a malformed .npy header: 'fortran_order' is neither True nor False",
+            ),
+            (
+                "{} x",
+                "has a malformed .npy header: there is text after the closing '}'",
+            ),
+            (
+                "",
+                "has a malformed .npy header: it does not begin with '{'",
+            ),
         ] {
             assert_eq!(parsed(dictionary), expected, "{dictionary}");
         }
@@ -366,17 +502,36 @@ mod tests {
 
     #[test]
     fn element_types_that_are_not_ours() {
-        for descr in ["'>f4'", "'<f8'", "'<c8'", "'|O'", "''", "'\u{e9}'", "'|f4'", "'\x07<f4'", "[('a', '<f4')]"] {
+        for descr in [
+            "'>f4'",
+            "'<f8'",
+            "'<c8'",
+            "'|O'",
+            "''",
+            "'\u{e9}'",
+            "'|f4'",
+            "'\x07<f4'",
+            "[('a', '<f4')]",
+        ] {
             let dictionary = format!("{{'descr': {descr}, 'fortran_order': False, 'shape': ()}}");
             let message = parsed(&dictionary);
-            assert!(message.starts_with("holds elements of type "), "{descr}: {message}");
-            assert!(!message.contains('\x07'), "control characters reach the terminal");
+            assert!(
+                message.starts_with("holds elements of type "),
+                "{descr}: {message}"
+            );
+            assert!(
+                !message.contains('\x07'),
+                "control characters reach the terminal"
+            );
         }
     }
 
     #[test]
     fn every_truncation_is_an_error() {
-        let bytes = header(&TensorType { element: ElementType::I64, dims: vec![5, 6] });
+        let bytes = header(&TensorType {
+            element: ElementType::I64,
+            dims: vec![5, 6],
+        });
         for len in 0..bytes.len() {
             assert!(Header::parse(&bytes[..len]).is_err(), "{len} bytes");
         }
@@ -384,7 +539,10 @@ mod tests {
 
     #[test]
     fn every_changed_byte_is_an_error_or_a_header() {
-        let bytes = header(&TensorType { element: ElementType::I64, dims: vec![5, 6] });
+        let bytes = header(&TensorType {
+            element: ElementType::I64,
+            dims: vec![5, 6],
+        });
         for at in 0..bytes.len() {
             for value in 0..=u8::MAX {
                 let mut changed = bytes.clone();
@@ -405,7 +563,10 @@ mod tests {
             (b"\x93NUMPY\x04\x00\x00\x00", Error::Version(4, 0)),
             (b"\x93NUMPY\x01", Error::Truncated),
             (&huge, Error::HeaderTooLong(u32::MAX as usize)),
-            (b"\x93NUMPY\x01\x00\x02\x00\xff\xfe", Error::Syntax("it is not UTF-8")),
+            (
+                b"\x93NUMPY\x01\x00\x02\x00\xff\xfe",
+                Error::Syntax("it is not UTF-8"),
+            ),
         ] {
             assert_eq!(Header::parse(bytes), Err(expected));
         }
@@ -413,7 +574,13 @@ mod tests {
 
     #[test]
     fn sizes_do_not_overflow() {
-        let size = |dims: &[u64]| TensorType { element: ElementType::F32, dims: dims.to_vec() }.byte_size();
+        let size = |dims: &[u64]| {
+            TensorType {
+                element: ElementType::F32,
+                dims: dims.to_vec(),
+            }
+            .byte_size()
+        };
         assert_eq!(size(&[2, 3]), Some(24));
         assert_eq!(size(&[]), Some(4));
         assert_eq!(size(&[u64::MAX, 0]), Some(0));

@@ -84,11 +84,22 @@ impl Pool {
             sleeping_workers: Line::default(),
             pending: Line::default(),
             caller_sleeps: Line::default(),
-            job: UnsafeCell::new(Job { task: None, context: ptr::null(), items: 0 }),
+            job: UnsafeCell::new(Job {
+                task: None,
+                context: ptr::null(),
+                items: 0,
+            }),
         });
-        let mut pool = Pool { shared, workers: Vec::new(), _seats: Vec::new() };
+        let mut pool = Pool {
+            shared,
+            workers: Vec::new(),
+            _seats: Vec::new(),
+        };
         for index in 1..threads.clamp(1, MAX_THREADS) {
-            let seat = Box::new(Seat { shared: &raw const *pool.shared, index: index as u32 });
+            let seat = Box::new(Seat {
+                shared: &raw const *pool.shared,
+                index: index as u32,
+            });
             // SAFETY: `worker_main` runs only this file and tasks, which use no thread-local storage; seat and shared
             // state live in boxes until `drop` has joined the thread.
             let worker = unsafe { Thread::spawn(worker_main, (&raw const *seat).cast()) }?;
@@ -115,7 +126,11 @@ impl Pool {
             // SAFETY: the caller's promise; the whole range on this thread.
             return unsafe { task(context, 0, items) };
         }
-        let job = Job { task: Some(task), context, items };
+        let job = Job {
+            task: Some(task),
+            context,
+            items,
+        };
         // SAFETY: no call is running (`&mut self`), and workers read the job only during one.
         unsafe { *self.shared.job.get() = job };
         self.shared.pending.0.store(participants - 1, SeqCst);
@@ -139,7 +154,8 @@ impl Job {
     /// # Safety
     /// The job is published and complete, and each `index` below `participants` is run once.
     unsafe fn run_range(&self, index: u32, participants: u32) {
-        let boundary = |t: u32| (i128::from(self.items) * i128::from(t) / i128::from(participants)) as i64;
+        let boundary =
+            |t: u32| (i128::from(self.items) * i128::from(t) / i128::from(participants)) as i64;
         if let Some(task) = self.task {
             // SAFETY: the promise of `Pool::run`'s caller; ranges of different indices are disjoint.
             unsafe { task(self.context, boundary(index), boundary(index + 1)) };
@@ -151,7 +167,9 @@ impl Shared {
     /// Announces a job for `participants` threads, or the end ([`STOP`]).
     fn publish(&self, participants: u32) {
         let generation = self.ticket.0.load(SeqCst) & !(GENERATION - 1);
-        self.ticket.0.store(generation.wrapping_add(GENERATION) | participants, SeqCst);
+        self.ticket
+            .0
+            .store(generation.wrapping_add(GENERATION) | participants, SeqCst);
         if self.sleeping_workers.0.load(SeqCst) != 0 {
             futex_wake_all(&self.ticket.0);
         }
@@ -239,7 +257,12 @@ unsafe extern "C" fn worker_main(argument: *const c_void) {
 ///
 /// # Safety
 /// `context` is a [`Pool`] that no other call uses; the rest as [`Pool::run`].
-pub unsafe extern "C" fn parallel_for(context: *mut c_void, items: i64, task: Task, task_context: *const c_void) {
+pub unsafe extern "C" fn parallel_for(
+    context: *mut c_void,
+    items: i64,
+    task: Task,
+    task_context: *const c_void,
+) {
     // SAFETY: the caller's promise.
     unsafe { (*context.cast::<Pool>()).run(items, task, task_context) }
 }
@@ -272,7 +295,11 @@ mod tests {
             let mut pool = Pool::new(threads).unwrap();
             assert_eq!(pool.threads(), threads);
             for items in [0, 1, 2, 3, 7, 8, 9, 1000] {
-                assert_eq!(visits(&mut pool, items), vec![1; items], "{threads} threads, {items} items");
+                assert_eq!(
+                    visits(&mut pool, items),
+                    vec![1; items],
+                    "{threads} threads, {items} items"
+                );
             }
         }
     }
