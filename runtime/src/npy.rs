@@ -126,14 +126,13 @@ impl Header {
 /// The bytes that stand before the elements of a `tensor` in a file, version 1.0 (2.0 for absurdly many dimensions).
 pub fn header(tensor: &TensorType) -> Vec<u8> {
     let mut shape = String::new();
-    for dim in &tensor.dims {
-        shape += &format!("{dim}, ");
+    for (axis, dim) in tensor.dims.iter().enumerate() {
+        shape += &format!("{}{dim}", if axis > 0 { ", " } else { "" });
     }
-    let shape = if tensor.dims.len() == 1 {
-        shape.trim_end()
-    } else {
-        shape.trim_end_matches(", ")
-    };
+    // A tuple of one is written with a comma.
+    if tensor.dims.len() == 1 {
+        shape += ",";
+    }
     let descr = descr(tensor.element);
     let dictionary =
         format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
@@ -174,7 +173,7 @@ fn element_of(descr: &str) -> Option<ElementType> {
     let (order, kind) = descr.split_at_checked(1)?;
     let known = ElementType::ALL
         .into_iter()
-        .find(|element| self::descr(*element)[1..] == *kind);
+        .find(|element| self::descr(*element).get(1..) == Some(kind));
     let element = if kind == "V2" {
         Some(ElementType::BF16)
     } else {
@@ -229,7 +228,7 @@ impl<'a> Dictionary<'a> {
                 break;
             }
         }
-        if !cursor.rest.trim().is_empty() {
+        if !cursor.rest.trim_ascii().is_empty() {
             return Err(Error::Syntax("there is text after the closing '}'"));
         }
         Ok(dictionary)
@@ -264,7 +263,7 @@ struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     fn eat(&mut self, c: char) -> bool {
-        self.rest = self.rest.trim_start();
+        self.rest = self.rest.trim_ascii_start();
         let stripped = self.rest.strip_prefix(c);
         self.rest = stripped.unwrap_or(self.rest);
         stripped.is_some()
@@ -295,7 +294,7 @@ impl<'a> Cursor<'a> {
 
     /// A string, or a list of fields, which is no type of ours: it is returned as it stands, for the message.
     fn descr(&mut self) -> Result<&'a str, Error> {
-        self.rest = self.rest.trim_start();
+        self.rest = self.rest.trim_ascii_start();
         if self.rest.starts_with('[') {
             return Err(Error::ElementType(printable(self.rest)));
         }
@@ -303,7 +302,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn boolean(&mut self) -> Result<bool, Error> {
-        self.rest = self.rest.trim_start();
+        self.rest = self.rest.trim_ascii_start();
         for (word, value) in [("True", true), ("False", false)] {
             if let Some(rest) = self.rest.strip_prefix(word) {
                 self.rest = rest;
@@ -327,13 +326,13 @@ impl<'a> Cursor<'a> {
     }
 
     fn integer(&mut self) -> Result<u64, Error> {
-        self.rest = self.rest.trim_start();
+        self.rest = self.rest.trim_ascii_start();
         let digits = self.rest.len()
             - self
                 .rest
                 .trim_start_matches(|c: char| c.is_ascii_digit())
                 .len();
-        let (number, rest) = self.rest.split_at(digits);
+        let (number, rest) = self.rest.split_at_checked(digits).unwrap_or_default();
         // Python 2 wrote long integers as `3L`.
         self.rest = rest.strip_prefix('L').unwrap_or(rest);
         number

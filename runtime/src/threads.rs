@@ -19,7 +19,7 @@ use core::hint::spin_loop;
 use core::ptr;
 use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::abi::Task;
@@ -40,11 +40,9 @@ const STOP: u32 = 1;
 /// A pool. Calls must not overlap: one caller at a time, and no task calls back into its own pool.
 #[derive(Debug)]
 pub struct Pool {
-    /// Boxed: the workers hold its address.
-    shared: Box<Shared>,
+    /// Lives until `drop` has joined the workers, which hold its address.
+    shared: Arc<Shared>,
     workers: Vec<Thread>,
-    /// One per worker, boxed for the same reason.
-    _seats: Vec<Box<Seat>>,
 }
 
 /// What the threads share. Workers poll `ticket` and write `pending`, so each has a cache line of its own.
@@ -54,8 +52,16 @@ struct Shared {
     sleeping_workers: Line,
     pending: Line,
     caller_sleeps: Line,
+    /// Number of workers that have started, from which each takes its index.
+    started: Line,
     job: UnsafeCell<Job>,
 }
+
+// SAFETY: threads share only atomics and the job, which the protocol at the top of the file keeps from being read and
+// written at once; the job's pointer is used as the promise of `Pool::run`'s caller allows.
+unsafe impl Send for Shared {}
+// SAFETY: as above.
+unsafe impl Sync for Shared {}
 
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -68,22 +74,15 @@ struct Job {
     items: i64,
 }
 
-/// What a worker is told when it starts.
-#[derive(Debug)]
-struct Seat {
-    shared: *const Shared,
-    /// 1.. ; the caller is 0.
-    index: u32,
-}
-
 impl Pool {
     /// A pool of `threads` threads, the caller's included; `threads` is clamped to `1..=MAX_THREADS`.
     pub fn new(threads: usize) -> Result<Pool, Errno> {
-        let shared = Box::new(Shared {
+        let shared = Arc::new(Shared {
             ticket: Line::default(),
             sleeping_workers: Line::default(),
             pending: Line::default(),
             caller_sleeps: Line::default(),
+            started: Line::default(),
             job: UnsafeCell::new(Job {
                 task: None,
                 context: ptr::null(),
@@ -93,18 +92,13 @@ impl Pool {
         let mut pool = Pool {
             shared,
             workers: Vec::new(),
-            _seats: Vec::new(),
         };
-        for index in 1..threads.clamp(1, MAX_THREADS) {
-            let seat = Box::new(Seat {
-                shared: &raw const *pool.shared,
-                index: index as u32,
-            });
-            // SAFETY: `worker_main` runs only this file and tasks, which use no thread-local storage; seat and shared
-            // state live in boxes until `drop` has joined the thread.
-            let worker = unsafe { Thread::spawn(worker_main, (&raw const *seat).cast()) }?;
-            pool.workers.push(worker);
-            pool._seats.push(seat);
+        let argument = Arc::as_ptr(&pool.shared).cast();
+        for _ in 1..threads.clamp(1, MAX_THREADS) {
+            // SAFETY: `worker_main` runs only this file and tasks, which use no thread-local storage; the shared state
+            // lives until `drop` has joined the thread.
+            pool.workers
+                .push(unsafe { Thread::spawn(worker_main, argument) }?);
         }
         Ok(pool)
     }
@@ -228,13 +222,12 @@ fn spin<T>(poll: impl Fn() -> Option<T>) -> Option<T> {
 }
 
 /// # Safety
-/// `argument` is a [`Seat`] that outlives the thread.
+/// `argument` is a [`Shared`] that outlives the thread.
 unsafe extern "C" fn worker_main(argument: *const c_void) {
-    // SAFETY: the caller's promise, for both pointers.
-    let (shared, index) = unsafe {
-        let seat = &*argument.cast::<Seat>();
-        (&*seat.shared, seat.index)
-    };
+    // SAFETY: the caller's promise.
+    let shared = unsafe { &*argument.cast::<Shared>() };
+    // The caller is 0.
+    let index = shared.started.0.fetch_add(1, SeqCst) + 1;
     let mut ticket = 0;
     loop {
         ticket = shared.next_ticket(ticket);

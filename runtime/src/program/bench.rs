@@ -5,7 +5,6 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::Process;
@@ -232,7 +231,7 @@ impl Profile<'_> {
                 cells.chain([cell(macs, self.total_ns)]),
             )
         };
-        table::render(&vec![
+        table::render(&[
             left("name", &|layer| layer.name.to_string(), "total"),
             left("status", &|_| EXECUTED.to_string(), ""),
             left("layer type", &|layer| layer.layer_type.to_string(), ""),

@@ -35,9 +35,9 @@ pub fn file_name(path: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// A path with the NUL the system wants; paths with a NUL inside name no file.
+/// A path with the NUL the system wants.
 fn c_path(path: &str) -> Result<CString, Failure> {
-    CString::new(path).map_err(|_| Failure::io(format!("{path:?}: no such file or directory")))
+    CString::new(path).map_err(|_| Failure::io(format!("\"{path}\": a path cannot contain NUL")))
 }
 
 /// Reads a file up to its end, but at most `limit` bytes: whoever asks knows how much can be of use.

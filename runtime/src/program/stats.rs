@@ -1,5 +1,6 @@
 //! Summary of a series of measurements.
 
+use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 
 /// Order statistics and mean of latencies in nanoseconds.
@@ -17,8 +18,9 @@ pub struct Summary {
 impl Summary {
     /// `None` without samples. Percentiles by nearest rank: the smallest sample that at least `p` percent of the samples
     /// do not exceed, so each is a value that was measured.
-    pub fn of(mut samples: Vec<u64>) -> Option<Summary> {
-        samples.sort_unstable();
+    pub fn of(samples: Vec<u64>) -> Option<Summary> {
+        // Heap sort: a tenth of the code of `sort_unstable`, and the program should stay small.
+        let samples = BinaryHeap::from(samples).into_sorted_vec();
         let (min, max) = (*samples.first()?, *samples.last()?);
         let percentile = |p: usize| samples[(samples.len() * p).div_ceil(100).max(1) - 1];
         let total: u128 = samples.iter().map(|sample| u128::from(*sample)).sum();

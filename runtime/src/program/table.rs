@@ -61,7 +61,7 @@ pub fn render(columns: &[Column]) -> String {
             column.append(&mut line, cell, *width);
             line.push_str("  ");
         }
-        text.push_str(line.trim_end());
+        text.push_str(line.trim_ascii_end());
         text.push('\n');
     }
     text
