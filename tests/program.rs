@@ -320,6 +320,18 @@ fn stub_without_a_model_says_so() {
 }
 
 #[test]
+fn stub_is_small_and_names_no_directory_of_this_machine() {
+    let stub = stub::program(std::env::consts::ARCH).unwrap();
+    assert!(stub.len() < 80 << 10, "{} bytes", stub.len());
+    let directory = env!("CARGO_MANIFEST_DIR").as_bytes();
+    assert!(
+        !stub
+            .windows(directory.len())
+            .any(|window| window == directory)
+    );
+}
+
+#[test]
 fn info_and_help_describe_the_model() {
     let files = Workspace::new("info");
     files.program(&[]);

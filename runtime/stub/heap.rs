@@ -51,6 +51,17 @@ impl Heap {
     }
 }
 
+/// A block of its own; null when there is no memory. Large blocks are tensors and the workspace, which are used from end
+/// to end, and whose first use should not be slower than the others.
+fn mapping(size: usize) -> *mut u8 {
+    let Ok(block) = sys::map(size) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: just mapped with this size.
+    unsafe { sys::populate(block, size) };
+    block.as_ptr()
+}
+
 // SAFETY: blocks of the arena are disjoint, since `used` only grows while it is not full (and once it is full, no offset
 // below `ARENA` leaves room), and aligned by construction; mappings are fresh and aligned to a page. All state is atomic.
 unsafe impl GlobalAlloc for Heap {
@@ -58,8 +69,12 @@ unsafe impl GlobalAlloc for Heap {
         if layout.align() > sys::PAGE {
             return ptr::null_mut();
         }
-        let small = if layout.size() < LARGE { self.from_arena(layout) } else { None };
-        small.unwrap_or_else(|| sys::map(layout.size()).map_or(ptr::null_mut(), NonNull::as_ptr))
+        let small = if layout.size() < LARGE {
+            self.from_arena(layout)
+        } else {
+            None
+        };
+        small.unwrap_or_else(|| mapping(layout.size()))
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {

@@ -27,17 +27,7 @@ pub fn static_library(members: &[(&str, &[u8])]) -> Vec<u8> {
         .map(|(_, object)| defined_symbols(object))
         .collect();
     let (names, long_names) = member_names(members.iter().map(|(name, _)| *name));
-    let size: usize = members
-        .iter()
-        .map(|(_, object)| HEADER + object.len().next_multiple_of(2))
-        .sum();
-    let wide = size
-        + symbols
-            .iter()
-            .flatten()
-            .map(|name| name.len() + 9)
-            .sum::<usize>()
-        > u32::MAX as usize / 2;
+    let wide = largest_size(members, &symbols) > u32::MAX as usize;
     let index_size = index(&symbols, &vec![0; members.len()], wide).len();
     let mut offset = MAGIC.len() + member_size(index_size);
     if !long_names.is_empty() {
@@ -63,6 +53,15 @@ pub fn static_library(members: &[(&str, &[u8])]) -> Vec<u8> {
         append(&mut library, name, "644", object);
     }
     library
+}
+
+/// An upper bound of a library's size, however its index and names are written.
+fn largest_size(members: &[(&str, &[u8])], symbols: &[Vec<&str>]) -> usize {
+    let objects = members
+        .iter()
+        .map(|(name, object)| member_size(object.len()) + name.len() + 2);
+    let index = symbols.iter().flatten().map(|name| name.len() + 9);
+    MAGIC.len() + 2 * HEADER + 16 + objects.chain(index).sum::<usize>()
 }
 
 fn member_size(len: usize) -> usize {

@@ -21,7 +21,10 @@ pub fn info(model: &Model, process: &Process) -> Result<(), Failure> {
     row("hash", &model.hash);
     row("compiler", &model.compiler);
     row("cpu", &model.cpu_name);
-    row("needs", &format!("{}", Names(model.cpu_features)));
+    match model.cpu_features {
+        0 => row("needs", "no special instructions"),
+        features => row("needs", &format!("{}", Names(features))),
+    }
     if missing != 0 {
         row(
             "missing",

@@ -18,6 +18,7 @@ pub mod number {
     pub const MUNMAP: usize = 215;
     pub const MMAP: usize = 222;
     pub const MPROTECT: usize = 226;
+    pub const MADVISE: usize = 233;
 }
 
 /// One system call; unused arguments are zero.

@@ -128,6 +128,21 @@ pub fn map(len: usize) -> Result<NonNull<u8>, Errno> {
     NonNull::new(ptr::with_exposed_provenance_mut(address)).ok_or(Errno::OUT_OF_MEMORY)
 }
 
+/// Hints that all of a mapping will be used soon: the kernel may use huge pages, and provides them now, in one call
+/// instead of one fault for each. Kernels that know neither hint ignore them.
+///
+/// # Safety
+/// `address` and `len` are those of one `map` call.
+pub unsafe fn populate(address: NonNull<u8>, len: usize) {
+    const MADV_HUGEPAGE: usize = 14;
+    const MADV_POPULATE_WRITE: usize = 23;
+    for advice in [MADV_HUGEPAGE, MADV_POPULATE_WRITE] {
+        let args = [address.as_ptr() as usize, len, advice, 0, 0, 0];
+        // SAFETY: neither advice changes the contents of the memory.
+        unsafe { syscall(number::MADVISE, args) };
+    }
+}
+
 /// Gives memory of [`map`] back.
 ///
 /// # Safety
