@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod diag;
+pub mod emit;
 pub mod ir;
 pub mod lower;
 pub mod simd;

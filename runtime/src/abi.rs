@@ -39,7 +39,9 @@ pub mod status {
         match code {
             OK => "ok",
             NULL_POINTER => "a required pointer is null",
-            MISALIGNED => "the workspace is not aligned to 64 bytes, or a tensor not to its element type",
+            MISALIGNED => {
+                "the workspace is not aligned to 64 bytes, or a tensor not to its element type"
+            }
             ABI_MISMATCH => "the caller was built for another version of the octet ABI",
             CPU_UNSUPPORTED => "this CPU lacks instructions the model was compiled for",
             _ => "unknown status code",
@@ -67,6 +69,25 @@ pub mod cpu {
     pub const DOTPROD: u64 = 1 << 32;
     /// aarch64 `usdot`.
     pub const I8MM: u64 = 1 << 33;
+
+    /// What messages call the bits, in the order of the bits.
+    pub const NAMES: [(u64, &str); 15] = [
+        (SSSE3, "ssse3"),
+        (SSE41, "sse4.1"),
+        (SSE42, "sse4.2"),
+        (POPCNT, "popcnt"),
+        (AVX, "avx"),
+        (AVX2, "avx2"),
+        (FMA, "fma"),
+        (BMI1, "bmi1"),
+        (BMI2, "bmi2"),
+        (LZCNT, "lzcnt"),
+        (AVX_VNNI, "avxvnni"),
+        (AVX512, "avx512"),
+        (AVX512_VNNI, "avx512vnni"),
+        (DOTPROD, "dotprod"),
+        (I8MM, "i8mm"),
+    ];
 }
 
 /// Element type of an input or output. The discriminants are part of the ABI.
@@ -82,6 +103,53 @@ pub enum ElementType {
     I8 = 7,
     U8 = 8,
     Bool = 9,
+}
+
+impl ElementType {
+    /// Every type, in the order of the discriminants.
+    pub const ALL: [ElementType; 9] = [
+        ElementType::F32,
+        ElementType::F16,
+        ElementType::BF16,
+        ElementType::I64,
+        ElementType::I32,
+        ElementType::I16,
+        ElementType::I8,
+        ElementType::U8,
+        ElementType::Bool,
+    ];
+
+    /// The type of a `TensorInfo::element_type`; `None` for a number this version does not know.
+    pub fn from_code(code: u32) -> Option<ElementType> {
+        Self::ALL
+            .into_iter()
+            .find(|element| *element as u32 == code)
+    }
+
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            ElementType::I64 => 8,
+            ElementType::F32 | ElementType::I32 => 4,
+            ElementType::F16 | ElementType::BF16 | ElementType::I16 => 2,
+            ElementType::I8 | ElementType::U8 | ElementType::Bool => 1,
+        }
+    }
+
+    /// The name users read: `f32`, `bf16`, `bool`, ...
+    pub const fn name(self) -> &'static str {
+        match self {
+            ElementType::F32 => "f32",
+            ElementType::F16 => "f16",
+            ElementType::BF16 => "bf16",
+            ElementType::I64 => "i64",
+            ElementType::I32 => "i32",
+            ElementType::I16 => "i16",
+            ElementType::I8 => "i8",
+            ElementType::U8 => "u8",
+            ElementType::Bool => "bool",
+        }
+    }
 }
 
 /// One input or output: dense, row-major in the model's own order of dimensions.
@@ -149,7 +217,8 @@ pub type Task = unsafe extern "C" fn(task_context: *const c_void, begin: i64, en
 
 /// Runs `task` over disjoint ranges that cover `0..items`, on any threads, and returns when all of it is done and
 /// visible to the caller. The result must not depend on how the range was split.
-pub type ParallelFor = unsafe extern "C" fn(context: *mut c_void, items: i64, task: Task, task_context: *const c_void);
+pub type ParallelFor =
+    unsafe extern "C" fn(context: *mut c_void, items: i64, task: Task, task_context: *const c_void);
 
 /// Nanoseconds of a monotonic clock.
 pub type Clock = unsafe extern "C" fn(context: *mut c_void) -> u64;
@@ -201,8 +270,9 @@ pub struct ModelSlot {
 }
 
 /// Chosen at random; occurs in a program once.
-pub const MODEL_SLOT_MARK: [u8; 16] =
-    [0x8e, 0x4f, 0xd1, 0x03, 0x9b, 0x72, 0xc6, 0x5a, 0xe7, 0x18, 0x2d, 0xb4, 0x60, 0xf9, 0xa3, 0x4c];
+pub const MODEL_SLOT_MARK: [u8; 16] = [
+    0x8e, 0x4f, 0xd1, 0x03, 0x9b, 0x72, 0xc6, 0x5a, 0xe7, 0x18, 0x2d, 0xb4, 0x60, 0xf9, 0xa3, 0x4c,
+];
 
 #[cfg(target_pointer_width = "64")]
 mod layout {
@@ -211,8 +281,10 @@ mod layout {
 
     const _: () = assert!(size_of::<TensorInfo>() == 32 && offset_of!(TensorInfo, byte_size) == 16);
     const _: () = assert!(size_of::<LayerInfo>() == 48 && offset_of!(LayerInfo, macs) == 40);
-    const _: () = assert!(size_of::<ModelInfo>() == 120 && offset_of!(ModelInfo, cpu_features) == 40);
-    const _: () = assert!(offset_of!(ModelInfo, inputs) == 80 && offset_of!(ModelInfo, input_count) == 104);
+    const _: () =
+        assert!(size_of::<ModelInfo>() == 120 && offset_of!(ModelInfo, cpu_features) == 40);
+    const _: () =
+        assert!(offset_of!(ModelInfo, inputs) == 80 && offset_of!(ModelInfo, input_count) == 104);
     const _: () = assert!(size_of::<Exec>() == 40 && offset_of!(Exec, parallel_for) == 16);
     const _: () = assert!(size_of::<ModelSlot>() == 32 && offset_of!(ModelSlot, infer) == 16);
 }
