@@ -10,14 +10,18 @@
 //! is decided here: an index outside its dimension reads 0 and writes nothing, integer division by zero gives 0.
 
 mod elementwise;
+mod gather;
 mod graph;
+mod interpolate;
 mod layout;
 mod linear;
 mod loops;
 mod math;
+mod order;
 mod pool;
 mod quantize;
 mod reduce;
+mod rnn;
 mod values;
 mod view;
 mod windows;
@@ -26,6 +30,7 @@ use crate::ir::op::Arity;
 use crate::ir::{Op, Tensor, TensorType};
 
 pub use graph::{run, run_observed};
+pub use interpolate::{Taps, axis_taps};
 pub use quantize::quantize_factor;
 
 /// Evaluates one operation. `results` are the types that [`crate::ir::infer`] gives.
@@ -74,16 +79,18 @@ pub fn eval_op(op: &Op, operands: &[&Tensor], results: &[TensorType]) -> Result<
             one(layout::space_to_batch(block, pads_begin, pads_end, operands[0], ty))
         }
         Op::Reverse { axis } => one(layout::reverse(*axis, operands[0], ty)),
-        Op::Interpolate(_)
-        | Op::Gather { .. }
-        | Op::GatherElements { .. }
-        | Op::GatherNd { .. }
-        | Op::ScatterElements { .. }
-        | Op::ScatterNd
-        | Op::CumSum { .. }
-        | Op::TopK(_)
-        | Op::OneHot { .. }
-        | Op::Rnn(_) => Err(format!("{} is not evaluated yet", op.name())),
+        Op::Interpolate(attrs) => one(interpolate::interpolate(attrs, operands[0], ty)),
+        Op::Gather { axis, batch_dims } => one(gather::gather(*axis, *batch_dims, operands, ty)),
+        Op::GatherElements { axis } => one(gather::gather_elements(*axis, operands, ty)),
+        Op::GatherNd { batch_dims } => one(gather::gather_nd(*batch_dims, operands, ty)),
+        Op::ScatterElements { axis, reduction } => one(gather::scatter_elements(*axis, *reduction, operands, ty)),
+        Op::ScatterNd => one(gather::scatter_nd(operands, ty)),
+        Op::CumSum { axis, exclusive, reverse } => one(order::cum_sum(*axis, *exclusive, *reverse, operands[0], ty)),
+        Op::TopK(attrs) => order::top_k(attrs, operands[0], results),
+        Op::OneHot { axis, depth, on, off, elem: _ } => {
+            one(order::one_hot(*axis, *depth, (*on, *off), operands[0], ty))
+        }
+        Op::Rnn(attrs) => rnn::rnn(attrs, operands, results),
         Op::Const(_) | Op::Return | Op::If { .. } | Op::Loop(_) | Op::ReadValue { .. } | Op::Assign { .. } => {
             Err(format!("internal error: {} evaluated outside its graph", op.name()))
         }
