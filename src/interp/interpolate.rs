@@ -8,7 +8,7 @@ use crate::ir::op::{CoordinateMode, InterpolateAttrs, InterpolateMode, NearestMo
 use crate::ir::{Tensor, TensorType};
 
 use super::values;
-use super::view::around;
+use super::view::{OUTSIDE, around, pick_or};
 
 /// Source elements along one axis and their weights.
 pub type Taps = Vec<(usize, f64)>;
@@ -61,7 +61,8 @@ fn linear(antialias: bool, at: f32, scale: f32, src: usize) -> Taps {
     let slope = if antialias && scale < 1.0 { scale } else { 1.0 };
     let radius = if scale > 1.0 { 2 } else { (2.0 / slope).ceil() as isize };
     let centre = at.round() as isize;
-    let inside = (centre - radius).max(0)..(centre + radius + 1).min(src as isize);
+    let inside =
+        centre.saturating_sub(radius).max(0)..centre.saturating_add(radius).saturating_add(1).min(src as isize);
     let weight = |i: isize| (1.0 - (f64::from(slope) * (f64::from(at) - i as f64)).abs()).max(0.0);
     let mut taps: Taps = inside.map(|i| (i as usize, weight(i))).filter(|&(_, weight)| weight > 0.0).collect();
     let sum: f64 = taps.iter().map(|&(_, weight)| weight).sum();
@@ -71,8 +72,8 @@ fn linear(antialias: bool, at: f32, scale: f32, src: usize) -> Taps {
 
 /// The two neighbours of the coordinate, clamped into the source.
 fn linear_onnx(at: f32, src: usize) -> Taps {
-    let at = at.clamp(0.0, (src - 1) as f32);
-    let low = at as usize;
+    let at = at.max(0.0).min((src - 1) as f32);
+    let low = (at as usize).min(src - 1);
     let rest = f64::from(at) - low as f64;
     if rest == 0.0 { vec![(low, 1.0)] } else { vec![(low, 1.0 - rest), ((low + 1).min(src - 1), rest)] }
 }
@@ -84,7 +85,7 @@ fn cubic(a: f64, at: f32, src: usize) -> Taps {
     let near = |d: f64| ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0;
     let far = |d: f64| ((a * d - 5.0 * a) * d + 8.0 * a) * d - 4.0 * a;
     let weights = [far(s + 1.0), near(s), near(1.0 - s), far(2.0 - s)];
-    let place = |i: usize| (floor as isize + i as isize - 1).clamp(0, src as isize - 1) as usize;
+    let place = |i: usize| (floor as isize).saturating_add(i as isize - 1).clamp(0, src as isize - 1) as usize;
     weights.into_iter().enumerate().map(|(i, weight)| (place(i), weight)).collect()
 }
 
@@ -94,18 +95,28 @@ pub(super) fn interpolate(attrs: &InterpolateAttrs, src: &Tensor, ty: &TensorTyp
     if !listed(attrs.sizes.len()) || !listed(attrs.scales.len()) || attrs.axes.iter().any(|&axis| axis >= rank) {
         return Err(format!("interpolation of {} along axes {:?}", src.ty(), attrs.axes));
     }
-    let mut image = Image { dims: src.shape().dims().to_vec(), values: src.to_f64() };
+    if attrs.mode == InterpolateMode::Nearest {
+        // elements stay what they are, so their places are moved instead: place + 1, with 0 for the padding
+        let places = resize(attrs, src, (1..=src.shape().elements()).map(|place| place as f64).collect())?;
+        let positions: Vec<usize> =
+            places.into_iter().map(|place| (place as usize).checked_sub(1).unwrap_or(OUTSIDE)).collect();
+        return pick_or(src, ty, &positions, Some(0.0));
+    }
+    values::real(ty, resize(attrs, src, src.to_f64())?)
+}
+
+/// Pads and resizes an image of the shape of `src`.
+fn resize(attrs: &InterpolateAttrs, src: &Tensor, values: Vec<f64>) -> Result<Vec<f64>, String> {
+    let mut image = Image { dims: src.shape().dims().to_vec(), values };
     let pad = |pads: &[usize], d: usize| pads.get(d).copied().unwrap_or(0);
-    for d in 0..rank {
+    for d in 0..image.dims.len() {
         image.pad(d, pad(&attrs.pads_begin, d), pad(&attrs.pads_end, d))?;
     }
     for ((&axis, &size), &scale) in attrs.axes.iter().zip(&attrs.sizes).zip(&attrs.scales) {
         let taps = axis_taps(attrs, image.dims[axis], size, scale);
         image.apply(axis, &taps)?;
     }
-    let exact = ty.elem.is_float();
-    // integers round to nearest even; cubic overshoot saturates
-    values::real(ty, image.values.into_iter().map(|x| if exact { x } else { x.round_ties_even() }).collect())
+    Ok(image.values)
 }
 
 struct Image {

@@ -43,6 +43,9 @@ pub fn eval_op(op: &Op, operands: &[&Tensor], results: &[TensorType]) -> Result<
     let Some(ty) = results.first() else {
         return Err(format!("{} has no result to compute", op.name()));
     };
+    if results.iter().all(|ty| ty.shape.elements() == 0) {
+        return results.iter().map(|ty| values::int(ty, Vec::new())).collect();
+    }
     let one = |tensor: Result<Tensor, String>| tensor.map(|tensor| vec![tensor]);
     match op {
         Op::FakeQuantize { levels } => one(quantize::fake_quantize(*levels, operands, ty)),

@@ -51,10 +51,12 @@ impl Groups {
 pub(super) fn reduce(attrs: &ReduceAttrs, src: &Tensor, ty: &TensorType) -> Result<Tensor, String> {
     let groups = Groups::of(src.shape().dims(), &attrs.axes)?;
     match Values::of(src) {
-        Values::Real(values) => values::real(ty, groups.map(&values, |group| reduce_real(attrs.kind, group))),
-        Values::Int(values) => {
+        Values::Int(values) if !ty.elem.is_float() => {
             let range = src.elem().int_range().unwrap_or((0, 1));
             values::int(ty, groups.map(&values, |group| reduce_int(attrs.kind, group, range)))
+        }
+        Values::Real(_) | Values::Int(_) => {
+            values::real(ty, groups.map(&src.to_f64(), |group| reduce_real(attrs.kind, group)))
         }
     }
 }
@@ -78,7 +80,7 @@ fn reduce_real(kind: ReduceKind, group: &[f64]) -> f64 {
     }
 }
 
-/// Sums and products wrap; means and L2 norms truncate toward zero.
+/// In i64, wrapped to the result's type at the end; means and L2 norms truncate toward zero.
 fn reduce_int(kind: ReduceKind, group: &[i64], range: (i64, i64)) -> i64 {
     let x = group.iter().copied();
     match kind {

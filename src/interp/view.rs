@@ -47,7 +47,8 @@ impl View {
         let rank = self.dims.len();
         let dim = self.dims.get_mut(axis).ok_or_else(|| format!("axis {axis} of a tensor of rank {rank}"))?;
         self.offset += begin * dim.stride;
-        *dim = Dim { size: len, stride: dim.stride * stride };
+        // wraps only where the one element makes the stride meaningless
+        *dim = Dim { size: len, stride: dim.stride.wrapping_mul(stride) };
         Ok(self)
     }
 
@@ -70,6 +71,9 @@ impl View {
 
     /// The places of all elements in row-major order.
     pub(super) fn positions(&self) -> Vec<usize> {
+        if self.dims.iter().any(|dim| dim.size == 0) {
+            return Vec::new();
+        }
         let mut positions = vec![self.offset];
         for dim in &self.dims {
             let steps = (0..dim.size as isize).map(|i| i * dim.stride);

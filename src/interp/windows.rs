@@ -77,7 +77,8 @@ impl Geometry<'_> {
 
     /// The source coordinate that result coordinate `dst` sees through `tap`; `None` in the padding.
     fn source(&self, d: usize, dst: usize, tap: usize) -> Option<usize> {
-        let at = (dst * self.strides[d] + tap * self.dilations[d]).checked_sub(self.pads_begin[d])?;
+        let padded = dst.saturating_mul(self.strides[d]).saturating_add(tap * self.dilations[d]);
+        let at = padded.checked_sub(self.pads_begin[d])?;
         (at < self.src[d]).then_some(at)
     }
 }
@@ -85,7 +86,9 @@ impl Geometry<'_> {
 impl Tap {
     fn push_source(&mut self, dst: usize, src: usize, step: usize) {
         match self.runs.last_mut() {
-            Some(run) if run.dst + run.len == dst && run.src + run.len * step == src => run.len += 1,
+            Some(run) if run.dst + run.len == dst && run.len.saturating_mul(step).saturating_add(run.src) == src => {
+                run.len += 1
+            }
             Some(_) | None => self.runs.push(Run { dst, src, len: 1 }),
         }
     }
