@@ -21,6 +21,7 @@
 
 pub mod diag;
 pub mod emit;
+pub mod interp;
 pub mod ir;
 pub mod lower;
 pub mod simd;
