@@ -19,6 +19,7 @@
 //! Read in that order. [`interp`] is the meaning of every operation, and the judge of everything after the frontend.
 #![forbid(unsafe_code)]
 
+pub mod codegen;
 pub mod diag;
 pub mod emit;
 pub mod interp;

@@ -83,7 +83,9 @@ pub struct Addr {
     pub offset: i32,
 }
 
-/// Whether the function itself writes the memory it loads. `Const` loads may be moved and merged freely.
+/// Whether the function itself writes the memory it loads. `Const` loads may be moved and merged freely: past stores, and
+/// out of a branch inside a loop (never out of a loop that runs no iteration). So the address of a `Const` load must be
+/// readable wherever its operands are known, also where a branch would skip it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mem {
     Const,

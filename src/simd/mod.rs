@@ -2,6 +2,7 @@
 //!
 //! - [`ir`]: values, instructions, structured loops. What an instruction means is said there, for any width.
 //! - [`builder`]: how kernels are written, as Rust functions that build programs.
+//! - [`verify`]: what must hold before a kernel is run or compiled; [`print`]: kernels as text.
 //! - [`interp`]: runs a program on byte regions with bounds checks; the oracle of every back end.
 //!
 //! A kernel must not know its width. It asks [`ir::Width`] how many lanes there are, and respects one rule: **nothing crosses
@@ -10,4 +11,7 @@
 //! *packed order* of channels ([`ir::Width::packed_channel`]), and constants are laid out in it at compile time.
 
 pub mod builder;
+pub mod interp;
 pub mod ir;
+pub mod print;
+pub mod verify;

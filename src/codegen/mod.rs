@@ -1,0 +1,18 @@
+//! From kernels to machine code.
+//!
+//! - [`target`]: what the code is compiled for: triple, CPU features, vector width.
+//! - [`clif`]: kernels of 128-bit vectors through Cranelift, for every target.
+//!
+//! Whatever the back end, a kernel becomes [`MachineCode`]: position-independent bytes that refer to nothing outside
+//! themselves. That is why kernels can be compiled on any thread and in any order.
+
+pub mod clif;
+pub mod target;
+
+/// A compiled function without references to the outside; its constants stand behind its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineCode {
+    pub bytes: Vec<u8>,
+    /// Required alignment of the first byte.
+    pub align: u64,
+}
