@@ -12,10 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The architectures with a runtime. The file names are known to `src/emit/stub.rs`.
-const TARGETS: [(&str, &str); 2] = [
-    ("x86_64", "x86_64-unknown-linux-gnu"),
-    ("aarch64", "aarch64-unknown-linux-gnu"),
-];
+const TARGETS: [(&str, &str); 2] = [("x86_64", "x86_64-unknown-linux-gnu"), ("aarch64", "aarch64-unknown-linux-gnu")];
 
 fn main() {
     for input in ["build.rs", "runtime/src", "runtime/stub"] {
@@ -59,29 +56,19 @@ impl Build {
     }
 
     fn has_core(&self, target: &str) -> bool {
-        let output = self
-            .rustc(target)
-            .args(["--print", "target-libdir"])
-            .output();
+        let output = self.rustc(target).args(["--print", "target-libdir"]).output();
         let Ok(output) = output else { return false };
         let directory = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
         let files = fs::read_dir(directory).into_iter().flatten().flatten();
         output.status.success()
-            && files
-                .into_iter()
-                .any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
+            && files.into_iter().any(|file| file.file_name().to_string_lossy().starts_with("libcore-"))
     }
 
     /// Compiles the runtime and links the stub; false if no linker works.
     fn stub(&self, target: &str, stub: &Path) -> bool {
         let runtime = self.out.join(format!("liboctet_runtime-{target}.rlib"));
         let mut command = self.rustc(target);
-        command.args([
-            "--crate-type=rlib",
-            "--crate-name=octet_runtime",
-            "-Cembed-bitcode=yes",
-            "-o",
-        ]);
+        command.args(["--crate-type=rlib", "--crate-name=octet_runtime", "-Cembed-bitcode=yes", "-o"]);
         run(command.arg(&runtime).arg("runtime/src/lib.rs")).unwrap_or_else(|error| {
             panic!("the runtime does not compile for {target}:\n{error}");
         });
@@ -119,29 +106,13 @@ impl Build {
         false
     }
 
-    fn link(
-        &self,
-        target: &str,
-        runtime: &Path,
-        stub: &Path,
-        linker: &[&str],
-    ) -> Result<(), String> {
+    fn link(&self, target: &str, runtime: &Path, stub: &Path, linker: &[&str]) -> Result<(), String> {
         let mut library = OsString::from("octet_runtime=");
         library.push(runtime);
         let mut command = self.rustc(target);
-        command.args([
-            "--crate-type=bin",
-            "--crate-name=octet_stub",
-            "-Clto=fat",
-            "-Cstrip=symbols",
-        ]);
+        command.args(["--crate-type=bin", "--crate-name=octet_stub", "-Clto=fat", "-Cstrip=symbols"]);
         command.args(["-Crelocation-model=static"]).args(linker);
-        run(command
-            .arg("--extern")
-            .arg(library)
-            .arg("-o")
-            .arg(stub)
-            .arg("runtime/stub/main.rs"))
+        run(command.arg("--extern").arg(library).arg("-o").arg(stub).arg("runtime/stub/main.rs"))
     }
 }
 

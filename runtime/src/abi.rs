@@ -39,9 +39,7 @@ pub mod status {
         match code {
             OK => "ok",
             NULL_POINTER => "a required pointer is null",
-            MISALIGNED => {
-                "the workspace is not aligned to 64 bytes, or a tensor not to its element type"
-            }
+            MISALIGNED => "the workspace is not aligned to 64 bytes, or a tensor not to its element type",
             ABI_MISMATCH => "the caller was built for another version of the octet ABI",
             CPU_UNSUPPORTED => "this CPU lacks instructions the model was compiled for",
             _ => "unknown status code",
@@ -121,9 +119,7 @@ impl ElementType {
 
     /// The type of a `TensorInfo::element_type`; `None` for a number this version does not know.
     pub fn from_code(code: u32) -> Option<ElementType> {
-        Self::ALL
-            .into_iter()
-            .find(|element| *element as u32 == code)
+        Self::ALL.into_iter().find(|element| *element as u32 == code)
     }
 
     /// Bytes of one element.
@@ -217,8 +213,7 @@ pub type Task = unsafe extern "C" fn(task_context: *const c_void, begin: i64, en
 
 /// Runs `task` over disjoint ranges that cover `0..items`, on any threads, and returns when all of it is done and
 /// visible to the caller. The result must not depend on how the range was split.
-pub type ParallelFor =
-    unsafe extern "C" fn(context: *mut c_void, items: i64, task: Task, task_context: *const c_void);
+pub type ParallelFor = unsafe extern "C" fn(context: *mut c_void, items: i64, task: Task, task_context: *const c_void);
 
 /// Nanoseconds of a monotonic clock.
 pub type Clock = unsafe extern "C" fn(context: *mut c_void) -> u64;
@@ -270,9 +265,8 @@ pub struct ModelSlot {
 }
 
 /// Chosen at random; occurs in a program once.
-pub const MODEL_SLOT_MARK: [u8; 16] = [
-    0x8e, 0x4f, 0xd1, 0x03, 0x9b, 0x72, 0xc6, 0x5a, 0xe7, 0x18, 0x2d, 0xb4, 0x60, 0xf9, 0xa3, 0x4c,
-];
+pub const MODEL_SLOT_MARK: [u8; 16] =
+    [0x8e, 0x4f, 0xd1, 0x03, 0x9b, 0x72, 0xc6, 0x5a, 0xe7, 0x18, 0x2d, 0xb4, 0x60, 0xf9, 0xa3, 0x4c];
 
 #[cfg(target_pointer_width = "64")]
 mod layout {
@@ -281,10 +275,8 @@ mod layout {
 
     const _: () = assert!(size_of::<TensorInfo>() == 32 && offset_of!(TensorInfo, byte_size) == 16);
     const _: () = assert!(size_of::<LayerInfo>() == 48 && offset_of!(LayerInfo, macs) == 40);
-    const _: () =
-        assert!(size_of::<ModelInfo>() == 120 && offset_of!(ModelInfo, cpu_features) == 40);
-    const _: () =
-        assert!(offset_of!(ModelInfo, inputs) == 80 && offset_of!(ModelInfo, input_count) == 104);
+    const _: () = assert!(size_of::<ModelInfo>() == 120 && offset_of!(ModelInfo, cpu_features) == 40);
+    const _: () = assert!(offset_of!(ModelInfo, inputs) == 80 && offset_of!(ModelInfo, input_count) == 104);
     const _: () = assert!(size_of::<Exec>() == 40 && offset_of!(Exec, parallel_for) == 16);
     const _: () = assert!(size_of::<ModelSlot>() == 32 && offset_of!(ModelSlot, infer) == 16);
 }

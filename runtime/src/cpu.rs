@@ -54,10 +54,7 @@ mod x86 {
             let highest = __cpuid_count(0, 0).eax;
             let extended = __cpuid_count(0x8000_0000, 0).eax;
             let leaf1_ecx = __cpuid_count(1, 0).ecx;
-            let mut registers = Registers {
-                leaf1_ecx,
-                ..Registers::default()
-            };
+            let mut registers = Registers { leaf1_ecx, ..Registers::default() };
             if highest >= 7 {
                 let leaf7 = __cpuid_count(7, 0);
                 registers.leaf7_ebx = leaf7.ebx;
@@ -110,16 +107,10 @@ mod x86 {
             (registers.extended1_ecx & 1 << 5 != 0, cpu::LZCNT),
             (avx2 && registers.leaf7_1_eax & 1 << 4 != 0, cpu::AVX_VNNI),
             (avx512, cpu::AVX512),
-            (
-                avx512 && registers.leaf7_ecx & 1 << 11 != 0,
-                cpu::AVX512_VNNI,
-            ),
+            (avx512 && registers.leaf7_ecx & 1 << 11 != 0, cpu::AVX512_VNNI),
         ]
         .into_iter()
-        .fold(
-            0,
-            |bits, (present, bit)| if present { bits | bit } else { bits },
-        )
+        .fold(0, |bits, (present, bit)| if present { bits | bit } else { bits })
     }
 
     #[cfg(test)]
@@ -139,26 +130,15 @@ mod x86 {
         #[test]
         fn operating_system_decides_about_wide_registers() {
             let bits = |xcr0| features(&Registers { xcr0, ..EVERYTHING });
-            assert_eq!(
-                bits(0b011) & (WIDE | cpu::AVX512 | cpu::AVX512_VNNI),
-                0,
-                "ymm state is not saved"
-            );
-            assert_eq!(
-                bits(0b111) & (cpu::AVX512 | cpu::AVX512_VNNI),
-                0,
-                "zmm state is not saved"
-            );
+            assert_eq!(bits(0b011) & (WIDE | cpu::AVX512 | cpu::AVX512_VNNI), 0, "ymm state is not saved");
+            assert_eq!(bits(0b111) & (cpu::AVX512 | cpu::AVX512_VNNI), 0, "zmm state is not saved");
             assert_eq!(bits(0b111) & WIDE, WIDE);
             assert_eq!(bits(0b1110_0111), features(&EVERYTHING));
         }
 
         #[test]
         fn avx512_needs_all_its_parts() {
-            let without_vl = Registers {
-                leaf7_ebx: !(1 << 31),
-                ..EVERYTHING
-            };
+            let without_vl = Registers { leaf7_ebx: !(1 << 31), ..EVERYTHING };
             assert_eq!(features(&without_vl) & (cpu::AVX512 | cpu::AVX512_VNNI), 0);
         }
 
@@ -177,10 +157,7 @@ mod x86 {
                 (cpu::BMI2, std::is_x86_feature_detected!("bmi2")),
                 (cpu::LZCNT, std::is_x86_feature_detected!("lzcnt")),
                 (cpu::AVX_VNNI, std::is_x86_feature_detected!("avxvnni")),
-                (
-                    cpu::AVX512_VNNI,
-                    std::is_x86_feature_detected!("avx512vnni"),
-                ),
+                (cpu::AVX512_VNNI, std::is_x86_feature_detected!("avx512vnni")),
             ] {
                 assert_eq!(bits & bit != 0, expected, "{}", super::super::Names(bit));
             }
@@ -194,9 +171,7 @@ pub struct Names(pub u64);
 
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bits = (0..u64::BITS)
-            .map(|shift| 1u64 << shift)
-            .filter(|bit| self.0 & bit != 0);
+        let bits = (0..u64::BITS).map(|shift| 1u64 << shift).filter(|bit| self.0 & bit != 0);
         for (index, bit) in bits.enumerate() {
             if index > 0 {
                 f.write_str(", ")?;
@@ -217,10 +192,7 @@ mod tests {
 
     #[test]
     fn names_of_bits() {
-        assert_eq!(
-            Names(cpu::AVX2 | cpu::I8MM | 1 << 63).to_string(),
-            "avx2, i8mm, bit 63"
-        );
+        assert_eq!(Names(cpu::AVX2 | cpu::I8MM | 1 << 63).to_string(), "avx2, i8mm, bit 63");
         assert_eq!(Names(0).to_string(), "");
     }
 }

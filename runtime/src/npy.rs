@@ -33,8 +33,7 @@ impl TensorType {
         if self.dims.contains(&0) {
             return Some(0);
         }
-        dims.chain([Some(self.element.size())])
-            .try_fold(1usize, |size, dim| size.checked_mul(dim?))
+        dims.chain([Some(self.element.size())]).try_fold(1usize, |size, dim| size.checked_mul(dim?))
     }
 }
 
@@ -75,23 +74,17 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::NotNpy => f.write_str("is not a .npy file (write one with numpy.save)"),
-            Error::Version(major, minor) => write!(
-                f,
-                "is .npy version {major}.{minor}; versions 1 to 3 are read"
-            ),
+            Error::Version(major, minor) => write!(f, "is .npy version {major}.{minor}; versions 1 to 3 are read"),
             Error::Truncated => f.write_str("ends inside its .npy header"),
-            Error::HeaderTooLong(len) => write!(
-                f,
-                "claims a .npy header of {len} bytes; at most {MAX_HEADER} are read"
-            ),
+            Error::HeaderTooLong(len) => {
+                write!(f, "claims a .npy header of {len} bytes; at most {MAX_HEADER} are read")
+            }
             Error::Syntax(what) => write!(f, "has a malformed .npy header: {what}"),
             Error::ElementType(descr) => write!(
                 f,
                 "holds elements of type {descr}; read are little-endian f4, f2, i8, i4, i2, i1, u1, b1 and u2 (bf16)"
             ),
-            Error::FortranOrder => {
-                f.write_str("is in Fortran order (save numpy.ascontiguousarray of the array)")
-            }
+            Error::FortranOrder => f.write_str("is in Fortran order (save numpy.ascontiguousarray of the array)"),
         }
     }
 }
@@ -102,12 +95,8 @@ impl Header {
         let rest = bytes.strip_prefix(MAGIC).ok_or(Error::NotNpy)?;
         let (version, rest) = rest.split_first_chunk::<2>().ok_or(Error::Truncated)?;
         let (len, rest) = match *version {
-            [1, _] => rest
-                .split_first_chunk::<2>()
-                .map(|(len, rest)| (u16::from_le_bytes(*len) as usize, rest)),
-            [2 | 3, _] => rest
-                .split_first_chunk::<4>()
-                .map(|(len, rest)| (u32::from_le_bytes(*len) as usize, rest)),
+            [1, _] => rest.split_first_chunk::<2>().map(|(len, rest)| (u16::from_le_bytes(*len) as usize, rest)),
+            [2 | 3, _] => rest.split_first_chunk::<4>().map(|(len, rest)| (u32::from_le_bytes(*len) as usize, rest)),
             [major, minor] => return Err(Error::Version(major, minor)),
         }
         .ok_or(Error::Truncated)?;
@@ -116,10 +105,7 @@ impl Header {
         }
         let dictionary = rest.get(..len).ok_or(Error::Truncated)?;
         let tensor = Dictionary::parse(dictionary)?.tensor()?;
-        Ok(Header {
-            tensor,
-            data_offset: bytes.len() - rest.len() + len,
-        })
+        Ok(Header { tensor, data_offset: bytes.len() - rest.len() + len })
     }
 }
 
@@ -134,8 +120,7 @@ pub fn header(tensor: &TensorType) -> Vec<u8> {
         shape += ",";
     }
     let descr = descr(tensor.element);
-    let dictionary =
-        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
+    let dictionary = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({shape}), }}");
     let wide = dictionary.len() + DATA_ALIGN > u16::MAX as usize;
     let prefix = MAGIC.len() + 2 + if wide { 4 } else { 2 };
     let padded = (prefix + dictionary.len() + 1).next_multiple_of(DATA_ALIGN) - prefix;
@@ -171,14 +156,8 @@ fn descr(element: ElementType) -> &'static str {
 fn element_of(descr: &str) -> Option<ElementType> {
     // numpy writes `=` never, but other writers do; `V2` comes as `<V2` or `|V2`.
     let (order, kind) = descr.split_at_checked(1)?;
-    let known = ElementType::ALL
-        .into_iter()
-        .find(|element| self::descr(*element).get(1..) == Some(kind));
-    let element = if kind == "V2" {
-        Some(ElementType::BF16)
-    } else {
-        known
-    }?;
+    let known = ElementType::ALL.into_iter().find(|element| self::descr(*element).get(1..) == Some(kind));
+    let element = if kind == "V2" { Some(ElementType::BF16) } else { known }?;
     let order_is_ours = match order {
         "<" | "=" => true,
         "|" => element.size() == 1 || kind == "V2",
@@ -209,15 +188,10 @@ impl<'a> Dictionary<'a> {
             cursor.expect(':', "a key is not followed by ':'")?;
             let repeated = match key {
                 "descr" => dictionary.descr.replace(cursor.descr()?).is_some(),
-                "fortran_order" => dictionary
-                    .fortran_order
-                    .replace(cursor.boolean()?)
-                    .is_some(),
+                "fortran_order" => dictionary.fortran_order.replace(cursor.boolean()?).is_some(),
                 "shape" => dictionary.shape.replace(cursor.shape()?).is_some(),
                 _ => {
-                    return Err(Error::Syntax(
-                        "it has a key other than descr, fortran_order and shape",
-                    ));
+                    return Err(Error::Syntax("it has a key other than descr, fortran_order and shape"));
                 }
             };
             if repeated {
@@ -237,9 +211,7 @@ impl<'a> Dictionary<'a> {
     fn tensor(self) -> Result<TensorType, Error> {
         let descr = self.descr.ok_or(Error::Syntax("'descr' is missing"))?;
         let dims = self.shape.ok_or(Error::Syntax("'shape' is missing"))?;
-        let fortran_order = self
-            .fortran_order
-            .ok_or(Error::Syntax("'fortran_order' is missing"))?;
+        let fortran_order = self.fortran_order.ok_or(Error::Syntax("'fortran_order' is missing"))?;
         let element = element_of(descr).ok_or_else(|| Error::ElementType(printable(descr)))?;
         // With fewer than two dimensions both orders are the same.
         if fortran_order && dims.len() > 1 {
@@ -251,10 +223,7 @@ impl<'a> Dictionary<'a> {
 
 /// Text of a file as a message may repeat it: short, and no control characters.
 fn printable(text: &str) -> String {
-    text.chars()
-        .take(40)
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
+    text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 struct Cursor<'a> {
@@ -270,21 +239,14 @@ impl<'a> Cursor<'a> {
     }
 
     fn expect(&mut self, c: char, otherwise: &'static str) -> Result<(), Error> {
-        if self.eat(c) {
-            Ok(())
-        } else {
-            Err(Error::Syntax(otherwise))
-        }
+        if self.eat(c) { Ok(()) } else { Err(Error::Syntax(otherwise)) }
     }
 
     /// A quoted string without escapes.
     fn string(&mut self) -> Result<&'a str, Error> {
         for quote in ['\'', '"'] {
             if self.eat(quote) {
-                let (content, rest) = self
-                    .rest
-                    .split_once(quote)
-                    .ok_or(Error::Syntax("a string does not end"))?;
+                let (content, rest) = self.rest.split_once(quote).ok_or(Error::Syntax("a string does not end"))?;
                 self.rest = rest;
                 return Ok(content);
             }
@@ -327,17 +289,11 @@ impl<'a> Cursor<'a> {
 
     fn integer(&mut self) -> Result<u64, Error> {
         self.rest = self.rest.trim_ascii_start();
-        let digits = self.rest.len()
-            - self
-                .rest
-                .trim_start_matches(|c: char| c.is_ascii_digit())
-                .len();
+        let digits = self.rest.len() - self.rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, rest) = self.rest.split_at_checked(digits).unwrap_or_default();
         // Python 2 wrote long integers as `3L`.
         self.rest = rest.strip_prefix('L').unwrap_or(rest);
-        number
-            .parse()
-            .map_err(|_| Error::Syntax("'shape' has an entry that is not a size"))
+        number.parse().map_err(|_| Error::Syntax("'shape' has an entry that is not a size"))
     }
 }
 

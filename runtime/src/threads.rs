@@ -83,22 +83,14 @@ impl Pool {
             pending: Line::default(),
             caller_sleeps: Line::default(),
             started: Line::default(),
-            job: UnsafeCell::new(Job {
-                task: None,
-                context: ptr::null(),
-                items: 0,
-            }),
+            job: UnsafeCell::new(Job { task: None, context: ptr::null(), items: 0 }),
         });
-        let mut pool = Pool {
-            shared,
-            workers: Vec::new(),
-        };
+        let mut pool = Pool { shared, workers: Vec::new() };
         let argument = Arc::as_ptr(&pool.shared).cast();
         for _ in 1..threads.clamp(1, MAX_THREADS) {
             // SAFETY: `worker_main` runs only this file and tasks, which use no thread-local storage; the shared state
             // lives until `drop` has joined the thread.
-            pool.workers
-                .push(unsafe { Thread::spawn(worker_main, argument) }?);
+            pool.workers.push(unsafe { Thread::spawn(worker_main, argument) }?);
         }
         Ok(pool)
     }
@@ -120,11 +112,7 @@ impl Pool {
             // SAFETY: the caller's promise; the whole range on this thread.
             return unsafe { task(context, 0, items) };
         }
-        let job = Job {
-            task: Some(task),
-            context,
-            items,
-        };
+        let job = Job { task: Some(task), context, items };
         // SAFETY: no call is running (`&mut self`), and workers read the job only during one.
         unsafe { *self.shared.job.get() = job };
         self.shared.pending.0.store(participants - 1, SeqCst);
@@ -148,8 +136,7 @@ impl Job {
     /// # Safety
     /// The job is published and complete, and each `index` below `participants` is run once.
     unsafe fn run_range(&self, index: u32, participants: u32) {
-        let boundary =
-            |t: u32| (i128::from(self.items) * i128::from(t) / i128::from(participants)) as i64;
+        let boundary = |t: u32| (i128::from(self.items) * i128::from(t) / i128::from(participants)) as i64;
         if let Some(task) = self.task {
             // SAFETY: the promise of `Pool::run`'s caller; ranges of different indices are disjoint.
             unsafe { task(self.context, boundary(index), boundary(index + 1)) };
@@ -161,9 +148,7 @@ impl Shared {
     /// Announces a job for `participants` threads, or the end ([`STOP`]).
     fn publish(&self, participants: u32) {
         let generation = self.ticket.0.load(SeqCst) & !(GENERATION - 1);
-        self.ticket
-            .0
-            .store(generation.wrapping_add(GENERATION) | participants, SeqCst);
+        self.ticket.0.store(generation.wrapping_add(GENERATION) | participants, SeqCst);
         if self.sleeping_workers.0.load(SeqCst) != 0 {
             futex_wake_all(&self.ticket.0);
         }
@@ -250,12 +235,7 @@ unsafe extern "C" fn worker_main(argument: *const c_void) {
 ///
 /// # Safety
 /// `context` is a [`Pool`] that no other call uses; the rest as [`Pool::run`].
-pub unsafe extern "C" fn parallel_for(
-    context: *mut c_void,
-    items: i64,
-    task: Task,
-    task_context: *const c_void,
-) {
+pub unsafe extern "C" fn parallel_for(context: *mut c_void, items: i64, task: Task, task_context: *const c_void) {
     // SAFETY: the caller's promise.
     unsafe { (*context.cast::<Pool>()).run(items, task, task_context) }
 }
@@ -288,11 +268,7 @@ mod tests {
             let mut pool = Pool::new(threads).unwrap();
             assert_eq!(pool.threads(), threads);
             for items in [0, 1, 2, 3, 7, 8, 9, 1000] {
-                assert_eq!(
-                    visits(&mut pool, items),
-                    vec![1; items],
-                    "{threads} threads, {items} items"
-                );
+                assert_eq!(visits(&mut pool, items), vec![1; items], "{threads} threads, {items} items");
             }
         }
     }

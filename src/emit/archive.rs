@@ -22,10 +22,7 @@ const SHORT_NAME: usize = 15;
 /// ELF64 member defines; a member that is no such object is stored all the same. Members are below 10^10 bytes, the
 /// format's limit.
 pub fn static_library(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let symbols: Vec<Vec<&str>> = members
-        .iter()
-        .map(|(_, object)| defined_symbols(object))
-        .collect();
+    let symbols: Vec<Vec<&str>> = members.iter().map(|(_, object)| defined_symbols(object)).collect();
     let (names, long_names) = member_names(members.iter().map(|(name, _)| *name));
     let wide = largest_size(members, &symbols) > u32::MAX as usize;
     let index_size = index(&symbols, &vec![0; members.len()], wide).len();
@@ -40,12 +37,7 @@ pub fn static_library(members: &[(&str, &[u8])]) -> Vec<u8> {
     }
     let mut library = Vec::with_capacity(offset);
     library.extend_from_slice(MAGIC);
-    append(
-        &mut library,
-        if wide { "/SYM64/" } else { "/" },
-        "0",
-        &index(&symbols, &offsets, wide),
-    );
+    append(&mut library, if wide { "/SYM64/" } else { "/" }, "0", &index(&symbols, &offsets, wide));
     if !long_names.is_empty() {
         append(&mut library, "//", "", &long_names);
     }
@@ -57,9 +49,7 @@ pub fn static_library(members: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// An upper bound of a library's size, however its index and names are written.
 fn largest_size(members: &[(&str, &[u8])], symbols: &[Vec<&str>]) -> usize {
-    let objects = members
-        .iter()
-        .map(|(name, object)| member_size(object.len()) + name.len() + 2);
+    let objects = members.iter().map(|(name, object)| member_size(object.len()) + name.len() + 2);
     let index = symbols.iter().flatten().map(|name| name.len() + 9);
     MAGIC.len() + 2 * HEADER + 16 + objects.chain(index).sum::<usize>()
 }
@@ -90,9 +80,7 @@ fn defined_symbols(object: &[u8]) -> Vec<&str> {
     let Ok(file) = ElfFile64::<LE>::parse(object) else {
         return Vec::new();
     };
-    let global = file
-        .symbols()
-        .filter(|symbol| symbol.is_global() && !symbol.is_undefined());
+    let global = file.symbols().filter(|symbol| symbol.is_global() && !symbol.is_undefined());
     global.filter_map(|symbol| symbol.name().ok()).collect()
 }
 
@@ -117,10 +105,7 @@ fn index(symbols: &[Vec<&str>], offsets: &[u64], wide: bool) -> Vec<u8> {
 /// Appends a member. The name table has no date, owner and mode; everything else has zeros.
 fn append(library: &mut Vec<u8>, name: &str, mode: &str, contents: &[u8]) {
     let zero = if mode.is_empty() { "" } else { "0" };
-    let header = format!(
-        "{name:<16}{zero:<12}{zero:<6}{zero:<6}{mode:<8}{:<10}`\n",
-        contents.len()
-    );
+    let header = format!("{name:<16}{zero:<12}{zero:<6}{zero:<6}{mode:<8}{:<10}`\n", contents.len());
     library.extend_from_slice(header.as_bytes());
     library.extend_from_slice(contents);
     if !contents.len().is_multiple_of(2) {

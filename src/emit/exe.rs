@@ -31,21 +31,14 @@ use program::Program;
 /// Makes a program of `stub` and the model in `object` (ELF64 relocatable, same machine), whose entries are the functions
 /// `infer_symbol` ([`octet_runtime::abi::Infer`]) and `info_symbol` ([`octet_runtime::abi::Info`]). All problems of the
 /// object are reported at once.
-pub fn attach(
-    stub: &[u8],
-    object: &[u8],
-    infer_symbol: &str,
-    info_symbol: &str,
-) -> Result<Vec<u8>, LinkError> {
+pub fn attach(stub: &[u8], object: &[u8], infer_symbol: &str, info_symbol: &str) -> Result<Vec<u8>, LinkError> {
     let program = Program::parse(stub)?;
     let model = Model::parse(object, program.machine)?;
     let image = Image::new(&program, &model);
     let mut bytes = image.load(&program, &model);
     let mut problems = relocate_sections(&mut bytes, &image, &model);
     let mut address_of = |name: &str| {
-        let address = model
-            .definition(name)
-            .and_then(|symbol| image.address(symbol));
+        let address = model.definition(name).and_then(|symbol| image.address(symbol));
         if address.is_none() {
             problems.push(Problem::MissingSymbol(name.to_owned()));
         }
@@ -65,22 +58,13 @@ fn relocate_sections(bytes: &mut [u8], image: &Image, model: &Model<'_>) -> Vec<
     let mut problems = Vec::new();
     for (section, placed) in model.sections.iter().zip(&image.sections) {
         for relocation in &section.relocations {
-            let target = image
-                .address(relocation.target)
-                .map(|address| address.wrapping_add_signed(relocation.addend));
+            let target = image.address(relocation.target).map(|address| address.wrapping_add_signed(relocation.addend));
             // Undefined symbols were reported when the object was read.
             let Some(target) = target else { continue };
             let begin = placed.offset as usize;
-            let site =
-                bytes[begin..begin + section.data.len()].get_mut(relocation.offset as usize..);
+            let site = bytes[begin..begin + section.data.len()].get_mut(relocation.offset as usize..);
             let place = placed.address + relocation.offset;
-            let result = relocate::apply(
-                model.machine,
-                relocation.r_type,
-                site.unwrap_or_default(),
-                place,
-                target,
-            );
+            let result = relocate::apply(model.machine, relocation.r_type, site.unwrap_or_default(), place, target);
             if let Err(why) = result {
                 problems.push(Problem::Relocation {
                     section: section.name.to_owned(),
@@ -98,13 +82,7 @@ fn relocate_sections(bytes: &mut [u8], image: &Image, model: &Model<'_>) -> Vec<
 fn fill_slot(bytes: &mut [u8], slot: usize, infer: u64, info: u64) {
     const INFER: usize = std::mem::offset_of!(ModelSlot, infer);
     const INFO: usize = std::mem::offset_of!(ModelSlot, info);
-    const {
-        assert!(
-            INFER == MODEL_SLOT_MARK.len()
-                && INFO == INFER + 8
-                && size_of::<ModelSlot>() == INFO + 8
-        )
-    };
+    const { assert!(INFER == MODEL_SLOT_MARK.len() && INFO == INFER + 8 && size_of::<ModelSlot>() == INFO + 8) };
     bytes[slot + INFER..][..8].copy_from_slice(&infer.to_le_bytes());
     bytes[slot + INFO..][..8].copy_from_slice(&info.to_le_bytes());
 }

@@ -33,11 +33,7 @@ impl TensorFile {
     pub fn split<'a>(&'a self, tensors: &[Tensor]) -> Result<(Option<usize>, &'a str), &'a str> {
         // Names may contain '=' themselves, so the names decide where the first part ends.
         for (index, tensor) in tensors.iter().enumerate() {
-            if let Some(path) = self
-                .0
-                .strip_prefix(&*tensor.name)
-                .and_then(|rest| rest.strip_prefix('='))
-            {
+            if let Some(path) = self.0.strip_prefix(&*tensor.name).and_then(|rest| rest.strip_prefix('=')) {
                 return Ok((Some(index), path));
             }
         }
@@ -104,10 +100,7 @@ fn default_threads() -> usize {
 /// Help for this model.
 pub fn usage(program: &str, model: &Model) -> String {
     let list = |tensors: &[Tensor]| {
-        tensors
-            .iter()
-            .map(|tensor| format!("  {} {}\n", tensor.name, tensor.tensor))
-            .collect::<String>()
+        tensors.iter().map(|tensor| format!("  {} {}\n", tensor.name, tensor.tensor)).collect::<String>()
     };
     format!(
         "{program}: the model {name}, compiled by {compiler}
@@ -141,9 +134,8 @@ not hold what the model takes, 5 internal error
 pub fn parse(args: &[&[u8]]) -> Result<Invocation, Failure> {
     let mut words = Vec::new();
     for arg in args {
-        let word = core::str::from_utf8(arg).map_err(|_| {
-            Failure::usage(format!("\"{}\" is not UTF-8", String::from_utf8_lossy(arg)))
-        })?;
+        let word = core::str::from_utf8(arg)
+            .map_err(|_| Failure::usage(format!("\"{}\" is not UTF-8", String::from_utf8_lossy(arg))))?;
         words.push(word);
     }
     if words.iter().any(|word| matches!(*word, "--help" | "-h")) {
@@ -160,15 +152,11 @@ pub fn parse(args: &[&[u8]]) -> Result<Invocation, Failure> {
         "info" => match options.rest.next() {
             None => Command::Info,
             Some(extra) => {
-                return Err(Failure::usage(format!(
-                    "info takes no arguments, but got \"{extra}\""
-                )));
+                return Err(Failure::usage(format!("info takes no arguments, but got \"{extra}\"")));
             }
         },
         other => {
-            return Err(Failure::usage(format!(
-                "unknown command \"{other}\"; there are run, bench and info"
-            )));
+            return Err(Failure::usage(format!("unknown command \"{other}\"; there are run, bench and info")));
         }
     };
     Ok(Invocation::Command(command))
@@ -184,12 +172,8 @@ impl<'a> Options<'a> {
         let mut options = RunOptions::default();
         while let Some((name, attached)) = self.next_option() {
             match name {
-                "--input" | "-i" => options
-                    .inputs
-                    .push(TensorFile(self.value(name, attached)?.into())),
-                "--output" | "-o" => options
-                    .outputs
-                    .push(TensorFile(self.value(name, attached)?.into())),
+                "--input" | "-i" => options.inputs.push(TensorFile(self.value(name, attached)?.into())),
+                "--output" | "-o" => options.outputs.push(TensorFile(self.value(name, attached)?.into())),
                 "--threads" => options.threads = Some(self.threads(name, attached)?),
                 "--time" => options.time = flag(name, attached)?,
                 _ => return Err(unknown("run", name)),
@@ -202,9 +186,7 @@ impl<'a> Options<'a> {
         let mut options = BenchOptions::default();
         while let Some((name, attached)) = self.next_option() {
             match name {
-                "--input" | "-i" => options
-                    .inputs
-                    .push(TensorFile(self.value(name, attached)?.into())),
+                "--input" | "-i" => options.inputs.push(TensorFile(self.value(name, attached)?.into())),
                 "--threads" => options.threads = Some(self.threads(name, attached)?),
                 "--duration" => options.duration_ns = Some(self.seconds(name, attached)?),
                 "--iterations" => options.iterations = Some(self.count(name, attached, 1)?),
@@ -236,34 +218,19 @@ impl<'a> Options<'a> {
     fn count(&mut self, name: &str, attached: Option<&'a str>, least: u64) -> Result<u64, Failure> {
         let value = self.value(name, attached)?;
         let count = value.parse().ok().filter(|count| *count >= least);
-        count.ok_or_else(|| {
-            Failure::usage(format!(
-                "{name} takes a number from {least} up, not \"{value}\""
-            ))
-        })
+        count.ok_or_else(|| Failure::usage(format!("{name} takes a number from {least} up, not \"{value}\"")))
     }
 
     fn threads(&mut self, name: &str, attached: Option<&'a str>) -> Result<usize, Failure> {
         let value = self.value(name, attached)?;
-        let threads = value
-            .parse()
-            .ok()
-            .filter(|threads| (1..=MAX_THREADS).contains(threads));
-        threads.ok_or_else(|| {
-            Failure::usage(format!(
-                "{name} takes a number from 1 to {MAX_THREADS}, not \"{value}\""
-            ))
-        })
+        let threads = value.parse().ok().filter(|threads| (1..=MAX_THREADS).contains(threads));
+        threads.ok_or_else(|| Failure::usage(format!("{name} takes a number from 1 to {MAX_THREADS}, not \"{value}\"")))
     }
 
     fn seconds(&mut self, name: &str, attached: Option<&'a str>) -> Result<u64, Failure> {
         let value = self.value(name, attached)?;
         let ns = Decimal::parse(value, 9).filter(|ns| *ns > 0);
-        ns.ok_or_else(|| {
-            Failure::usage(format!(
-                "{name} takes seconds, such as 0.5, not \"{value}\""
-            ))
-        })
+        ns.ok_or_else(|| Failure::usage(format!("{name} takes seconds, such as 0.5, not \"{value}\"")))
     }
 }
 
@@ -285,11 +252,7 @@ mod tests {
     use std::vec;
 
     fn parsed(line: &str) -> Result<Invocation, String> {
-        let words: Vec<&[u8]> = line
-            .split(' ')
-            .filter(|word| !word.is_empty())
-            .map(str::as_bytes)
-            .collect();
+        let words: Vec<&[u8]> = line.split(' ').filter(|word| !word.is_empty()).map(str::as_bytes).collect();
         parse(&words).map_err(|failure| failure.to_string())
     }
 
@@ -302,24 +265,16 @@ mod tests {
             time: true,
         };
         let line = "run --input a.npy -i x=b.npy --output=y=c.npy --threads 3 --time";
-        assert_eq!(
-            parsed(line),
-            Ok(Invocation::Command(Command::Run(expected)))
-        );
+        assert_eq!(parsed(line), Ok(Invocation::Command(Command::Run(expected))));
     }
 
     #[test]
     fn bench_options() {
-        let Ok(Invocation::Command(Command::Bench(options))) =
-            parsed("bench --duration .5 --json f --profile")
-        else {
+        let Ok(Invocation::Command(Command::Bench(options))) = parsed("bench --duration .5 --json f --profile") else {
             panic!("not a bench command");
         };
         assert_eq!(options.limits(), (500_000_000, u64::MAX));
-        assert_eq!(
-            (options.json.as_deref(), options.profile),
-            (Some("f"), true)
-        );
+        assert_eq!((options.json.as_deref(), options.profile), (Some("f"), true));
     }
 
     #[test]
@@ -330,56 +285,28 @@ mod tests {
         };
         assert_eq!(limits("bench"), (3_000_000_000, u64::MAX));
         assert_eq!(limits("bench --iterations 7"), (u64::MAX, 7));
-        assert_eq!(
-            limits("bench --iterations 7 --duration 1"),
-            (1_000_000_000, 7)
-        );
+        assert_eq!(limits("bench --iterations 7 --duration 1"), (1_000_000_000, 7));
     }
 
     #[test]
     fn errors() {
         for (line, expected) in [
             ("", "no command; there are run, bench and info"),
-            (
-                "fly",
-                "unknown command \"fly\"; there are run, bench and info",
-            ),
+            ("fly", "unknown command \"fly\"; there are run, bench and info"),
             ("info x", "info takes no arguments, but got \"x\""),
             ("run x.npy", "run has no option \"x.npy\""),
             ("run --input", "--input needs a value"),
             ("run --input=", "--input needs a value"),
             ("run --time=1", "--time takes no value"),
-            (
-                "run --threads 0",
-                "--threads takes a number from 1 to 1023, not \"0\"",
-            ),
-            (
-                "run --threads many",
-                "--threads takes a number from 1 to 1023, not \"many\"",
-            ),
+            ("run --threads 0", "--threads takes a number from 1 to 1023, not \"0\""),
+            ("run --threads many", "--threads takes a number from 1 to 1023, not \"many\""),
             ("bench --output x", "bench has no option \"--output\""),
-            (
-                "bench --duration 0",
-                "--duration takes seconds, such as 0.5, not \"0\"",
-            ),
-            (
-                "bench --duration -1",
-                "--duration takes seconds, such as 0.5, not \"-1\"",
-            ),
-            (
-                "bench --iterations 0",
-                "--iterations takes a number from 1 up, not \"0\"",
-            ),
-            (
-                "bench --warmup x",
-                "--warmup takes a number from 0 up, not \"x\"",
-            ),
+            ("bench --duration 0", "--duration takes seconds, such as 0.5, not \"0\""),
+            ("bench --duration -1", "--duration takes seconds, such as 0.5, not \"-1\""),
+            ("bench --iterations 0", "--iterations takes a number from 1 up, not \"0\""),
+            ("bench --warmup x", "--warmup takes a number from 0 up, not \"x\""),
         ] {
-            assert_eq!(
-                parsed(line),
-                Err(format!("{expected} (--help shows the options)")),
-                "{line}"
-            );
+            assert_eq!(parsed(line), Err(format!("{expected} (--help shows the options)")), "{line}");
         }
     }
 }

@@ -56,11 +56,7 @@ pub fn bench(model: &Model, process: &Process, options: &BenchOptions) -> Result
     }
 }
 
-fn measure<'a>(
-    model: &'a Model,
-    session: &mut Session<'a>,
-    options: &BenchOptions,
-) -> Result<Report<'a>, Failure> {
+fn measure<'a>(model: &'a Model, session: &mut Session<'a>, options: &BenchOptions) -> Result<Report<'a>, Failure> {
     let first_ns = timed(session)?;
     for _ in 0..options.warmup() {
         session.infer()?;
@@ -75,22 +71,9 @@ fn measure<'a>(
     }
     let iterations = samples.len() as u64;
     let latency = Summary::of(samples).ok_or_else(|| Failure::internal("nothing was measured"))?;
-    let profile = if options.profile {
-        Some(profile(model, session, iterations.min(MAX_PROFILED))?)
-    } else {
-        None
-    };
+    let profile = if options.profile { Some(profile(model, session, iterations.min(MAX_PROFILED))?) } else { None };
     let (threads, warmup) = (session.threads(), options.warmup());
-    Ok(Report {
-        model,
-        threads,
-        warmup,
-        iterations,
-        elapsed_ns,
-        first_ns,
-        latency,
-        profile,
-    })
+    Ok(Report { model, threads, warmup, iterations, elapsed_ns, first_ns, latency, profile })
 }
 
 fn timed(session: &mut Session<'_>) -> Result<u64, Failure> {
@@ -99,11 +82,7 @@ fn timed(session: &mut Session<'_>) -> Result<u64, Failure> {
     Ok(now_ns() - begin)
 }
 
-fn profile<'a>(
-    model: &'a Model,
-    session: &mut Session<'a>,
-    count: u64,
-) -> Result<Profile<'a>, Failure> {
+fn profile<'a>(model: &'a Model, session: &mut Session<'a>, count: u64) -> Result<Profile<'a>, Failure> {
     for _ in 0..count {
         session.infer_profiled()?;
     }
@@ -116,11 +95,7 @@ fn profile<'a>(
 impl Report<'_> {
     /// Inferences per second.
     fn throughput(&self) -> Decimal {
-        Decimal::ratio(
-            self.iterations.saturating_mul(1_000_000_000),
-            self.elapsed_ns,
-            2,
-        )
+        Decimal::ratio(self.iterations.saturating_mul(1_000_000_000), self.elapsed_ns, 2)
     }
 
     fn text(&self) -> String {
@@ -132,20 +107,14 @@ impl Report<'_> {
             self.threads,
             if self.threads == 1 { "" } else { "s" }
         );
-        let mut row = |key: &str, ns: u64| {
-            text += &format!("{key:<16}{:12} ms\n", Decimal::milliseconds(ns).round(4))
-        };
+        let mut row = |key: &str, ns: u64| text += &format!("{key:<16}{:12} ms\n", Decimal::milliseconds(ns).round(4));
         row("first inference", self.first_ns);
         row("min", self.latency.min);
         row("median", self.latency.median);
         row("mean", self.latency.mean);
         row("p90", self.latency.p90);
         row("p99", self.latency.p99);
-        text += &format!(
-            "{:<16}{:12} inferences/s\n",
-            "throughput",
-            self.throughput()
-        );
+        text += &format!("{:<16}{:12} inferences/s\n", "throughput", self.throughput());
         if let Some(profile) = &self.profile {
             text.push('\n');
             text += &profile.text();
@@ -186,12 +155,7 @@ impl Report<'_> {
     }
 }
 
-fn layer_json(
-    object: &mut json::Object<'_>,
-    layer: &Layer,
-    ns: u64,
-    profile: Option<&Profile<'_>>,
-) {
+fn layer_json(object: &mut json::Object<'_>, layer: &Layer, ns: u64, profile: Option<&Profile<'_>>) {
     let total_ns = profile.map_or(0, |profile| profile.total_ns);
     object.string("name", &layer.name);
     object.string("original_names", &layer.original_names);
@@ -220,16 +184,9 @@ impl Profile<'_> {
             Column::new(title, Align::Left, cells.chain([total.to_string()]))
         };
         let right = |title, cell: &dyn Fn(u64, u64) -> String| {
-            let macs = self
-                .rows
-                .iter()
-                .fold(0u64, |sum, (layer, _)| sum.saturating_add(layer.macs));
+            let macs = self.rows.iter().fold(0u64, |sum, (layer, _)| sum.saturating_add(layer.macs));
             let cells = self.rows.iter().map(|(layer, ns)| cell(layer.macs, *ns));
-            Column::new(
-                title,
-                Align::Right,
-                cells.chain([cell(macs, self.total_ns)]),
-            )
+            Column::new(title, Align::Right, cells.chain([cell(macs, self.total_ns)]))
         };
         table::render(&[
             left("name", &|layer| layer.name.to_string(), "total"),
@@ -237,14 +194,10 @@ impl Profile<'_> {
             left("layer type", &|layer| layer.layer_type.to_string(), ""),
             left("exec type", &|layer| layer.exec_type.to_string(), ""),
             left("precision", &|layer| layer.precision.to_string(), ""),
-            right("real time ms", &|_, ns| {
-                Decimal::milliseconds(ns).round(4).to_string()
-            }),
+            right("real time ms", &|_, ns| Decimal::milliseconds(ns).round(4).to_string()),
             right("MACs", &|macs, _| macs.to_string()),
             right("GMAC/s", &|macs, ns| gmac_per_s(macs, ns).to_string()),
-            right("share %", &|_, ns| {
-                Decimal::ratio(ns.saturating_mul(100), self.total_ns, 1).to_string()
-            }),
+            right("share %", &|_, ns| Decimal::ratio(ns.saturating_mul(100), self.total_ns, 1).to_string()),
         ])
     }
 }

@@ -22,34 +22,22 @@ pub struct Failure {
 impl Failure {
     /// The command line is at fault.
     pub fn usage(message: impl Into<String>) -> Failure {
-        Failure {
-            code: USAGE,
-            message: format!("{} (--help shows the options)", message.into()),
-        }
+        Failure { code: USAGE, message: format!("{} (--help shows the options)", message.into()) }
     }
 
     /// This machine cannot run the model.
     pub fn unsupported(message: impl Into<String>) -> Failure {
-        Failure {
-            code: UNSUPPORTED,
-            message: message.into(),
-        }
+        Failure { code: UNSUPPORTED, message: message.into() }
     }
 
     /// A file is at fault, or the system that should read or write it.
     pub fn io(message: impl Into<String>) -> Failure {
-        Failure {
-            code: IO,
-            message: message.into(),
-        }
+        Failure { code: IO, message: message.into() }
     }
 
     /// A bug.
     pub fn internal(message: impl Into<String>) -> Failure {
-        Failure {
-            code: INTERNAL_ERROR,
-            message: format!("internal error, please report it: {}", message.into()),
-        }
+        Failure { code: INTERNAL_ERROR, message: format!("internal error, please report it: {}", message.into()) }
     }
 
     /// The system refused something that is no file.

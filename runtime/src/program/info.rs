@@ -11,10 +11,7 @@ use crate::cpu::Names;
 
 pub fn info(model: &Model, process: &Process) -> Result<(), Failure> {
     let missing = model.cpu_features & !process.cpu_features;
-    let macs: u64 = model
-        .layers
-        .iter()
-        .fold(0, |sum, layer| sum.saturating_add(layer.macs));
+    let macs: u64 = model.layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.macs));
     let mut text = String::new();
     let mut row = |key: &str, value: &str| text += &format!("{key:<12}{value}\n");
     row("model", &model.name);
@@ -26,10 +23,7 @@ pub fn info(model: &Model, process: &Process) -> Result<(), Failure> {
         features => row("needs", &format!("{}", Names(features))),
     }
     if missing != 0 {
-        row(
-            "missing",
-            &format!("{} (this CPU cannot run the model)", Names(missing)),
-        );
+        row("missing", &format!("{} (this CPU cannot run the model)", Names(missing)));
     }
     tensor_rows(&mut row, "input", &model.inputs);
     tensor_rows(&mut row, "output", &model.outputs);

@@ -11,8 +11,7 @@ use crate::sys::{self, Errno, File};
 
 /// Writes text to standard output.
 pub fn out(text: &str) -> Result<(), Failure> {
-    sys::write_all(sys::STDOUT, text.as_bytes())
-        .map_err(|errno| Failure::io(format!("standard output: {errno}")))
+    sys::write_all(sys::STDOUT, text.as_bytes()).map_err(|errno| Failure::io(format!("standard output: {errno}")))
 }
 
 /// Writes text where a failure to do so has no remedy.
@@ -62,8 +61,5 @@ pub fn read(path: &str, limit: usize) -> Result<Vec<u8>, Failure> {
 pub fn write(path: &str, parts: &[&[u8]]) -> Result<(), Failure> {
     let failed = |errno: Errno| Failure::io(format!("{path}: {errno}"));
     let mut file = File::create(&c_path(path)?).map_err(failed)?;
-    parts
-        .iter()
-        .try_for_each(|part| file.write_all(part))
-        .map_err(failed)
+    parts.iter().try_for_each(|part| file.write_all(part)).map_err(failed)
 }

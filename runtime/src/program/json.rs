@@ -62,10 +62,7 @@ impl Object<'_> {
     pub fn array(&mut self, key: &str, fill: impl FnOnce(&mut Array<'_>)) {
         self.key(key);
         self.text.push('[');
-        fill(&mut Array {
-            text: self.text,
-            empty: true,
-        });
+        fill(&mut Array { text: self.text, empty: true });
         self.text.push(']');
     }
 }

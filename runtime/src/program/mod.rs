@@ -54,20 +54,13 @@ struct Process {
 /// `slot` is empty, or holds the addresses of a model's functions; the model keeps the promises of [`crate::abi`].
 pub unsafe fn main(args: &[&[u8]], slot: &ModelSlot, capabilities: HardwareCapabilities) -> i32 {
     let name = io::file_name(args.first().copied().unwrap_or(b"model"));
-    let process = Process {
-        name,
-        cpu_features: cpu::detect(capabilities),
-        start_ns: now_ns(),
-    };
+    let process = Process { name, cpu_features: cpu::detect(capabilities), start_ns: now_ns() };
     // SAFETY: the caller's promise.
     let result = unsafe { execute(args.get(1..).unwrap_or_default(), slot, &process) };
     match result {
         Ok(()) => 0,
         Err(failure) => {
-            io::print(
-                sys::STDERR,
-                &alloc::format!("{}: error: {failure}\n", process.name),
-            );
+            io::print(sys::STDERR, &alloc::format!("{}: error: {failure}\n", process.name));
             failure.code
         }
     }

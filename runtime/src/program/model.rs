@@ -8,9 +8,7 @@ use alloc::vec::Vec;
 use core::ffi::{CStr, c_char};
 
 use super::error::Failure;
-use crate::abi::{
-    ABI_VERSION, ElementType, Infer, Info, LayerInfo, ModelInfo, ModelSlot, TensorInfo,
-};
+use crate::abi::{ABI_VERSION, ElementType, Infer, Info, LayerInfo, ModelInfo, ModelSlot, TensorInfo};
 use crate::npy::TensorType;
 
 type Text = Cow<'static, str>;
@@ -58,29 +56,19 @@ impl Model {
     /// The slot is empty or holds addresses of a model's [`Infer`] and [`Info`] functions.
     pub unsafe fn from_slot(slot: &ModelSlot) -> Result<Model, Failure> {
         if slot.infer == 0 || slot.info == 0 {
-            return Err(Failure::unsupported(
-                "this program has no model; `octet compile` attaches one",
-            ));
+            return Err(Failure::unsupported("this program has no model; `octet compile` attaches one"));
         }
         // SAFETY: not zero, so the addresses are of functions of these types.
         let (infer, info) = unsafe {
-            (
-                core::mem::transmute::<usize, Infer>(slot.infer),
-                core::mem::transmute::<usize, Info>(slot.info),
-            )
+            (core::mem::transmute::<usize, Infer>(slot.infer), core::mem::transmute::<usize, Info>(slot.info))
         };
         // SAFETY: the info function returns read-only data that lives as long as the program. Only the two fields whose
         // place no version changes are read before the version is known.
         let info: &'static ModelInfo = unsafe {
             let info = info();
-            let (version, size) = (
-                (&raw const (*info).abi_version).read(),
-                (&raw const (*info).struct_size).read(),
-            );
+            let (version, size) = ((&raw const (*info).abi_version).read(), (&raw const (*info).struct_size).read());
             if version != ABI_VERSION || (size as usize) < size_of::<ModelInfo>() {
-                let message = format!(
-                    "the model has ABI version {version} ({size} bytes), the program {ABI_VERSION}"
-                );
+                let message = format!("the model has ABI version {version} ({size} bytes), the program {ABI_VERSION}");
                 return Err(Failure::internal(message));
             }
             &*info
@@ -108,14 +96,8 @@ impl Model {
                 workspace_align: info.workspace_align as usize,
                 constant_bytes: info.constant_bytes,
                 code_bytes: info.code_bytes,
-                inputs: inputs
-                    .iter()
-                    .map(|tensor| Tensor::from_info(tensor))
-                    .collect::<Result<_, _>>()?,
-                outputs: outputs
-                    .iter()
-                    .map(|tensor| Tensor::from_info(tensor))
-                    .collect::<Result<_, _>>()?,
+                inputs: inputs.iter().map(|tensor| Tensor::from_info(tensor)).collect::<Result<_, _>>()?,
+                outputs: outputs.iter().map(|tensor| Tensor::from_info(tensor)).collect::<Result<_, _>>()?,
                 layers: layers.iter().map(|layer| Layer::from_info(layer)).collect(),
             })
         }
@@ -128,26 +110,12 @@ impl Tensor {
     unsafe fn from_info(info: &'static TensorInfo) -> Result<Tensor, Failure> {
         // SAFETY: the caller's promise.
         let (name, dims) = unsafe { (text(info.name), slice(info.dims, info.rank)) };
-        let element = ElementType::from_code(info.element_type).ok_or_else(|| {
-            Failure::internal(format!(
-                "{name} has the unknown element type {}",
-                info.element_type
-            ))
-        })?;
-        let tensor = TensorType {
-            element,
-            dims: dims.to_vec(),
-        };
+        let element = ElementType::from_code(info.element_type)
+            .ok_or_else(|| Failure::internal(format!("{name} has the unknown element type {}", info.element_type)))?;
+        let tensor = TensorType { element, dims: dims.to_vec() };
         match tensor.byte_size() {
-            Some(byte_size) if byte_size as u64 == info.byte_size => Ok(Tensor {
-                name,
-                tensor,
-                byte_size,
-            }),
-            _ => Err(Failure::internal(format!(
-                "{name} is {tensor} but claims {} bytes",
-                info.byte_size
-            ))),
+            Some(byte_size) if byte_size as u64 == info.byte_size => Ok(Tensor { name, tensor, byte_size }),
+            _ => Err(Failure::internal(format!("{name} is {tensor} but claims {} bytes", info.byte_size))),
         }
     }
 }

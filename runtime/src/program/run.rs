@@ -23,19 +23,13 @@ pub fn run(model: &Model, process: &Process, options: &RunOptions) -> Result<(),
     for ((tensor, buffer), path) in model.outputs.iter().zip(&session.outputs).zip(outputs) {
         match path {
             Some(path) => tensors::store(tensor, path, buffer)?,
-            None => io::out(&format!(
-                "{} {}: not written, no --output for it\n",
-                tensor.name, tensor.tensor
-            ))?,
+            None => io::out(&format!("{} {}: not written, no --output for it\n", tensor.name, tensor.tensor))?,
         }
     }
     if options.time {
         let ms = |ns| Decimal::milliseconds(ns).round(3);
         let (inference, total) = (ms(end - begin), ms(end - process.start_ns));
-        io::print(
-            sys::STDERR,
-            &format!("inference {inference} ms, from process start to result {total} ms\n"),
-        );
+        io::print(sys::STDERR, &format!("inference {inference} ms, from process start to result {total} ms\n"));
     }
     Ok(())
 }

@@ -43,26 +43,14 @@ fn check_cpu(model: &Model, process: &Process) -> Result<(), Failure> {
 
 impl<'a> Session<'a> {
     /// `threads` includes the calling one.
-    pub fn new(
-        model: &'a Model,
-        process: &Process,
-        inputs: Vec<Buffer>,
-        threads: usize,
-    ) -> Result<Self, Failure> {
+    pub fn new(model: &'a Model, process: &Process, inputs: Vec<Buffer>, threads: usize) -> Result<Self, Failure> {
         check_cpu(model, process)?;
         let outputs = tensors::buffers(&model.outputs)?;
-        let pool = Pool::new(threads)
-            .map_err(|errno| Failure::system("cannot start the threads", errno))?;
+        let pool = Pool::new(threads).map_err(|errno| Failure::system("cannot start the threads", errno))?;
         Ok(Session {
             model,
-            input_pointers: inputs
-                .iter()
-                .map(|buffer| buffer.as_ptr().cast_const().cast())
-                .collect(),
-            output_pointers: outputs
-                .iter()
-                .map(|buffer| buffer.as_ptr().cast())
-                .collect(),
+            input_pointers: inputs.iter().map(|buffer| buffer.as_ptr().cast_const().cast()).collect(),
+            output_pointers: outputs.iter().map(|buffer| buffer.as_ptr().cast()).collect(),
             _inputs: inputs,
             outputs,
             workspace: Buffer::new(model.workspace_bytes, model.workspace_align)?,
@@ -98,11 +86,7 @@ impl<'a> Session<'a> {
             context: (&raw mut self.pool).cast(),
             parallel_for: Some(parallel_for).filter(|_| self.pool.threads() > 1),
             clock,
-            layer_ns: if clock.is_some() {
-                self.layer_ns.as_mut_ptr()
-            } else {
-                ptr::null_mut()
-            },
+            layer_ns: if clock.is_some() { self.layer_ns.as_mut_ptr() } else { ptr::null_mut() },
         };
         // SAFETY: one pointer per input and output to a buffer of its size and alignment, a workspace of the size and
         // alignment the model asks for, a pool that only this call uses, and a counter per layer.
@@ -117,10 +101,7 @@ impl<'a> Session<'a> {
         match code {
             status::OK => Ok(()),
             status::CPU_UNSUPPORTED => Err(Failure::unsupported(status::describe(code))),
-            code => Err(Failure::internal(format!(
-                "the model returned {code}: {}",
-                status::describe(code)
-            ))),
+            code => Err(Failure::internal(format!("the model returned {code}: {}", status::describe(code)))),
         }
     }
 }

@@ -26,15 +26,7 @@ impl Summary {
         let total: u128 = samples.iter().map(|sample| u128::from(*sample)).sum();
         let mean = (total / samples.len() as u128) as u64;
         let [median, p90, p95, p99] = [50, 90, 95, 99].map(percentile);
-        Some(Summary {
-            min,
-            median,
-            mean,
-            p90,
-            p95,
-            p99,
-            max,
-        })
+        Some(Summary { min, median, mean, p90, p95, p99, max })
     }
 }
 
@@ -45,42 +37,12 @@ mod tests {
     #[test]
     fn nearest_rank() {
         let hundred = Summary::of((1..=100).rev().collect());
-        let expected = Summary {
-            min: 1,
-            median: 50,
-            mean: 50,
-            p90: 90,
-            p95: 95,
-            p99: 99,
-            max: 100,
-        };
+        let expected = Summary { min: 1, median: 50, mean: 50, p90: 90, p95: 95, p99: 99, max: 100 };
         assert_eq!(hundred, Some(expected));
         let three = Summary::of(std::vec![30, 10, 20]);
-        assert_eq!(
-            three,
-            Some(Summary {
-                min: 10,
-                median: 20,
-                mean: 20,
-                p90: 30,
-                p95: 30,
-                p99: 30,
-                max: 30
-            })
-        );
+        assert_eq!(three, Some(Summary { min: 10, median: 20, mean: 20, p90: 30, p95: 30, p99: 30, max: 30 }));
         let one = Summary::of(std::vec![5]);
-        assert_eq!(
-            one,
-            Some(Summary {
-                min: 5,
-                median: 5,
-                mean: 5,
-                p90: 5,
-                p95: 5,
-                p99: 5,
-                max: 5
-            })
-        );
+        assert_eq!(one, Some(Summary { min: 5, median: 5, mean: 5, p90: 5, p95: 5, p99: 5, max: 5 }));
         assert_eq!(Summary::of(Vec::new()), None);
     }
 }

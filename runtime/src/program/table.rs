@@ -18,11 +18,7 @@ pub struct Column {
 
 impl Column {
     pub fn new(title: &'static str, align: Align, cells: impl Iterator<Item = String>) -> Column {
-        Column {
-            title,
-            align,
-            cells: cells.collect(),
-        }
+        Column { title, align, cells: cells.collect() }
     }
 
     fn width(&self) -> usize {
@@ -53,11 +49,7 @@ pub fn render(columns: &[Column]) -> String {
     for row in 0..=rows {
         let mut line = String::new();
         for (column, width) in columns.iter().zip(&widths) {
-            let cell = if row == 0 {
-                column.title
-            } else {
-                &column.cells[row - 1]
-            };
+            let cell = if row == 0 { column.title } else { &column.cells[row - 1] };
             column.append(&mut line, cell, *width);
             line.push_str("  ");
         }
@@ -74,20 +66,11 @@ mod tests {
 
     #[test]
     fn columns_fit_their_longest_cell() {
-        let cells = |cells: &[&str]| {
-            cells
-                .iter()
-                .map(|cell| cell.to_string())
-                .collect::<Vec<_>>()
-                .into_iter()
-        };
+        let cells = |cells: &[&str]| cells.iter().map(|cell| cell.to_string()).collect::<Vec<_>>().into_iter();
         let columns = [
             Column::new("name", Align::Left, cells(&["a", "größer/lang"])),
             Column::new("ms", Align::Right, cells(&["1", "23.5"])),
         ];
-        assert_eq!(
-            render(&columns),
-            "name           ms\na               1\ngrößer/lang  23.5\n"
-        );
+        assert_eq!(render(&columns), "name           ms\na               1\ngrößer/lang  23.5\n");
     }
 }

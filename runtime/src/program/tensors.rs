@@ -24,10 +24,8 @@ pub struct Buffer {
 impl Buffer {
     /// `align` is a power of two; smaller ones than [`WORKSPACE_ALIGN`] become that.
     pub fn new(len: usize, align: usize) -> Result<Buffer, Failure> {
-        let layout =
-            Layout::from_size_align(len.max(1), align.max(WORKSPACE_ALIGN)).map_err(|_| {
-                Failure::internal(format!("a buffer of {len} bytes aligned to {align}"))
-            })?;
+        let layout = Layout::from_size_align(len.max(1), align.max(WORKSPACE_ALIGN))
+            .map_err(|_| Failure::internal(format!("a buffer of {len} bytes aligned to {align}")))?;
         // SAFETY: the size is not zero.
         match NonNull::new(unsafe { alloc_zeroed(layout) }) {
             Some(start) => Ok(Buffer { start, layout, len }),
@@ -59,19 +57,12 @@ impl Drop for Buffer {
 
 /// Zeroed buffers for `tensors`.
 pub fn buffers(tensors: &[Tensor]) -> Result<Vec<Buffer>, Failure> {
-    tensors
-        .iter()
-        .map(|tensor| Buffer::new(tensor.byte_size, tensor.tensor.element.size()))
-        .collect()
+    tensors.iter().map(|tensor| Buffer::new(tensor.byte_size, tensor.tensor.element.size())).collect()
 }
 
 /// Which file belongs to which of the `tensors`: named ones first, the others in the model's order. `role` is `input`
 /// or `output`.
-pub fn assign<'a>(
-    tensors: &[Tensor],
-    files: &'a [TensorFile],
-    role: &str,
-) -> Result<Vec<Option<&'a str>>, Failure> {
+pub fn assign<'a>(tensors: &[Tensor], files: &'a [TensorFile], role: &str) -> Result<Vec<Option<&'a str>>, Failure> {
     let mut assigned: Vec<Option<&str>> = tensors.iter().map(|_| None).collect();
     let mut unnamed = Vec::new();
     for file in files {
@@ -84,10 +75,7 @@ pub fn assign<'a>(
             continue;
         };
         if assigned[name].replace(path).is_some() {
-            return Err(Failure::usage(format!(
-                "the {role} \"{}\" is given twice",
-                tensors[name].name
-            )));
+            return Err(Failure::usage(format!("the {role} \"{}\" is given twice", tensors[name].name)));
         }
     }
     let mut free = assigned.iter_mut().filter(|slot| slot.is_none());
@@ -96,9 +84,7 @@ pub fn assign<'a>(
             Some(slot) => *slot = Some(path),
             None => {
                 let count = tensors.len();
-                return Err(Failure::usage(format!(
-                    "{path} is one {role} too many: the model has {count}"
-                )));
+                return Err(Failure::usage(format!("{path} is one {role} too many: the model has {count}")));
             }
         }
     }
@@ -106,40 +92,25 @@ pub fn assign<'a>(
 }
 
 fn unknown_name(tensors: &[Tensor], name: &str, role: &str) -> Failure {
-    let names: Vec<String> = tensors
-        .iter()
-        .map(|tensor| format!("\"{}\"", tensor.name))
-        .collect();
-    Failure::usage(format!(
-        "the model has no {role} \"{name}\"; it has {}",
-        names.join(", ")
-    ))
+    let names: Vec<String> = tensors.iter().map(|tensor| format!("\"{}\"", tensor.name)).collect();
+    Failure::usage(format!("the model has no {role} \"{name}\"; it has {}", names.join(", ")))
 }
 
 /// Fills `buffer` from a `.npy` file of exactly the type and shape of `tensor`.
 pub fn load(tensor: &Tensor, path: &str, buffer: &mut Buffer) -> Result<(), Failure> {
     // The longest prefix (12 bytes), and one byte more than fits to notice a file that is too long.
     let bytes = io::read(path, 12 + npy::MAX_HEADER + tensor.byte_size + 1)?;
-    let header =
-        npy::Header::parse(&bytes).map_err(|error| Failure::io(format!("{path} {error}")))?;
+    let header = npy::Header::parse(&bytes).map_err(|error| Failure::io(format!("{path} {error}")))?;
     if header.tensor != tensor.tensor {
-        let message = format!(
-            "{path} holds {}, the model's input \"{}\" takes {}",
-            header.tensor, tensor.name, tensor.tensor
-        );
+        let message =
+            format!("{path} holds {}, the model's input \"{}\" takes {}", header.tensor, tensor.name, tensor.tensor);
         return Err(Failure::io(message));
     }
     let data = bytes.get(header.data_offset..).unwrap_or_default();
     if data.len() != tensor.byte_size {
-        let relation = if data.len() < tensor.byte_size {
-            "fewer"
-        } else {
-            "more"
-        };
-        let message = format!(
-            "{path} has {relation} bytes of data than the {} of its {}",
-            tensor.byte_size, tensor.tensor
-        );
+        let relation = if data.len() < tensor.byte_size { "fewer" } else { "more" };
+        let message =
+            format!("{path} has {relation} bytes of data than the {} of its {}", tensor.byte_size, tensor.tensor);
         return Err(Failure::io(message));
     }
     buffer.bytes_mut().copy_from_slice(data);
@@ -194,8 +165,7 @@ fn split_mix_64(state: &mut u64) -> u64 {
 pub fn fill_inputs(tensors: &[Tensor], files: &[TensorFile]) -> Result<Vec<Buffer>, Failure> {
     let paths = assign(tensors, files, "input")?;
     let mut filled = buffers(tensors)?;
-    for (index, ((tensor, buffer), path)) in tensors.iter().zip(&mut filled).zip(paths).enumerate()
-    {
+    for (index, ((tensor, buffer), path)) in tensors.iter().zip(&mut filled).zip(paths).enumerate() {
         match path {
             Some(path) => load(tensor, path, buffer)?,
             None => randomize(tensor.tensor.element, index as u64, buffer),
@@ -214,10 +184,7 @@ pub fn load_inputs(tensors: &[Tensor], files: &[TensorFile]) -> Result<Vec<Buffe
         .map(|(tensor, _)| format!("\"{}\" ({})", tensor.name, tensor.tensor))
         .collect();
     if !missing.is_empty() {
-        return Err(Failure::usage(format!(
-            "no --input for {}",
-            missing.join(", ")
-        )));
+        return Err(Failure::usage(format!("no --input for {}", missing.join(", "))));
     }
     let mut filled = buffers(tensors)?;
     for ((tensor, buffer), path) in tensors.iter().zip(&mut filled).zip(paths) {
@@ -239,31 +206,17 @@ mod tests {
     #[test]
     fn random_floats_are_finite_and_at_most_one() {
         let f32s = random(ElementType::F32);
-        assert!(
-            f32s.chunks(4)
-                .all(|x| (-1.0..1.0).contains(&f32::from_le_bytes(x.try_into().unwrap())))
-        );
+        assert!(f32s.chunks(4).all(|x| (-1.0..1.0).contains(&f32::from_le_bytes(x.try_into().unwrap()))));
         let bf16s = random(ElementType::BF16);
-        assert!(
-            bf16s
-                .chunks(2)
-                .all(|x| (-1.0..=1.0).contains(&f32::from_le_bytes([0, 0, x[0], x[1]])))
-        );
+        assert!(bf16s.chunks(2).all(|x| (-1.0..=1.0).contains(&f32::from_le_bytes([0, 0, x[0], x[1]]))));
         let f16s = random(ElementType::F16);
-        assert!(
-            f16s.chunks(2)
-                .all(|x| u16::from_le_bytes([x[0], x[1]]) & 0x7c00 < 15 << 10)
-        );
+        assert!(f16s.chunks(2).all(|x| u16::from_le_bytes([x[0], x[1]]) & 0x7c00 < 15 << 10));
     }
 
     #[test]
     fn random_integers_are_in_their_range() {
         assert!(random(ElementType::Bool).iter().all(|x| *x < 2));
-        assert!(
-            random(ElementType::I64)
-                .chunks(8)
-                .all(|x| i64::from_le_bytes(x.try_into().unwrap()) < 128)
-        );
+        assert!(random(ElementType::I64).chunks(8).all(|x| i64::from_le_bytes(x.try_into().unwrap()) < 128));
         let bytes = random(ElementType::U8);
         assert!((0..=255).all(|value| bytes.contains(&value)));
     }

@@ -50,12 +50,7 @@ pub unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
 /// # Safety
 /// As [`super::Thread::spawn`]; `tid` is aligned to 16 bytes, and the memory below it is a stack nobody uses.
 #[unsafe(naked)]
-pub unsafe extern "C" fn clone(
-    flags: usize,
-    tid: *mut c_void,
-    main: ThreadMain,
-    argument: *const c_void,
-) -> isize {
+pub unsafe extern "C" fn clone(flags: usize, tid: *mut c_void, main: ThreadMain, argument: *const c_void) -> isize {
     // The call takes x0 flags, x1 stack, x2 parent_tid, x3 tls (unused), x4 child_tid. The child starts with the
     // parent's registers, so `main` and `argument` wait in x5 and x6.
     naked_asm!(

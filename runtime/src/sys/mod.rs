@@ -27,11 +27,7 @@ pub const STDERR: i32 = 2;
 
 /// The kernel returns `-4095..0` for an error and anything else for success.
 fn check(value: isize) -> Result<usize, Errno> {
-    if (-4095..0).contains(&value) {
-        Err(Errno(-value as i32))
-    } else {
-        Ok(value as usize)
-    }
+    if (-4095..0).contains(&value) { Err(Errno(-value as i32)) } else { Ok(value as usize) }
 }
 
 /// Ends the process and all its threads.
@@ -70,14 +66,7 @@ impl File {
     /// Reads up to `buffer.len()` bytes; zero is the end of the file.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Errno> {
         retry(|| {
-            let args = [
-                self.0 as usize,
-                buffer.as_mut_ptr() as usize,
-                buffer.len(),
-                0,
-                0,
-                0,
-            ];
+            let args = [self.0 as usize, buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0];
             // SAFETY: the kernel writes at most `buffer.len()` bytes to a buffer borrowed for the call.
             check(unsafe { syscall(number::READ, args) })
         })
@@ -158,13 +147,7 @@ pub unsafe fn unmap(address: NonNull<u8>, len: usize) {
 /// The pages lie in a mapping of the caller's and are not in use.
 pub unsafe fn protect_none(address: NonNull<u8>, len: usize) -> Result<(), Errno> {
     // SAFETY: the caller's promise.
-    check(unsafe {
-        syscall(
-            number::MPROTECT,
-            [address.as_ptr() as usize, len, 0, 0, 0, 0],
-        )
-    })
-    .map(|_| ())
+    check(unsafe { syscall(number::MPROTECT, [address.as_ptr() as usize, len, 0, 0, 0, 0]) }).map(|_| ())
 }
 
 const FUTEX_PRIVATE: usize = 128;
@@ -173,43 +156,19 @@ const FUTEX_PRIVATE: usize = 128;
 pub fn futex_wait(word: &AtomicU32, expected: u32) {
     let operation = FUTEX_PRIVATE;
     // SAFETY: `word` outlives the call; the null timeout means to wait without limit.
-    unsafe {
-        syscall(
-            number::FUTEX,
-            [
-                word.as_ptr() as usize,
-                operation,
-                expected as usize,
-                0,
-                0,
-                0,
-            ],
-        )
-    };
+    unsafe { syscall(number::FUTEX, [word.as_ptr() as usize, operation, expected as usize, 0, 0, 0]) };
 }
 
 /// As [`futex_wait`] for a word that the kernel wakes on a thread's exit; those wakes are not process-private.
 fn futex_wait_shared(word: &AtomicU32, expected: u32) {
     // SAFETY: as in `futex_wait`.
-    unsafe {
-        syscall(
-            number::FUTEX,
-            [word.as_ptr() as usize, 0, expected as usize, 0, 0, 0],
-        )
-    };
+    unsafe { syscall(number::FUTEX, [word.as_ptr() as usize, 0, expected as usize, 0, 0, 0]) };
 }
 
 /// Wakes every thread that sleeps on `word`.
 pub fn futex_wake_all(word: &AtomicU32) {
     const WAKE: usize = 1;
-    let args = [
-        word.as_ptr() as usize,
-        WAKE | FUTEX_PRIVATE,
-        i32::MAX as usize,
-        0,
-        0,
-        0,
-    ];
+    let args = [word.as_ptr() as usize, WAKE | FUTEX_PRIVATE, i32::MAX as usize, 0, 0, 0];
     // SAFETY: waking only uses the address as a key.
     unsafe { syscall(number::FUTEX, args) };
 }
@@ -219,15 +178,8 @@ pub fn monotonic_ns() -> u64 {
     const CLOCK_MONOTONIC: usize = 1;
     let mut time = [0i64; 2];
     // SAFETY: the kernel writes one `struct timespec` (two 64-bit words) to `time`.
-    unsafe {
-        syscall(
-            number::CLOCK_GETTIME,
-            [CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0, 0, 0, 0],
-        )
-    };
-    (time[0] as u64)
-        .wrapping_mul(1_000_000_000)
-        .wrapping_add(time[1] as u64)
+    unsafe { syscall(number::CLOCK_GETTIME, [CLOCK_MONOTONIC, time.as_mut_ptr() as usize, 0, 0, 0, 0]) };
+    (time[0] as u64).wrapping_mul(1_000_000_000).wrapping_add(time[1] as u64)
 }
 
 /// Number of CPUs this process may run on, at least one.
@@ -236,11 +188,7 @@ pub fn cpu_count() -> usize {
     let args = [0, size_of_val(&mask), mask.as_mut_ptr() as usize, 0, 0, 0];
     // SAFETY: the kernel writes at most the given number of bytes to `mask`.
     match check(unsafe { syscall(number::SCHED_GETAFFINITY, args) }) {
-        Ok(_) => mask
-            .iter()
-            .map(|word| word.count_ones() as usize)
-            .sum::<usize>()
-            .max(1),
+        Ok(_) => mask.iter().map(|word| word.count_ones() as usize).sum::<usize>().max(1),
         Err(_) => 1,
     }
 }
@@ -265,17 +213,15 @@ impl Thread {
     /// `main` uses no thread-local storage, does not unwind, and `argument` stays valid until [`Thread::join`].
     pub unsafe fn spawn(main: ThreadMain, argument: *const c_void) -> Result<Thread, Errno> {
         // VM | FS | FILES | SIGHAND | THREAD | SYSVSEM | PARENT_SETTID | CHILD_CLEARTID
-        const FLAGS: usize =
-            0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000 | 0x10_0000 | 0x20_0000;
+        const FLAGS: usize = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000 | 0x10_0000 | 0x20_0000;
         let thread = Thread { stack: map(STACK)? };
         // SAFETY: the stack is ours and not in use; the lowest pages of it become the guard.
         let guarded = unsafe { protect_none(thread.stack, GUARD) };
         let tid = thread.tid() as *const AtomicU32;
         // SAFETY: the thread id word is the top of the stack, below it the stack proper, 64-byte aligned. The kernel
         // writes the word before `clone` returns here, and clears it when the thread has left the stack.
-        let started = guarded.and_then(|()| {
-            check(unsafe { arch::clone(FLAGS, tid.cast_mut().cast(), main, argument) })
-        });
+        let started =
+            guarded.and_then(|()| check(unsafe { arch::clone(FLAGS, tid.cast_mut().cast(), main, argument) }));
         if let Err(error) = started {
             // SAFETY: no thread was started on the stack.
             unsafe { unmap(thread.stack, STACK) };

@@ -52,12 +52,7 @@ pub unsafe fn syscall(number: usize, args: [usize; 6]) -> isize {
 /// # Safety
 /// As [`super::Thread::spawn`]; `tid` is aligned to 16 bytes, and the memory below it is a stack nobody uses.
 #[unsafe(naked)]
-pub unsafe extern "C" fn clone(
-    flags: usize,
-    tid: *mut c_void,
-    main: ThreadMain,
-    argument: *const c_void,
-) -> isize {
+pub unsafe extern "C" fn clone(flags: usize, tid: *mut c_void, main: ThreadMain, argument: *const c_void) -> isize {
     // The call takes rdi flags, rsi stack, rdx parent_tid, r10 child_tid, r8 tls (unused). The child starts with the
     // parent's registers, so `main` and `argument` wait in r9 and r8.
     naked_asm!(

@@ -24,12 +24,7 @@ pub enum Problem {
     /// The object has memory that is written at run time, or thread-local.
     Writable { section: String, bytes: u64 },
     /// A relocation that cannot be resolved.
-    Relocation {
-        section: String,
-        offset: u64,
-        r_type: u32,
-        why: RelocationProblem,
-    },
+    Relocation { section: String, offset: u64, r_type: u32, why: RelocationProblem },
 }
 
 /// What is wrong with a relocation.
@@ -45,9 +40,7 @@ pub enum RelocationProblem {
 
 impl From<Problem> for LinkError {
     fn from(problem: Problem) -> Self {
-        LinkError {
-            problems: vec![problem],
-        }
+        LinkError { problems: vec![problem] }
     }
 }
 
@@ -68,35 +61,21 @@ impl fmt::Display for Problem {
             Problem::Stub(why) => write!(f, "program stub: {why}"),
             Problem::Object(why) => write!(f, "object: {why}"),
             Problem::Machine { stub, object } => {
-                write!(
-                    f,
-                    "the object is for ELF machine {object}, the program stub for {stub}"
-                )
+                write!(f, "the object is for ELF machine {object}, the program stub for {stub}")
             }
             Problem::Undefined(name) => write!(f, "undefined symbol {name}"),
             Problem::MissingSymbol(name) => write!(f, "the object does not define {name}"),
             Problem::Writable { section, bytes } => {
-                write!(
-                    f,
-                    "section {section} has {bytes} bytes of writable data; a model has none"
-                )
+                write!(f, "section {section} has {bytes} bytes of writable data; a model has none")
             }
-            Problem::Relocation {
-                section,
-                offset,
-                r_type,
-                why,
-            } => {
+            Problem::Relocation { section, offset, r_type, why } => {
                 let why = match why {
                     RelocationProblem::Unsupported => "is not supported",
                     RelocationProblem::OutOfRange => "does not reach its target",
                     RelocationProblem::Misaligned => "has a misaligned target",
                     RelocationProblem::OutsideSection => "lies outside its section",
                 };
-                write!(
-                    f,
-                    "relocation of type {r_type} at {section}+{offset:#x} {why}"
-                )
+                write!(f, "relocation of type {r_type} at {section}+{offset:#x} {why}")
             }
         }
     }

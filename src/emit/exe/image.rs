@@ -40,21 +40,12 @@ impl Image {
         // The stub's headers, and one each for the model's data and code.
         let header_count = program.headers.len() as u64 + 2;
         let mut offset = headers + header_count * size_of::<ProgramHeader64<LE>>() as u64;
-        let mut sections = vec![
-            Placed {
-                offset: 0,
-                address: 0
-            };
-            model.sections.len()
-        ];
+        let mut sections = vec![Placed { offset: 0, address: 0 }; model.sections.len()];
         let mut place = |executable: bool, offset: &mut u64| {
             for (section, placed) in model.sections.iter().zip(&mut sections) {
                 if section.executable == executable {
                     let begin = offset.next_multiple_of(section.align);
-                    *placed = Placed {
-                        offset: begin,
-                        address: program.base + begin,
-                    };
+                    *placed = Placed { offset: begin, address: program.base + begin };
                     *offset = begin + section.data.len() as u64;
                 }
             }
@@ -64,23 +55,13 @@ impl Image {
         offset = offset.next_multiple_of(program.page);
         let code = offset;
         place(true, &mut offset);
-        Image {
-            headers,
-            header_count,
-            read_only_end,
-            code,
-            code_end: offset,
-            base: program.base,
-            sections,
-        }
+        Image { headers, header_count, read_only_end, code, code_end: offset, base: program.base, sections }
     }
 
     /// The address of a place in the model.
     pub fn address(&self, place: Place) -> Option<u64> {
         match place {
-            Place::Section(index, offset) => {
-                Some(self.sections.get(index)?.address.wrapping_add(offset))
-            }
+            Place::Section(index, offset) => Some(self.sections.get(index)?.address.wrapping_add(offset)),
             Place::Absolute(address) => Some(address),
             Place::Nowhere => None,
         }
@@ -91,8 +72,7 @@ impl Image {
         let mut bytes = vec![0; self.code_end as usize];
         bytes[..program.bytes.len()].copy_from_slice(program.bytes);
         let headers = self.program_headers(program);
-        bytes[self.headers as usize..][..size_of_val(&headers[..])]
-            .copy_from_slice(bytes_of_slice(&headers));
+        bytes[self.headers as usize..][..size_of_val(&headers[..])].copy_from_slice(bytes_of_slice(&headers));
         for (section, placed) in model.sections.iter().zip(&self.sections) {
             bytes[placed.offset as usize..][..section.data.len()].copy_from_slice(section.data);
         }
@@ -121,20 +101,8 @@ impl Image {
         });
         // Loaded segments come in the order of their addresses, and these lie behind the stub's.
         stub.chain([
-            header(
-                elf::PT_LOAD,
-                elf::PF_R,
-                self.headers,
-                self.read_only_end,
-                program.page,
-            ),
-            header(
-                elf::PT_LOAD,
-                elf::PF_R | elf::PF_X,
-                self.code,
-                self.code_end,
-                program.page,
-            ),
+            header(elf::PT_LOAD, elf::PF_R, self.headers, self.read_only_end, program.page),
+            header(elf::PT_LOAD, elf::PF_R | elf::PF_X, self.code, self.code_end, program.page),
         ])
         .collect()
     }
@@ -147,10 +115,7 @@ impl Image {
         let mut names = Strings::new();
         let mut headers = vec![section_header(0, elf::SHT_NULL, 0, 0)];
         for (name, section) in &program.sections {
-            headers.push(SectionHeader64 {
-                sh_name: U32::new(LE, names.add(&[name])),
-                ..unlinked(*section)
-            });
+            headers.push(SectionHeader64 { sh_name: U32::new(LE, names.add(&[name])), ..unlinked(*section) });
         }
         for (section, placed) in model.sections.iter().zip(&self.sections) {
             let mut header = section_header(
@@ -159,43 +124,24 @@ impl Image {
                 placed.offset,
                 section.data.len() as u64,
             );
-            let code = if section.executable {
-                elf::SHF_EXECINSTR
-            } else {
-                0
-            };
+            let code = if section.executable { elf::SHF_EXECINSTR } else { 0 };
             header.sh_flags = U64::new(LE, u64::from(elf::SHF_ALLOC | code));
             header.sh_addr = U64::new(LE, placed.address);
             header.sh_addralign = U64::new(LE, section.align);
             headers.push(header);
         }
         let symbols = append(bytes, bytes_of_slice(&symbols));
-        let mut header = section_header(
-            names.add(&[b".symtab"]),
-            elf::SHT_SYMTAB,
-            symbols.0,
-            symbols.1,
-        );
+        let mut header = section_header(names.add(&[b".symtab"]), elf::SHT_SYMTAB, symbols.0, symbols.1);
         header.sh_link = U32::new(LE, headers.len() as u32 + 1);
         header.sh_info = U32::new(LE, locals);
         header.sh_entsize = U64::new(LE, size_of::<Sym64<LE>>() as u64);
         header.sh_addralign = U64::new(LE, 8);
         headers.push(header);
         let symbol_names = append(bytes, &symbol_names.bytes);
-        headers.push(section_header(
-            names.add(&[b".strtab"]),
-            elf::SHT_STRTAB,
-            symbol_names.0,
-            symbol_names.1,
-        ));
+        headers.push(section_header(names.add(&[b".strtab"]), elf::SHT_STRTAB, symbol_names.0, symbol_names.1));
         let own_name = names.add(&[b".shstrtab"]);
         let section_names = append(bytes, &names.bytes);
-        headers.push(section_header(
-            own_name,
-            elf::SHT_STRTAB,
-            section_names.0,
-            section_names.1,
-        ));
+        headers.push(section_header(own_name, elf::SHT_STRTAB, section_names.0, section_names.1));
         write_section_headers(bytes, &headers);
     }
 
@@ -204,42 +150,18 @@ impl Image {
         let mut names = Strings::new();
         let mut table = vec![symbol(0, 0, 0, 0, 0)];
         let mut append = |table: &mut Vec<Sym64<LE>>, entry: &Symbol<'_>| {
-            let (Place::Section(index, _), Some(address)) =
-                (entry.place, self.address(entry.place))
-            else {
+            let (Place::Section(index, _), Some(address)) = (entry.place, self.address(entry.place)) else {
                 return;
             };
-            let kind = if entry.function {
-                elf::STT_FUNC
-            } else {
-                elf::STT_OBJECT
-            };
-            let binding = if entry.local {
-                elf::STB_LOCAL
-            } else {
-                elf::STB_GLOBAL
-            };
+            let kind = if entry.function { elf::STT_FUNC } else { elf::STT_OBJECT };
+            let binding = if entry.local { elf::STB_LOCAL } else { elf::STB_GLOBAL };
             let name = names.add(&[entry.name.as_bytes()]);
             let section = (first_section + index) as u16;
-            table.push(symbol(
-                name,
-                binding << 4 | kind,
-                section,
-                address,
-                entry.size,
-            ));
+            table.push(symbol(name, binding << 4 | kind, section, address, entry.size));
         };
-        model
-            .symbols
-            .iter()
-            .filter(|entry| entry.local)
-            .for_each(|entry| append(&mut table, entry));
+        model.symbols.iter().filter(|entry| entry.local).for_each(|entry| append(&mut table, entry));
         let locals = table.len() as u32;
-        model
-            .symbols
-            .iter()
-            .filter(|entry| !entry.local)
-            .for_each(|entry| append(&mut table, entry));
+        model.symbols.iter().filter(|entry| !entry.local).for_each(|entry| append(&mut table, entry));
         (table, names, locals)
     }
 }
@@ -257,9 +179,7 @@ impl Strings {
     /// Offset of the concatenated `parts`.
     fn add(&mut self, parts: &[&[u8]]) -> u32 {
         let offset = self.bytes.len() as u32;
-        parts
-            .iter()
-            .for_each(|part| self.bytes.extend_from_slice(part));
+        parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.bytes.push(0);
         offset
     }
@@ -293,11 +213,7 @@ fn section_header(name: u32, kind: u32, offset: u64, size: u64) -> SectionHeader
 
 /// A section of the stub without its references to other sections, whose numbers have changed.
 fn unlinked(section: SectionHeader64<LE>) -> SectionHeader64<LE> {
-    SectionHeader64 {
-        sh_link: U32::new(LE, 0),
-        sh_info: U32::new(LE, 0),
-        ..section
-    }
+    SectionHeader64 { sh_link: U32::new(LE, 0), sh_info: U32::new(LE, 0), ..section }
 }
 
 /// Appends `part` aligned to 8 bytes; returns its offset and size.
@@ -311,17 +227,9 @@ fn append(bytes: &mut Vec<u8>, part: &[u8]) -> (u64, u64) {
 /// Appends the table, whose last entry is the section names, and points the file's header to it.
 fn write_section_headers(bytes: &mut Vec<u8>, headers: &[SectionHeader64<LE>]) {
     let (offset, _) = append(bytes, &[]);
-    headers
-        .iter()
-        .for_each(|header| bytes.extend_from_slice(bytes_of(header)));
+    headers.iter().for_each(|header| bytes.extend_from_slice(bytes_of(header)));
     let mut patch = |at: usize, value: &[u8]| bytes[at..][..value.len()].copy_from_slice(value);
     patch(offset_of!(FileHeader64<LE>, e_shoff), &offset.to_le_bytes());
-    patch(
-        offset_of!(FileHeader64<LE>, e_shnum),
-        &(headers.len() as u16).to_le_bytes(),
-    );
-    patch(
-        offset_of!(FileHeader64<LE>, e_shstrndx),
-        &(headers.len() as u16 - 1).to_le_bytes(),
-    );
+    patch(offset_of!(FileHeader64<LE>, e_shnum), &(headers.len() as u16).to_le_bytes());
+    patch(offset_of!(FileHeader64<LE>, e_shstrndx), &(headers.len() as u16 - 1).to_le_bytes());
 }

@@ -3,8 +3,8 @@
 use object::elf::{self, FileHeader64};
 use object::read::elf::{ElfFile64, FileHeader};
 use object::{
-    LittleEndian as LE, Object, ObjectKind, ObjectSection, ObjectSymbol, RelocationFlags,
-    RelocationTarget, SectionFlags, SectionIndex, SymbolIndex, SymbolSection,
+    LittleEndian as LE, Object, ObjectKind, ObjectSection, ObjectSymbol, RelocationFlags, RelocationTarget,
+    SectionFlags, SectionIndex, SymbolIndex, SymbolSection,
 };
 
 use super::error::{LinkError, Problem};
@@ -60,44 +60,28 @@ pub struct Relocation {
 impl<'a> Model<'a> {
     /// Refuses what cannot be attached to a stub for `machine`.
     pub fn parse(bytes: &'a [u8], machine: u16) -> Result<Model<'a>, LinkError> {
-        let unreadable =
-            |error: object::read::Error| LinkError::from(Problem::Object(error.to_string()));
+        let unreadable = |error: object::read::Error| LinkError::from(Problem::Object(error.to_string()));
         let header = FileHeader64::<LE>::parse(bytes).map_err(unreadable)?;
         let endian = header.endian().map_err(unreadable)?;
         if header.e_machine(endian) != machine {
-            return Err(Problem::Machine {
-                stub: machine,
-                object: header.e_machine(endian),
-            }
-            .into());
+            return Err(Problem::Machine { stub: machine, object: header.e_machine(endian) }.into());
         }
         let file = ElfFile64::<LE>::parse(bytes).map_err(unreadable)?;
         if file.kind() != ObjectKind::Relocatable {
             return Err(Problem::Object("it is not a relocatable object".to_owned()).into());
         }
-        let mut reader = Reader {
-            file,
-            indices: Vec::new(),
-            problems: Vec::new(),
-        };
+        let mut reader = Reader { file, indices: Vec::new(), problems: Vec::new() };
         let sections = reader.sections().map_err(unreadable)?;
         let symbols = reader.symbols().map_err(unreadable)?;
         match reader.problems {
-            problems if problems.is_empty() => Ok(Model {
-                machine,
-                sections,
-                symbols,
-            }),
+            problems if problems.is_empty() => Ok(Model { machine, sections, symbols }),
             problems => Err(LinkError { problems }),
         }
     }
 
     /// The place of a symbol that other objects can see.
     pub fn definition(&self, name: &str) -> Option<Place> {
-        self.symbols
-            .iter()
-            .find(|symbol| !symbol.local && symbol.name == name)
-            .map(|symbol| symbol.place)
+        self.symbols.iter().find(|symbol| !symbol.local && symbol.name == name).map(|symbol| symbol.place)
     }
 }
 
@@ -115,10 +99,7 @@ impl<'a> Reader<'a> {
                 self.indices.push(section.index());
             }
         }
-        self.indices
-            .iter()
-            .map(|index| self.section(*index))
-            .collect()
+        self.indices.iter().map(|index| self.section(*index)).collect()
     }
 
     fn section(&self, index: SectionIndex) -> object::read::Result<Section<'a>> {
@@ -130,12 +111,7 @@ impl<'a> Reader<'a> {
             else {
                 continue;
             };
-            relocations.push(Relocation {
-                offset,
-                r_type,
-                target: self.place(symbol)?,
-                addend: relocation.addend(),
-            });
+            relocations.push(Relocation { offset, r_type, target: self.place(symbol)?, addend: relocation.addend() });
         }
         Ok(Section {
             name: section.name()?,
@@ -150,12 +126,10 @@ impl<'a> Reader<'a> {
         let symbol = self.file.symbol_by_index(index)?;
         Ok(match symbol.section() {
             SymbolSection::Absolute => Place::Absolute(symbol.address()),
-            SymbolSection::Section(section) => {
-                match self.indices.iter().position(|index| *index == section) {
-                    Some(position) => Place::Section(position, symbol.address()),
-                    None => Place::Nowhere,
-                }
-            }
+            SymbolSection::Section(section) => match self.indices.iter().position(|index| *index == section) {
+                Some(position) => Place::Section(position, symbol.address()),
+                None => Place::Nowhere,
+            },
             _ => Place::Nowhere,
         })
     }
@@ -170,19 +144,10 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let function = symbol.elf_symbol().st_type() == elf::STT_FUNC;
-            let data = matches!(
-                symbol.elf_symbol().st_type(),
-                elf::STT_OBJECT | elf::STT_NOTYPE
-            );
+            let data = matches!(symbol.elf_symbol().st_type(), elf::STT_OBJECT | elf::STT_NOTYPE);
             let place = self.place(symbol.index())?;
             if !name.is_empty() && (function || data) && matches!(place, Place::Section(..)) {
-                symbols.push(Symbol {
-                    name,
-                    place,
-                    size: symbol.size(),
-                    function,
-                    local: symbol.is_local(),
-                });
+                symbols.push(Symbol { name, place, size: symbol.size(), function, local: symbol.is_local() });
             }
         }
         Ok(symbols)
@@ -210,10 +175,7 @@ fn is_loaded<'a>(
     }
     let relocated_only = name == ".data.rel.ro" || name.starts_with(".data.rel.ro.");
     if has(elf::SHF_TLS) || kind == elf::SHT_NOBITS || (has(elf::SHF_WRITE) && !relocated_only) {
-        problems.push(Problem::Writable {
-            section: name.to_owned(),
-            bytes: section.size(),
-        });
+        problems.push(Problem::Writable { section: name.to_owned(), bytes: section.size() });
         return Ok(false);
     }
     Ok(true)

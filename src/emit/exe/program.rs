@@ -36,34 +36,18 @@ impl<'a> Program<'a> {
             return Err(fail("it is not a program at fixed addresses"));
         }
         let headers = header.program_headers(endian, bytes).map_err(unreadable)?;
-        let loads = || {
-            headers
-                .iter()
-                .filter(|header| header.p_type(endian) == elf::PT_LOAD)
-        };
+        let loads = || headers.iter().filter(|header| header.p_type(endian) == elf::PT_LOAD);
         let first = loads().next().ok_or_else(|| fail("it loads nothing"))?;
-        if headers
-            .iter()
-            .any(|header| matches!(header.p_type(endian), elf::PT_INTERP | elf::PT_DYNAMIC))
-        {
+        if headers.iter().any(|header| matches!(header.p_type(endian), elf::PT_INTERP | elf::PT_DYNAMIC)) {
             return Err(fail("it is dynamically linked"));
         }
         let ends = loads().map(|load| load.p_vaddr(endian).checked_add(load.p_memsz(endian)));
-        let memory_end = ends
-            .max()
-            .flatten()
-            .ok_or_else(|| fail("its segments wrap around"))?;
+        let memory_end = ends.max().flatten().ok_or_else(|| fail("its segments wrap around"))?;
         let base = first.p_vaddr(endian).checked_sub(first.p_offset(endian));
         let table = header.sections(endian, bytes).map_err(unreadable)?;
         let mut sections = Vec::new();
-        for section in table
-            .iter()
-            .filter(|section| section.sh_flags(endian) & u64::from(elf::SHF_ALLOC) != 0)
-        {
-            sections.push((
-                table.section_name(endian, section).map_err(unreadable)?,
-                *section,
-            ));
+        for section in table.iter().filter(|section| section.sh_flags(endian) & u64::from(elf::SHF_ALLOC) != 0) {
+            sections.push((table.section_name(endian, section).map_err(unreadable)?, *section));
         }
         Ok(Program {
             bytes,
@@ -72,12 +56,7 @@ impl<'a> Program<'a> {
             sections,
             base: base.ok_or_else(|| fail("its first segment lies below its file offset"))?,
             memory_end,
-            page: loads()
-                .map(|load| load.p_align(endian))
-                .max()
-                .unwrap_or(0)
-                .max(4096)
-                .next_power_of_two(),
+            page: loads().map(|load| load.p_align(endian)).max().unwrap_or(0).max(4096).next_power_of_two(),
             slot: find_slot(bytes).map_err(fail)?,
         })
     }
@@ -85,10 +64,8 @@ impl<'a> Program<'a> {
 
 /// The mark occurs once, or it may not be the slot that is found.
 fn find_slot(bytes: &[u8]) -> Result<usize, &'static str> {
-    let mut found = bytes
-        .windows(size_of::<ModelSlot>())
-        .enumerate()
-        .filter(|(_, window)| window.starts_with(&MODEL_SLOT_MARK));
+    let mut found =
+        bytes.windows(size_of::<ModelSlot>()).enumerate().filter(|(_, window)| window.starts_with(&MODEL_SLOT_MARK));
     match (found.next(), found.next()) {
         (Some((offset, _)), None) => Ok(offset),
         (None, _) => Err("it has no slot for a model"),
