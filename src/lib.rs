@@ -21,6 +21,8 @@
 
 pub mod codegen;
 pub mod diag;
+pub mod emit;
+pub mod interp;
 pub mod ir;
 pub mod lower;
 pub mod simd;

@@ -444,9 +444,77 @@ pub enum Inst {
     /// V32 -> I64 (sign-extended) or VF32 -> F32. Lane `i` meets lane `i + n/2`, then halves again: a fixed tree.
     Reduce(Reduction, Val),
 
-    /// `for index in (lo..hi).step_by(step)`, none when `lo >= hi`.
+    /// `for index in (lo..hi).step_by(step)`, none when `lo >= hi`. `hi - lo` and `hi + step` fit i64.
     Loop(Box<Loop>),
     If(Box<If>),
+}
+
+impl Inst {
+    /// Calls `f` with every value the instruction uses, in the order it is written; not those used by blocks inside.
+    pub fn each_operand(&self, f: &mut impl FnMut(Val)) {
+        match self {
+            Inst::ConstI64(_) | Inst::ConstF32(_) | Inst::VecConst { .. } => {}
+            Inst::LoadInt { addr, .. }
+            | Inst::LoadF32 { addr, .. }
+            | Inst::Load { addr, .. }
+            | Inst::LoadPartial { addr, .. }
+            | Inst::LoadChunks { addr, .. }
+            | Inst::LoadSplat32 { addr, .. }
+            | Inst::LoadWiden { addr, .. } => f(addr.base),
+            Inst::StoreInt { addr, value, .. }
+            | Inst::StoreF32 { addr, value }
+            | Inst::Store { addr, value }
+            | Inst::StorePartial { addr, value, .. }
+            | Inst::StoreChunks { addr, value, .. } => [addr.base, *value].into_iter().for_each(f),
+            Inst::IntToFloat(a)
+            | Inst::FloatToInt(a)
+            | Inst::FloatBits(a)
+            | Inst::FloatFromBits(a)
+            | Inst::Splat { value: a, .. }
+            | Inst::Shift(_, a, _)
+            | Inst::Cast { value: a, .. }
+            | Inst::ToFloat(a)
+            | Inst::ToInt(a)
+            | Inst::FloatUnary(_, a)
+            | Inst::Shuffle { value: a, .. }
+            | Inst::Reduce(_, a) => f(*a),
+            Inst::Int(_, a, b)
+            | Inst::IntCmp(_, a, b)
+            | Inst::PtrAdd(a, b)
+            | Inst::FloatCmp(_, a, b)
+            | Inst::Vec(_, a, b)
+            | Inst::VecCmp(_, a, b)
+            | Inst::Madd(a, b)
+            | Inst::MaddUbs { u: a, s: b }
+            | Inst::Float(_, a, b)
+            | Inst::FloatVecCmp(_, a, b)
+            | Inst::Pack(_, a, b)
+            | Inst::Interleave { a, b, .. } => [*a, *b].into_iter().for_each(f),
+            Inst::Choose(a, b, c) | Inst::VecSelect { mask: a, a: b, b: c } | Inst::Dot4 { acc: a, u: b, s: c } => {
+                [*a, *b, *c].into_iter().for_each(f)
+            }
+            Inst::Loop(l) => [l.lo, l.hi].iter().chain(&l.init).copied().for_each(f),
+            Inst::If(i) => f(i.condition),
+        }
+    }
+}
+
+impl Block {
+    /// Whether an instruction of the block or of a block inside uses `value`, or a block inside hands it on.
+    pub fn uses(&self, value: Val) -> bool {
+        self.insts.iter().any(|(_, inst)| {
+            let mut used = false;
+            inst.each_operand(&mut |operand| used |= operand == value);
+            used || match inst {
+                Inst::Loop(l) => l.body.uses(value) || l.next.contains(&value),
+                Inst::If(i) => {
+                    let given = i.then_values.contains(&value) || i.else_values.contains(&value);
+                    given || i.then_block.uses(value) || i.else_block.uses(value)
+                }
+                _ => false,
+            }
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

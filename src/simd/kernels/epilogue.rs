@@ -84,7 +84,7 @@ pub struct Tile {
 
 /// Runs the program on a tile and stores its results. `accumulators[pixel][vector]` may be empty if the program has none.
 pub fn apply(b: &mut Builder, epilogue: &Epilogue, operands: &Operands, tile: Tile, accumulators: &[Vec<Val>]) {
-    let mut evaluation = Evaluation::new(b, epilogue, operands, tile, accumulators);
+    let evaluation = Evaluation::new(b, epilogue, operands, tile, accumulators);
     let mut results = vec![vec![Vec::new(); epilogue.stores.len()]; tile.pixels];
     for vector in 0..tile.strip.vectors {
         let shared = evaluation.shared(b, vector);

@@ -50,7 +50,7 @@ fn taps_inside(b: &mut Builder, spec: &PoolSpec, dim: usize, out: Val) -> Taps {
     let origin = b.imul_imm(out, spec.strides[dim] as i64);
     let origin = b.iadd_imm(origin, -(spec.pads[dim] as i64));
     // the first tap not before `index`: ceil((index - origin) / dilation), cut to the kernel
-    let mut first_from = |b: &mut Builder, index: i64| {
+    let first_from = |b: &mut Builder, index: i64| {
         let index = b.int(index);
         let zero = b.int(0);
         let distance = b.int_op(IntOp::Sub, index, origin);

@@ -1,0 +1,8 @@
+//! Objects -> what users take away: programs and libraries.
+//!
+//! [`stub`] is the program around a model, [`exe`] attaches a model's object to it without a linker, [`archive`] makes a
+//! static library of objects. All of them are pure functions from bytes to bytes, and deterministic.
+
+pub mod archive;
+pub mod exe;
+pub mod stub;
