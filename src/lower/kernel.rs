@@ -335,6 +335,49 @@ impl KernelSpec {
         }
     }
 
+    /// The type a kernel computes in, as OpenVINO's counters write it: `I8`, `FP32`, or `I32` for indices and counts.
+    pub fn precision(&self) -> &'static str {
+        let elem = |elem: ElemType| match elem {
+            ElemType::F32 | ElemType::F16 | ElemType::BF16 => "FP32",
+            ElemType::I64 | ElemType::I32 | ElemType::I16 => "I32",
+            ElemType::I8 | ElemType::U8 | ElemType::I4 | ElemType::U4 | ElemType::Bool => "I8",
+        };
+        let mac = |mac: Mac| if mac == Mac::F32 { "FP32" } else { "I8" };
+        match self {
+            KernelSpec::Conv(s) => mac(s.mac),
+            KernelSpec::Depthwise(s) => mac(s.mac),
+            KernelSpec::MatMul(s) => elem(s.a_elem),
+            KernelSpec::Pool(s) => elem(s.elem),
+            KernelSpec::Reduce(s) => elem(s.elem),
+            KernelSpec::Resize(s) => elem(s.elem),
+            KernelSpec::Pointwise(s) => s.epilogue.stores.first().map_or("FP32", |store| elem(store.elem)),
+            KernelSpec::Copy(CopySpec { elem_bytes, .. }) | KernelSpec::Fill(FillSpec { elem_bytes, .. }) => {
+                if *elem_bytes == 1 { "I8" } else { "FP32" }
+            }
+            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Rnn(_) | KernelSpec::Gather(_) => "FP32",
+        }
+    }
+
+    /// Elements the kernel writes: a measure of its work where there are no multiply-accumulates.
+    pub fn elements(&self) -> usize {
+        let product = |sizes: &[usize]| sizes.iter().product::<usize>();
+        match self {
+            KernelSpec::Conv(s) => s.batch * s.oh * s.ow * s.oc,
+            KernelSpec::Depthwise(s) => s.batch * s.oh * s.ow * s.channels,
+            KernelSpec::Pool(s) => s.batch * s.oh * s.ow * s.channels * product(&s.kernel),
+            KernelSpec::Pointwise(s) => product(&s.outer) * s.inner,
+            KernelSpec::Reduce(s) => product(&s.outer) * product(&s.reduced) * s.inner,
+            KernelSpec::Softmax(s) => s.outer * s.axis * s.inner,
+            KernelSpec::Normalize(s) => product(&s.outer) * product(&s.reduced) * s.inner,
+            KernelSpec::Copy(s) => product(&s.sizes),
+            KernelSpec::Fill(s) => product(&s.sizes),
+            KernelSpec::Resize(s) => s.batch * s.oh * s.ow * s.channels,
+            KernelSpec::Gather(s) => s.outer * s.indices * s.bytes / 4,
+            KernelSpec::MatMul(s) => product(&s.batch) * s.m * s.n,
+            KernelSpec::Rnn(s) => s.batch * s.sequence * s.hidden,
+        }
+    }
+
     /// Number of work items: what `begin..end` ranges over.
     pub fn items(&self) -> usize {
         match self {
