@@ -13,5 +13,6 @@
 pub mod builder;
 pub mod interp;
 pub mod ir;
+pub mod kernels;
 pub mod print;
 pub mod verify;
