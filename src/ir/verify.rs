@@ -218,7 +218,8 @@ impl<'a> Verifier<'a> {
         let ty = self.graph.ty(self.graph.result(node)).clone();
         let variable = self.variables.entry(name).or_default();
         let known = variable.ty.get_or_insert_with(|| ty.clone()).clone();
-        let twice = assigns && std::mem::replace(&mut variable.assigned, assigns || variable.assigned);
+        let twice = assigns && variable.assigned;
+        variable.assigned |= assigns;
         if known != ty {
             self.error(node, format!("the variable {name:?} is {ty} here and {known} elsewhere"));
         }
@@ -228,7 +229,8 @@ impl<'a> Verifier<'a> {
     }
 
     fn users(&mut self) {
-        for (value, mut used_by) in std::mem::take(&mut self.uses) {
+        for value in (0..self.graph.value_count()).map(|index| Value::from_u32(index as u32)) {
+            let mut used_by = self.uses.remove(&value).unwrap_or_default();
             let mut users = self.graph.users(value).to_vec();
             users.sort();
             used_by.sort();
