@@ -20,4 +20,5 @@
 #![forbid(unsafe_code)]
 
 pub mod diag;
+pub mod interp;
 pub mod ir;
