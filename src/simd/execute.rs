@@ -39,7 +39,8 @@ pub fn execute(program: &Program, width: Width, inputs: &[Tensor], parts: usize)
         .enumerate()
         .map(|(index, port)| {
             let bytes = &memory.regions[regions.outputs + index];
-            Tensor::from_bytes(port.ty.clone(), bytes).ok_or_else(|| format!("internal error: output {index} has another size"))
+            Tensor::from_bytes(port.ty.clone(), bytes)
+                .ok_or_else(|| format!("internal error: output {index} has another size"))
         })
         .collect()
 }
@@ -82,6 +83,6 @@ impl Regions {
             Place::Const { id, offset } => (self.constants + id.index(), offset),
             Place::Workspace { offset } => (self.workspace, offset),
         };
-        Arg::Ptr { region, offset }
+        Arg::Ptr { region, offset: offset as i64 }
     }
 }

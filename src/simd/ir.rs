@@ -459,12 +459,14 @@ impl Inst {
             | Inst::Load { addr, .. }
             | Inst::LoadPartial { addr, .. }
             | Inst::LoadChunks { addr, .. }
+            | Inst::LoadPartialChunks { addr, .. }
             | Inst::LoadSplat32 { addr, .. }
             | Inst::LoadWiden { addr, .. } => f(addr.base),
             Inst::StoreInt { addr, value, .. }
             | Inst::StoreF32 { addr, value }
             | Inst::Store { addr, value }
             | Inst::StorePartial { addr, value, .. }
+            | Inst::StorePartialChunks { addr, value, .. }
             | Inst::StoreChunks { addr, value, .. } => [addr.base, *value].into_iter().for_each(f),
             Inst::IntToFloat(a)
             | Inst::FloatToInt(a)
