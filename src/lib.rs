@@ -22,3 +22,4 @@
 pub mod diag;
 pub mod interp;
 pub mod ir;
+pub mod passes;
