@@ -12,8 +12,10 @@
 //! *packed order* of channels ([`ir::Width::packed_channel`]), and constants are laid out in it at compile time.
 
 pub mod builder;
+pub mod execute;
 pub mod interp;
 pub mod ir;
+pub mod kernels;
 pub mod math;
 pub mod print;
 pub mod verify;
