@@ -345,7 +345,9 @@ impl DepthwiseLayout {
     pub fn new(mac: Mac, width: Width, taps: usize, has_masks: bool) -> DepthwiseLayout {
         let groups = match mac {
             Mac::U8I8 => quads_of_taps(taps),
-            Mac::U8I16 => (0..taps).step_by(2).map(|tap| vec![Some(tap), (tap + 1 < taps).then_some(tap + 1)]).collect(),
+            Mac::U8I16 => {
+                (0..taps).step_by(2).map(|tap| vec![Some(tap), (tap + 1 < taps).then_some(tap + 1)]).collect()
+            }
             Mac::F32 => (0..taps).map(|tap| vec![Some(tap)]).collect(),
         };
         DepthwiseLayout { width, groups, has_masks }
@@ -370,7 +372,10 @@ impl DepthwiseLayout {
 fn quads_of_taps(taps: usize) -> Vec<Vec<Option<usize>>> {
     let side = taps.isqrt();
     if side * side != taps || !(2..=7).contains(&side) {
-        return (0..taps).step_by(4).map(|first| (first..first + 4).map(|t| (t < taps).then_some(t)).collect()).collect();
+        return (0..taps)
+            .step_by(4)
+            .map(|first| (first..first + 4).map(|t| (t < taps).then_some(t)).collect())
+            .collect();
     }
     let column = |x: usize, from: usize| -> Vec<Option<usize>> {
         (from..from + 4).map(|y| (y < side).then_some(y * side + x)).collect()

@@ -17,9 +17,7 @@ use super::nest;
 use super::strip::Strip;
 
 pub fn build(b: &mut Builder, spec: &ConvSpec, operands: &[Pointer], items: Items) {
-    let &[src, weights, ref rest @ ..] = operands else {
-        panic!("internal error: conv without source and weights")
-    };
+    let &[src, weights, ref rest @ ..] = operands else { panic!("internal error: conv without source and weights") };
     let conv = Conv { spec, layout: ConvLayout { mac: spec.mac, vectors: spec.block_vectors }, weights };
     let operands = Operands::new(&spec.epilogue, rest);
     let blocks = spec.block_channels.len();

@@ -35,13 +35,7 @@ impl Operands {
         self.moved(b, epilogue, channels, channel_bytes)
     }
 
-    fn moved(
-        &self,
-        b: &mut Builder,
-        epilogue: &Epilogue,
-        index: Val,
-        bytes: impl Fn(&PwTensor) -> i64,
-    ) -> Operands {
+    fn moved(&self, b: &mut Builder, epilogue: &Epilogue, index: Val, bytes: impl Fn(&PwTensor) -> i64) -> Operands {
         // tensors with one stride share the product
         let mut products: Vec<(i64, Val)> = Vec::new();
         let mut all = |b: &mut Builder, pointers: &[Pointer], tensors: &[PwTensor]| -> Vec<Pointer> {

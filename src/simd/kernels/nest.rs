@@ -57,12 +57,7 @@ pub fn for_all(b: &mut Builder, sizes: &[usize], body: &mut dyn FnMut(&mut Build
     for_rest(b, sizes, &mut Vec::new(), body);
 }
 
-fn for_rest(
-    b: &mut Builder,
-    sizes: &[usize],
-    indices: &mut Vec<Val>,
-    body: &mut dyn FnMut(&mut Builder, &[Val]),
-) {
+fn for_rest(b: &mut Builder, sizes: &[usize], indices: &mut Vec<Val>, body: &mut dyn FnMut(&mut Builder, &[Val])) {
     let Some((&size, rest)) = sizes.split_first() else {
         return body(b, indices);
     };
@@ -85,13 +80,7 @@ pub fn fold_all(
 
 type FoldBody<'a> = dyn FnMut(&mut Builder, &[Val], &[Val]) -> Vec<Val> + 'a;
 
-fn fold_rest(
-    b: &mut Builder,
-    sizes: &[usize],
-    indices: &mut Vec<Val>,
-    init: &[Val],
-    body: &mut FoldBody,
-) -> Vec<Val> {
+fn fold_rest(b: &mut Builder, sizes: &[usize], indices: &mut Vec<Val>, init: &[Val], body: &mut FoldBody) -> Vec<Val> {
     let Some((&size, rest)) = sizes.split_first() else {
         return body(b, indices, init);
     };

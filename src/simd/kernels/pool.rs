@@ -66,8 +66,7 @@ fn taps_inside(b: &mut Builder, spec: &PoolSpec, dim: usize, out: Val) -> Taps {
 /// The accumulators of a window: one per vector of the strip.
 fn window(b: &mut Builder, spec: &PoolSpec, src: Pointer, (rows, cols): (Taps, Taps), strip: Strip) -> Vec<Val> {
     let init = initial(b, spec, strip);
-    let (row_bytes, col_bytes) =
-        (spec.src.row * spec.dilations[0] as i64, spec.src.pixel * spec.dilations[1] as i64);
+    let (row_bytes, col_bytes) = (spec.src.row * spec.dilations[0] as i64, spec.src.pixel * spec.dilations[1] as i64);
     let src = nest::at(b, src, &[rows.origin, cols.origin], &[spec.src.row, spec.src.pixel]);
     let sums = b.for_range((rows.begin, rows.end, 1), &init, |b, y, carried| {
         let src = b.index(src, y, row_bytes);

@@ -28,7 +28,10 @@ pub fn build(b: &mut Builder, spec: &ResizeSpec, operands: &[Pointer], items: It
         let cols = b.advance(table, all_rows);
         nest::for_count(b, spec.ow, |b, x| {
             let cols = b.index(cols, x, col_bytes as i64);
-            let taps = Taps { rows: places(b, rows, spec.taps[0], spec.src.row), cols: places(b, cols, spec.taps[1], spec.src.pixel) };
+            let taps = Taps {
+                rows: places(b, rows, spec.taps[0], spec.src.row),
+                cols: places(b, cols, spec.taps[1], spec.src.pixel),
+            };
             let operands = operands.at(b, &spec.epilogue, 2, x);
             nest::for_strips(b, spec.channels, 4, |b, channel, strip| {
                 let src = b.index(src, channel, spec.elem.bytes() as i64);
