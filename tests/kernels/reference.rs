@@ -1,7 +1,7 @@
 //! Elements in memory and pointwise programs, one element at a time.
 
-use octet::ir::ElemType;
 use octet::ir::op::{BinaryOp, UnaryOp};
+use octet::ir::{ElemType, Shape, Tensor, TensorType};
 use octet::lower::pointwise::{Epilogue, Inner, PointwiseProgram, PwInst, PwTensor, Ref};
 
 use crate::harness::Case;
@@ -55,7 +55,14 @@ pub fn store(elem: ElemType, bytes: &mut [u8], at: i64, lane: Lane) {
 }
 
 /// Runs the epilogue of `case` for one element: its operands are those behind the first `first` of the kernel.
-pub fn epilogue(case: &mut Case, epilogue: &Epilogue, first: usize, outer: &[usize], channel: usize, acc: Option<Lane>) {
+pub fn epilogue(
+    case: &mut Case,
+    epilogue: &Epilogue,
+    first: usize,
+    outer: &[usize],
+    channel: usize,
+    acc: Option<Lane>,
+) {
     let place = |tensor: &PwTensor, offset: i64| -> i64 {
         let inner = if tensor.inner == Inner::Contiguous { channel * tensor.elem.bytes() } else { 0 };
         let outer: i64 = outer.iter().zip(&tensor.strides).map(|(&i, stride)| i as i64 * stride).sum();
@@ -130,6 +137,15 @@ fn binary(op: BinaryOp, x: Lane, y: Lane) -> Lane {
     }
 }
 
+/// A tensor of these bytes.
+pub fn tensor(elem: ElemType, dims: &[usize], bytes: &[u8]) -> Tensor {
+    Tensor::from_bytes(tensor_type(elem, dims), bytes).unwrap()
+}
+
+pub fn tensor_type(elem: ElemType, dims: &[usize]) -> TensorType {
+    TensorType::new(elem, Shape::new(dims).unwrap())
+}
+
 // Epilogues.
 
 /// Loads and stores of an epilogue with the regions they use, in order.
@@ -140,7 +156,7 @@ pub struct Built {
 
 /// The kinds of results a kernel is tested with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Result_ {
+pub enum Outcome {
     /// The accumulator as it is.
     Plain,
     /// `rne(clamp(acc * m[c] + b[c]))` as u8 or i8.
@@ -152,12 +168,18 @@ pub enum Result_ {
 }
 
 /// Results over `outer` dimensions and `channels`, dense.
-pub fn build(kind: Result_, float: bool, outer: &[usize], channels: usize, random: &mut crate::random::Random) -> Built {
+pub fn build(
+    kind: Outcome,
+    float: bool,
+    outer: &[usize],
+    channels: usize,
+    random: &mut crate::random::Random,
+) -> Built {
     let elements = outer.iter().product::<usize>() * channels;
     let mut program = PointwiseProgram::default();
     let (mut loads, mut stores, mut regions) = (Vec::new(), Vec::new(), Vec::new());
     let mut value = program.push(PwInst::Accumulator);
-    if kind == Result_::Plain {
+    if kind == Outcome::Plain {
         let elem = if float { ElemType::F32 } else { ElemType::I32 };
         program.stores.push((value, elem));
         stores.push(dense(elem, outer, channels));
@@ -170,12 +192,13 @@ pub fn build(kind: Result_, float: bool, outer: &[usize], channels: usize, rando
     for (i, op) in [BinaryOp::Mul, BinaryOp::Add].into_iter().enumerate() {
         loads.push(per_channel(ElemType::F32, outer.len()));
         let scale = if float { 20.0 } else { 0.01 };
-        let values = (0..channels).map(|_| if i == 0 { scale * (1.1 + random.float()) } else { 100.0 * random.float() });
+        let values =
+            (0..channels).map(|_| if i == 0 { scale * (1.1 + random.float()) } else { 100.0 * random.float() });
         regions.push(values.flat_map(f32::to_le_bytes).collect());
         let operand = program.push(PwInst::Load(i));
         value = program.push(PwInst::Binary(op, value, operand));
     }
-    if kind == Result_::Residual {
+    if kind == Outcome::Residual {
         loads.push(dense(ElemType::U8, outer, channels));
         regions.push(random.elements(ElemType::U8, elements));
         let other = program.push(PwInst::Load(2));
@@ -185,13 +208,13 @@ pub fn build(kind: Result_, float: bool, outer: &[usize], channels: usize, rando
         value = program.push(PwInst::Binary(BinaryOp::Add, value, other));
         value = program.push(PwInst::Unary(UnaryOp::Relu, value));
     }
-    if kind == Result_::Both {
+    if kind == Outcome::Both {
         program.stores.push((value, ElemType::F32));
         stores.push(dense(ElemType::F32, outer, channels));
         regions.push(vec![0x77; elements * 4]);
     }
     let (elem, low, high) = match kind {
-        Result_::Quantized(ElemType::I8) => (ElemType::I8, -128, 127),
+        Outcome::Quantized(ElemType::I8) => (ElemType::I8, -128, 127),
         _ => (ElemType::U8, 0, 255),
     };
     let quantized = program.push(PwInst::Quantize { x: value, low, high });

@@ -68,17 +68,13 @@ fn for_rest(b: &mut Builder, sizes: &[usize], indices: &mut Vec<Val>, body: &mut
     });
 }
 
+/// The body of a nest that carries values: from indices and the carried values to the next ones.
+pub type FoldBody<'a> = dyn FnMut(&mut Builder, &[Val], &[Val]) -> Vec<Val> + 'a;
+
 /// Nested loops over all `sizes` that carry values.
-pub fn fold_all(
-    b: &mut Builder,
-    sizes: &[usize],
-    init: &[Val],
-    body: &mut dyn FnMut(&mut Builder, &[Val], &[Val]) -> Vec<Val>,
-) -> Vec<Val> {
+pub fn fold_all(b: &mut Builder, sizes: &[usize], init: &[Val], body: &mut FoldBody) -> Vec<Val> {
     fold_rest(b, sizes, &mut Vec::new(), init, body)
 }
-
-type FoldBody<'a> = dyn FnMut(&mut Builder, &[Val], &[Val]) -> Vec<Val> + 'a;
 
 fn fold_rest(b: &mut Builder, sizes: &[usize], indices: &mut Vec<Val>, init: &[Val], body: &mut FoldBody) -> Vec<Val> {
     let Some((&size, rest)) = sizes.split_first() else {
