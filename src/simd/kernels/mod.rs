@@ -23,6 +23,7 @@ pub mod reduce;
 pub mod resize;
 pub mod softmax;
 pub mod strip;
+mod transpose;
 
 use super::builder::{Builder, Pointer};
 use super::ir::{Function, Val, Width};
