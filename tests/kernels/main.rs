@@ -15,3 +15,4 @@ mod pool;
 mod random;
 mod reduce;
 mod reference;
+mod rnn;

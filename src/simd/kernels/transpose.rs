@@ -155,11 +155,8 @@ impl<'a> Transpose<'a> {
         let columns = self.spec.sizes[self.columns];
         let loaded = self.load_columns(b, src, columns);
         for part in 0..columns {
-            let picked: Vec<Val> = loaded
-                .iter()
-                .enumerate()
-                .map(|(column, &value)| b.shuffle(value, self.picks(part, column)))
-                .collect();
+            let picked: Vec<Val> =
+                loaded.iter().enumerate().map(|(column, &value)| b.shuffle(value, self.picks(part, column))).collect();
             let line = picked[1..].iter().fold(picked[0], |line, &x| b.vec_op(VecOp::Or, line, x));
             b.store_chunks(dst, (part * CHUNK) as i32, (columns * CHUNK) as i32, line);
         }
