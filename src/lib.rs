@@ -20,5 +20,6 @@
 #![forbid(unsafe_code)]
 
 pub mod diag;
+pub mod frontend;
 pub mod interp;
 pub mod ir;
