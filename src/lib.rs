@@ -23,3 +23,4 @@ pub mod diag;
 pub mod frontend;
 pub mod interp;
 pub mod ir;
+pub mod passes;
