@@ -15,7 +15,7 @@
 //! whose pairs lie in `-128 * 256 ..= 127 * 256` and always fit. The constant terms go into the accumulators' start values.
 //! 16-bit weights multiply even and odd bytes separately. The sum is exact in all forms, in any order of quads.
 
-use super::kernel::{MatMulSpec, Mac};
+use super::kernel::{Mac, MatMulSpec};
 use crate::ir::ElemType;
 use crate::simd::ir::Width;
 
