@@ -173,6 +173,7 @@ impl PackedConv {
         };
         self.count_forms(block, &lists);
         let init_at = self.blob.len();
+        let init = if block.layout.mac == Mac::F32 { &[] } else { init };
         for start in block.start_values(&lists, first_channel, init) {
             self.blob.extend(start.to_le_bytes());
         }
@@ -451,6 +452,7 @@ impl DepthwiseBlock<'_> {
     fn write(&self, mac: Mac, safe: bool, init: &[i32], blob: &mut Vec<u8>) {
         blob.extend(i32::from(safe).to_le_bytes());
         blob.resize(blob.len() + DepthwiseLayout::INIT - 4, 0);
+        let init = if mac == Mac::F32 { &[] } else { init };
         for channel in self.lanes() {
             let mut start = if channel < self.channels { init.get(channel).copied().unwrap_or(0) } else { 0 };
             if !safe {

@@ -105,10 +105,11 @@ pub struct Span {
 }
 
 impl Span {
-    /// Where the part of chunk `chunk` is, and its bytes.
+    /// Where the part of chunk `chunk` is, and its bytes; an empty part is at the address itself.
     pub fn part(self, chunk: usize) -> (i64, usize) {
-        let begin = chunk * self.stride as usize;
-        (begin as i64, self.limit.saturating_sub(begin).min(self.head))
+        let begin = (chunk * self.stride as usize).min(self.limit);
+        let bytes = (self.limit - begin).min(self.head);
+        (if bytes == 0 { 0 } else { begin as i64 }, bytes)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! - [`ir`]: values, instructions, structured loops. What an instruction means is said there, for any width.
 //! - [`builder`]: how kernels are written, as Rust functions that build programs.
+//! - [`math`]: exp, tanh, erf and their like, for kernels to inline.
 //! - [`verify`]: what must hold before a kernel is run or compiled; [`print`]: kernels as text.
 //! - [`interp`]: runs a program on byte regions with bounds checks; the oracle of every back end.
 //!
@@ -15,5 +16,6 @@ pub mod execute;
 pub mod interp;
 pub mod ir;
 pub mod kernels;
+pub mod math;
 pub mod print;
 pub mod verify;

@@ -1,0 +1,107 @@
+//! Hyperbolic functions and their inverses, from `expm1` and `log1p`.
+
+use super::exponential::reduce;
+use super::logarithm::log1p;
+use super::{abs, add, at_most, bits, div, from_bits, int, mul, select_if, shift_left, sqrt, sub_from, with_sign_of};
+use crate::simd::builder::Builder;
+use crate::simd::ir::{Cmp, Val, VecOp};
+
+/// `expm1(2 |x|) / (expm1(2 |x|) + 2)`. 2 ulp. Beyond 10 it is 1.
+pub fn tanh(b: &mut Builder, x: Val) -> Val {
+    let magnitude = abs(b, x);
+    let bounded = at_most(b, magnitude, 10.0);
+    let twice = b.fadd(bounded, bounded);
+    let reduced = reduce(b, twice);
+    let power = reduced.power(b);
+    let tail = b.fmul(reduced.tail, power);
+    let whole = add(b, power, -1.0);
+    let n = b.fadd(tail, whole);
+    let denominator = add(b, n, 2.0);
+    let result = div(b, n, denominator);
+    with_sign_of(b, result, x)
+}
+
+/// `exp(|x|) / 2` and `expm1(|x|) / 2`; infinity above 89.5.
+fn half_exp(b: &mut Builder, x: Val) -> (Val, Val) {
+    let magnitude = abs(b, x);
+    let bounded = at_most(b, magnitude, 89.5);
+    let reduced = reduce(b, bounded);
+    let exponent = bits(b, reduced.rounded);
+    let exponent = shift_left(b, exponent, 23);
+    let exponent = int(b, VecOp::Sub, exponent, 1 << 23);
+    let half_power = from_bits(b, exponent);
+    let tail = b.fmul(reduced.tail, half_power);
+    let exp = b.fadd(tail, half_power);
+    let whole = add(b, half_power, -0.5);
+    (exp, b.fadd(tail, whole))
+}
+
+/// `h + h / (2 h + 1)` with `h = expm1(|x|) / 2`. 3 ulp.
+pub fn sinh(b: &mut Builder, x: Val) -> Val {
+    let (_, h) = half_exp(b, x);
+    let twice = b.fadd(h, h);
+    let denominator = add(b, twice, 1.0);
+    let inverse = div(b, h, denominator);
+    let result = b.fadd(h, inverse);
+    // Infinity over infinity.
+    let result = select_if(b, (h, Cmp::Lt, 1e30), result, h);
+    with_sign_of(b, result, x)
+}
+
+/// `e + 1 / (4 e)` with `e = exp(|x|) / 2`. 2 ulp.
+pub fn cosh(b: &mut Builder, x: Val) -> Val {
+    let (e, _) = half_exp(b, x);
+    let quarter = b.splat_const_f32(0.25);
+    let inverse = div(b, quarter, e);
+    b.fadd(e, inverse)
+}
+
+/// From here on `x + sqrt(x^2 + 1)` and `x + sqrt(x^2 - 1)` are `2 x`, and `x^2` does not overflow below.
+const LARGE: f32 = 1e9;
+
+/// `log1p(w)`, and `log(2 x)` for large `x`.
+fn inverse_hyperbolic(b: &mut Builder, x: Val, w: Val) -> Val {
+    let argument = select_if(b, (x, Cmp::Gt, LARGE), x, w);
+    let logarithm = log1p(b, argument);
+    let (ln2, zero) = (b.splat_const_f32(std::f32::consts::LN_2), b.splat_const_f32(0.0));
+    let more = select_if(b, (x, Cmp::Gt, LARGE), ln2, zero);
+    b.fadd(logarithm, more)
+}
+
+/// `log1p(|x| + x^2 / (1 + sqrt(x^2 + 1)))`. 3 ulp.
+pub fn asinh(b: &mut Builder, x: Val) -> Val {
+    let magnitude = abs(b, x);
+    let square = b.fmul(x, x);
+    let sum = add(b, square, 1.0);
+    let root = sqrt(b, sum);
+    let denominator = add(b, root, 1.0);
+    let quotient = div(b, square, denominator);
+    let w = b.fadd(magnitude, quotient);
+    let result = inverse_hyperbolic(b, magnitude, w);
+    with_sign_of(b, result, x)
+}
+
+/// `log1p(t + sqrt(t (t + 2)))` with `t = x - 1`. 3 ulp. NaN below 1.
+pub fn acosh(b: &mut Builder, x: Val) -> Val {
+    let t = add(b, x, -1.0);
+    let sum = add(b, t, 2.0);
+    let product = b.fmul(t, sum);
+    let root = sqrt(b, product);
+    let w = b.fadd(t, root);
+    let result = inverse_hyperbolic(b, x, w);
+    let nan = b.splat_const_f32(f32::NAN);
+    select_if(b, (x, Cmp::Ge, 1.0), result, nan)
+}
+
+/// `log1p(2 |x| / (1 - |x|)) / 2`. 3 ulp. NaN beyond 1.
+pub fn atanh(b: &mut Builder, x: Val) -> Val {
+    let magnitude = abs(b, x);
+    let twice = b.fadd(magnitude, magnitude);
+    let rest = sub_from(b, 1.0, magnitude);
+    let quotient = div(b, twice, rest);
+    let logarithm = log1p(b, quotient);
+    let result = mul(b, logarithm, 0.5);
+    let result = with_sign_of(b, result, x);
+    let nan = b.splat_const_f32(f32::NAN);
+    select_if(b, (magnitude, Cmp::Le, 1.0), result, nan)
+}
