@@ -23,6 +23,7 @@ pub mod ty;
 
 pub use entity::{Const, Layer, Node, Region, Value};
 pub use graph::Graph;
+pub use infer::broadcast_shapes;
 pub use op::Op;
 pub use quant::QuantParams;
 pub use tensor::Tensor;
