@@ -1,6 +1,6 @@
 //! What several LPT passes ask of a graph beyond its own API.
 
-use crate::ir::{Graph, Region};
+use crate::ir::{ElemType, Graph, Op, Region, Value};
 
 /// The body and every region inside it, outer before inner.
 pub fn regions(graph: &Graph) -> Vec<Region> {
@@ -12,4 +12,16 @@ pub fn regions(graph: &Graph) -> Vec<Region> {
         at += 1;
     }
     found
+}
+
+/// Least and greatest integer a value may hold: the bounds of what made it, else those of its 8-bit type.
+pub fn known_range(graph: &Graph, value: Value) -> Option<(i64, i64)> {
+    match graph.def_op(value) {
+        Some(Op::Quantize(attrs)) => Some((attrs.low.into(), attrs.high.into())),
+        Some(Op::Requantize(attrs)) => Some((attrs.low.into(), attrs.high.into())),
+        _ => match graph.ty(value).elem {
+            elem @ (ElemType::U8 | ElemType::I8) => elem.int_range(),
+            _ => None,
+        },
+    }
 }
