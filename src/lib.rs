@@ -20,5 +20,6 @@
 #![forbid(unsafe_code)]
 
 pub mod diag;
+pub mod interp;
 pub mod ir;
 pub mod passes;

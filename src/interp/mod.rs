@@ -1,0 +1,109 @@
+//! The slow, obvious meaning of every operation: the oracle of tests, comparisons and constant folding.
+//!
+//! - [`eval_op`] evaluates one operation; each family has a file whose `//!` states how it rounds.
+//! - [`run`] evaluates a graph (see [`graph`]).
+//! - [`values`] is the border between element types and the domains of computation; [`view`] moves elements.
+//!
+//! Rules that hold everywhere: floats are computed in f64 and rounded to their type once, except quantization, whose f32
+//! operations are its definition; integers wrap; nothing depends on an order of summation, on the machine or on a
+//! previous call; nothing panics: what `verify` would have refused is an `Err`. What the operations' definitions leave open
+//! is decided here: an index outside its dimension reads 0 and writes nothing, integer division by zero gives 0.
+
+mod elementwise;
+mod gather;
+mod graph;
+mod interpolate;
+mod layout;
+mod linear;
+mod loops;
+mod math;
+mod order;
+mod pool;
+mod quantize;
+mod reduce;
+mod rnn;
+mod values;
+mod view;
+mod windows;
+
+use crate::ir::op::Arity;
+use crate::ir::{Op, Tensor, TensorType};
+
+pub use graph::{run, run_observed};
+pub use interpolate::{Taps, axis_taps};
+pub use quantize::quantize_factor;
+
+/// Evaluates one operation. `results` are the types that [`crate::ir::infer`] gives.
+///
+/// # Errors
+/// A reason without a place: the operation has a region or state, or is `const` or `return` (those belong to [`run`]); or
+/// operands and results do not fit it.
+pub fn eval_op(op: &Op, operands: &[&Tensor], results: &[TensorType]) -> Result<Vec<Tensor>, String> {
+    check_arity(op, operands.len())?;
+    let Some(ty) = results.first() else {
+        return Err(format!("{} has no result to compute", op.name()));
+    };
+    if results.iter().all(|ty| ty.shape.elements() == 0) {
+        return results.iter().map(|ty| values::int(ty, Vec::new())).collect();
+    }
+    let one = |tensor: Result<Tensor, String>| tensor.map(|tensor| vec![tensor]);
+    match op {
+        Op::FakeQuantize { levels } => one(quantize::fake_quantize(*levels, operands, ty)),
+        Op::Quantize(attrs) => one(quantize::quantize(attrs, operands[0], ty)),
+        Op::Dequantize(params) => one(quantize::dequantize(params, operands[0], ty)),
+        Op::Requantize(attrs) => one(quantize::requantize(attrs, operands[0], ty)),
+        Op::Convolution(attrs) => one(linear::convolution(attrs, operands, ty)),
+        Op::Deconvolution(attrs) => one(linear::deconvolution(attrs, operands, ty)),
+        Op::MatMul { transpose_a, transpose_b } => one(linear::matmul(*transpose_a, *transpose_b, operands, ty)),
+        Op::Unary(unary) => one(elementwise::unary(*unary, operands[0], ty)),
+        Op::Binary(binary) => one(elementwise::binary(*binary, operands, ty)),
+        Op::Select => one(elementwise::select(operands, ty)),
+        Op::Convert { elem: _ } => one(elementwise::convert(operands[0], ty)),
+        Op::MaxPool(attrs) => one(pool::max_pool(attrs, operands[0], ty)),
+        Op::AvgPool(attrs) => one(pool::avg_pool(attrs, operands[0], ty)),
+        Op::Reduce(attrs) => one(reduce::reduce(attrs, operands[0], ty)),
+        Op::Softmax { axis, log } => one(reduce::softmax(*axis, *log, operands[0], ty)),
+        Op::Mvn(attrs) => one(reduce::mvn(attrs, operands[0], ty)),
+        Op::NormalizeL2(attrs) => one(reduce::normalize_l2(attrs, operands[0], ty)),
+        Op::Reshape { shape: _ } => one(values::tensor(ty, operands[0].data().clone())),
+        Op::Transpose { perm } => one(layout::transpose(perm, operands[0], ty)),
+        Op::Concat { axis } => one(layout::concat(*axis, operands, ty)),
+        Op::Split { axis, lengths } => layout::split(*axis, lengths, operands[0], results),
+        Op::Slice(attrs) => one(layout::slice(attrs, operands[0], ty)),
+        Op::Pad(attrs) => one(layout::pad(attrs, operands[0], ty)),
+        Op::Broadcast { shape: _ } => one(layout::broadcast(operands[0], ty)),
+        Op::Tile { repeats } => one(layout::tile(repeats, operands[0], ty)),
+        Op::DepthToSpace { block, mode } => one(layout::depth_to_space(*block, *mode, operands[0], ty)),
+        Op::SpaceToDepth { block, mode } => one(layout::space_to_depth(*block, *mode, operands[0], ty)),
+        Op::BatchToSpace { block, crops_begin, crops_end: _ } => {
+            one(layout::batch_to_space(block, crops_begin, operands[0], ty))
+        }
+        Op::SpaceToBatch { block, pads_begin, pads_end } => {
+            one(layout::space_to_batch(block, pads_begin, pads_end, operands[0], ty))
+        }
+        Op::Reverse { axis } => one(layout::reverse(*axis, operands[0], ty)),
+        Op::Interpolate(attrs) => one(interpolate::interpolate(attrs, operands[0], ty)),
+        Op::Gather { axis, batch_dims } => one(gather::gather(*axis, *batch_dims, operands, ty)),
+        Op::GatherElements { axis } => one(gather::gather_elements(*axis, operands, ty)),
+        Op::GatherNd { batch_dims } => one(gather::gather_nd(*batch_dims, operands, ty)),
+        Op::ScatterElements { axis, reduction } => one(gather::scatter_elements(*axis, *reduction, operands, ty)),
+        Op::ScatterNd => one(gather::scatter_nd(operands, ty)),
+        Op::CumSum { axis, exclusive, reverse } => one(order::cum_sum(*axis, *exclusive, *reverse, operands[0], ty)),
+        Op::TopK(attrs) => order::top_k(attrs, operands[0], results),
+        Op::OneHot { axis, depth, on, off, elem: _ } => {
+            one(order::one_hot(*axis, *depth, (*on, *off), operands[0], ty))
+        }
+        Op::Rnn(attrs) => rnn::rnn(attrs, operands, results),
+        Op::Const(_) | Op::Return | Op::If { .. } | Op::Loop(_) | Op::ReadValue { .. } | Op::Assign { .. } => {
+            Err(format!("internal error: {} evaluated outside its graph", op.name()))
+        }
+    }
+}
+
+fn check_arity(op: &Op, operands: usize) -> Result<(), String> {
+    match op.info().arity {
+        Arity::Exactly(n) if operands != n => Err(format!("{} takes {n} operands, not {operands}", op.name())),
+        Arity::AtLeast(n) if operands < n => Err(format!("{} takes {n} or more operands, not {operands}", op.name())),
+        Arity::Exactly(_) | Arity::AtLeast(_) => Ok(()),
+    }
+}
