@@ -98,13 +98,38 @@ impl Net {
                 _ => -self.rng.float(0.1, 3.0),
             });
         }
-        let rescale = if self.rng.chance(10) { 0.5 } else { 1.0 };
+        let rescale = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, -0.5][self.rng.below(10)];
+        if channels > 1 && self.rng.chance(20) {
+            let dead = self.rng.below(channels);
+            (lows[dead], highs[dead]) = (0.0, 0.0);
+        }
         let range = if per_channel { vec![1, channels, 1, 1][..dims.len().min(4)].to_vec() } else { vec![] };
         let il = self.f32(&range, lows.clone());
         let ih = self.f32(&range, highs.clone());
         let ol = self.f32(&range, lows.iter().map(|v| v * rescale).collect());
         let oh = self.f32(&range, highs.iter().map(|v| v * rescale).collect());
-        self.op(Op::FakeQuantize { levels }, &[x, il, ih, ol, oh])
+        if self.rng.chance(85) || channels > 1 {
+            return self.op(Op::FakeQuantize { levels }, &[x, il, ih, ol, oh]);
+        }
+        self.quantize_dequantize(x, (lows[0], highs[0]))
+    }
+
+    /// FakeQuantize to integers, Convert, and the way back spelled out.
+    fn quantize_dequantize(&mut self, x: Value, (low, high): (f32, f32)) -> Value {
+        let (elem, least) = if self.rng.chance(50) { (ElemType::U8, 0.0) } else { (ElemType::I8, -128.0) };
+        let (il, ih) = (self.f32(&[], vec![low]), self.f32(&[], vec![high]));
+        let (ol, oh) = (self.f32(&[], vec![least]), self.f32(&[], vec![least + 255.0]));
+        let q = self.op(Op::FakeQuantize { levels: 256 }, &[x, il, ih, ol, oh]);
+        let q = self.op(Op::Convert { elem }, &[q]);
+        let mut y = self.op(Op::Convert { elem: ElemType::F32 }, &[q]);
+        let step = (high - low) / 255.0;
+        let zero = (least - low / step).round();
+        if zero != 0.0 {
+            let zero = self.f32(&[], vec![zero]);
+            y = self.binary(BinaryOp::Sub, y, zero);
+        }
+        let scale = self.f32(&[], vec![step]);
+        self.binary(BinaryOp::Mul, y, scale)
     }
 
     /// Weights of shape `dims` with a scale per slice of `axis`: FakeQuantize or integers, with or without zero points.
@@ -124,7 +149,10 @@ impl Net {
                 self.op(Op::FakeQuantize { levels: 255 }, &[w, low, high, low, high])
             }
             form => {
-                let scale: Vec<f32> = (0..slices).map(|_| rng.float(0.5, 1.0) * std / 127.0).collect();
+                let mut scale: Vec<f32> = (0..slices).map(|_| rng.float(0.5, 1.0) * std / 127.0).collect();
+                if rng.chance(10) {
+                    scale[0] *= [0.0, -1.0][rng.below(2)];
+                }
                 let bytes: Vec<u8> = (0..n).map(|_| rng.next() as u8).collect();
                 let zero = if form == 3 { 100.0 + rng.below(100) as f32 } else { 0.0 };
                 let tensor = if form == 3 {

@@ -44,22 +44,31 @@ fn describe(graph: &Graph) -> String {
 /// Bar of the zoo's check, for graphs of a few layers.
 const BAR_DB: f64 = 40.0;
 
+/// How far below the difference of two valid float evaluations a result may fall where ties decide.
+const MARGIN_DB: f64 = 6.0;
+
+/// What f32 sums leave of an exact 0 in a reference.
+const NOISE: f64 = 1e-5;
+
 fn check(seed: u64) -> Result<(), String> {
     let before = random_graph(seed);
     let mut after = before.clone();
     let remarks = lower_precision(&mut after);
     let mut rng = Rng::new(seed ^ 0x5eed);
     let inputs: Vec<Tensor> = before.inputs().iter().map(|&input| random_input(before.ty(input), &mut rng)).collect();
-    let (reference, out) = (run(&before, &inputs), run(&after, &inputs));
-    for (reference, out) in reference.iter().zip(&out) {
-        let (reference, out) = (reference.to_f64(), out.to_f64());
+    let mut rounded = before.clone();
+    lpt::decompose::decompose(&mut rounded, &mut Vec::new());
+    let (reference, rounded, out) = (run(&before, &inputs), run(&rounded, &inputs), run(&after, &inputs));
+    for ((reference, rounded), out) in reference.iter().zip(&rounded).zip(&out) {
+        let (reference, rounded, out) = (reference.to_f64(), rounded.to_f64(), out.to_f64());
+        let floor = sqnr(&reference, &rounded);
         let range = reference.iter().fold(0.0f64, |most, r| most.max(r.abs()));
-        let equal = reference.iter().zip(&out).filter(|(r, o)| (**r - **o).abs() <= 1e-4 * range).count();
+        let equal = reference.iter().zip(&out).filter(|(r, o)| (**r - **o).abs() <= 1e-4 * range + NOISE).count();
         let db = sqnr(&reference, &out);
-        if db < BAR_DB && equal * 50 < reference.len() * 49 {
+        if equal < reference.len() && db < BAR_DB.min(floor - MARGIN_DB) {
             let remarks: String = remarks.iter().map(|remark| format!("{remark}\n")).collect();
             return Err(format!(
-                "seed {seed}: {db:.1} dB, {equal} of {} equal\n{}--- after\n{}{remarks}",
+                "seed {seed}: {db:.1} dB (floor {floor:.1}), {equal} of {} equal\n{}--- after\n{}{remarks}",
                 reference.len(),
                 describe(&before),
                 describe(&after)

@@ -35,6 +35,9 @@ pub fn sink(graph: &mut Graph, remarks: &mut Vec<Remark>) -> bool {
             }
             match rule(graph, node) {
                 Ok(replaced) => changed |= replaced,
+                Err(Refusal::SourceNotQuantized) if !accumulates(graph, node) => {
+                    remarks.push(Remark::new(graph, node, Refusal::FloatFunction));
+                }
                 Err(refusal) => remarks.push(Remark::new(graph, node, refusal)),
             }
         }
@@ -43,9 +46,12 @@ pub fn sink(graph: &mut Graph, remarks: &mut Vec<Remark>) -> bool {
 }
 
 fn concerned(graph: &Graph, node: Node) -> bool {
-    let accumulates = graph.op(node).info().quant == QuantBehaviour::Accumulates;
     let is_float = graph.results(node).iter().all(|&result| graph.ty(result).elem == ElemType::F32);
-    is_float && (accumulates || graph.operands(node).iter().any(|&operand| dequantized(graph, operand).is_some()))
+    is_float && (accumulates(graph, node) || graph.operands(node).iter().any(|&operand| dequantized(graph, operand).is_some()))
+}
+
+fn accumulates(graph: &Graph, node: Node) -> bool {
+    graph.op(node).info().quant == QuantBehaviour::Accumulates
 }
 
 fn rule(graph: &mut Graph, node: Node) -> Outcome {
@@ -117,11 +123,8 @@ pub fn dequantized(graph: &Graph, value: Value) -> Option<(Value, QuantParams)> 
 /// # Errors
 /// The value is not quantized, or an accumulator.
 fn narrow(graph: &Graph, value: Value) -> Result<(Value, QuantParams), Refusal> {
-    let (q, params) = dequantized(graph, value).ok_or(Refusal::SourceNotQuantized)?;
-    match graph.ty(q).elem {
-        ElemType::U8 | ElemType::I8 => Ok((q, params)),
-        elem => Err(Refusal::ElementType(elem)),
-    }
+    let is_narrow = |q: Value| matches!(graph.ty(q).elem, ElemType::U8 | ElemType::I8);
+    dequantized(graph, value).filter(|(q, _)| is_narrow(*q)).ok_or(Refusal::SourceNotQuantized)
 }
 
 /// The place of a rewrite: new nodes go in front of the node they replace and stand for its source layers.
