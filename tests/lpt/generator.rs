@@ -143,7 +143,8 @@ impl Net {
             0 => {
                 let values = (0..n).map(|_| rng.float(-std, std)).collect();
                 let high: Vec<f32> = (0..slices).map(|_| rng.float(0.5, 1.0) * std).collect();
-                let low = high.iter().map(|h| -h).collect();
+                let lopsided = if rng.chance(30) { 0.7 } else { 1.0 };
+                let low = high.iter().map(|h| -h * lopsided).collect();
                 let w = self.f32(dims, values);
                 let (low, high) = (self.f32(&along, low), self.f32(&along, high));
                 self.op(Op::FakeQuantize { levels: 255 }, &[w, low, high, low, high])
@@ -258,7 +259,7 @@ impl Net {
                 let y = self.op(Op::Unary(UnaryOp::Relu), &[y]);
                 self.op(Op::Transpose { perm: vec![0, 3, 1, 2] }, &[y])
             }
-            3 if c % 2 == 0 => {
+            3 if c.is_multiple_of(2) => {
                 let parts = [dims[0], 2, c / 2, dims[2], dims[3]];
                 let y = self.op(Op::Reshape { shape: shape(&parts) }, &[x]);
                 let y = self.op(Op::Transpose { perm: vec![0, 2, 1, 3, 4] }, &[y]);
@@ -318,7 +319,7 @@ pub fn random_graph(seed: u64) -> Graph {
         let q = if net.rng.chance(40) { net.movement(q) } else { q };
         let oc = [2, 4, 6, 8][net.rng.below(4)];
         let y = match net.rng.below(8) {
-            0 | 1 | 2 => net.convolution(q, oc, 1),
+            0..=2 => net.convolution(q, oc, 1),
             3 | 4 => net.convolution(q, channels, channels),
             5 => net.deconvolution(q, oc),
             6 => concat(&mut net, q),

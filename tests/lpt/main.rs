@@ -37,7 +37,15 @@ fn describe(graph: &Graph) -> String {
     graph
         .body_nodes()
         .filter(|&node| !matches!(graph.op(node), Op::Const(_)))
-        .map(|node| format!("{:?} = {:?} {:?} : {:?}\n", graph.results(node), graph.op(node), graph.operands(node), graph.results(node).iter().map(|&r| graph.ty(r)).collect::<Vec<_>>()))
+        .map(|node| {
+            format!(
+                "{:?} = {:?} {:?} : {:?}\n",
+                graph.results(node),
+                graph.op(node),
+                graph.operands(node),
+                graph.results(node).iter().map(|&r| graph.ty(r)).collect::<Vec<_>>()
+            )
+        })
         .collect()
 }
 

@@ -25,7 +25,7 @@ pub fn decompose(graph: &mut Graph, remarks: &mut Vec<Remark>) -> bool {
             let source = graph.operand(node, 0);
             let constant = weights::constant_values(graph, source).is_some();
             let mut markup = Markup::new(graph);
-            if constant || !(markup.from_integers(source) || markup.to_integers(graph.result(node))) {
+            if constant || !(markup.made_of_integers(source) || markup.read_as_integers(graph.result(node))) {
                 continue;
             }
             match split(graph, node, levels) {
@@ -71,7 +71,7 @@ impl<'a> Markup<'a> {
     }
 
     /// The value is computed from integers by operations that an epilogue may take.
-    fn from_integers(&mut self, value: Value) -> bool {
+    fn made_of_integers(&mut self, value: Value) -> bool {
         let mut open = vec![value];
         while let Some(value) = open.pop() {
             let Some(node) = self.graph.def_node(value).filter(|_| self.first_visit(value)) else {
@@ -98,7 +98,7 @@ impl<'a> Markup<'a> {
     }
 
     /// The value reaches somebody who works on integers.
-    fn to_integers(&mut self, value: Value) -> bool {
+    fn read_as_integers(&mut self, value: Value) -> bool {
         let mut open = vec![value];
         while let Some(value) = open.pop() {
             if !self.first_visit(value) {

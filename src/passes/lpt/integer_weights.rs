@@ -1,9 +1,13 @@
 //! Quantized weights as the integers a kernel multiplies with: `w = q - zero_point`, i8 or i16, one scale per channel.
+//!
+//! A fractional zero point leaves a remainder per channel: `q - zero_point = w - remainder`, which costs the sum of the
+//! window (or row) of the source: `sum(x (w - remainder)) = sum(x w) - remainder * sum(x)`.
 
-use crate::ir::quant::near_integer;
-use crate::ir::{Tensor, ty::Shape};
+use crate::ir::quant::ZERO_POINT_TOLERANCE;
+use crate::ir::{ElemType, Tensor, TensorType, tensor::Data, ty::Shape};
 
 use super::refusal::{Parameter, Refusal};
+use super::spread::Field;
 use super::weights::QuantizedConst;
 
 /// Weights with the zero point folded in.
@@ -14,13 +18,15 @@ pub struct IntegerWeights {
     pub scale: Vec<f64>,
     /// Sum of absolute weights per output channel.
     pub magnitudes: Vec<f64>,
+    /// One per output channel, within -0.5 ..= 0.5; 0 where the zero point is an integer.
+    pub remainder: Vec<f64>,
 }
 
 impl IntegerWeights {
     /// Element `[i0, i1, ..]` of the weights belongs to output channel `channel_of(i0, i1)`.
     ///
     /// # Errors
-    /// Scales or zero points that vary within a channel, fractional zero points, integers beyond 16 bits.
+    /// Scales or remainders that vary within a channel, integers beyond 16 bits.
     pub fn new(
         weights: &QuantizedConst,
         channels: usize,
@@ -32,18 +38,22 @@ impl IntegerWeights {
             .scale
             .per_channel(shape, channels, &channel_of)
             .ok_or_else(|| vary(Parameter::WeightsScale, weights.scale.values.len()))?;
-        let mut values = without_zero_point(weights)?;
+        let (mut values, remainder) = without_zero_point(weights)?;
+        let mut remainder = remainder
+            .per_channel(shape, channels, &channel_of)
+            .ok_or_else(|| vary(Parameter::WeightsZeroPoint, remainder.values.len()))?;
         let inner: usize = shape.dims()[2..].iter().product();
         let mut magnitudes = vec![0.0; channels];
         for (at, row) in values.chunks_mut(inner.max(1)).enumerate() {
             let channel = channel_of(at / shape[1], at % shape[1]);
             if scale[channel] == 0.0 {
                 row.fill(0);
+                remainder[channel] = 0.0;
             }
             magnitudes[channel] += row.iter().map(|w| f64::from(w.abs())).sum::<f64>();
         }
         scale.iter_mut().filter(|scale| **scale == 0.0).for_each(|scale| *scale = 1.0);
-        Ok(IntegerWeights { values, scale, magnitudes })
+        Ok(IntegerWeights { values, scale, magnitudes, remainder })
     }
 
     /// The constant: i8 where all values fit.
@@ -52,28 +62,27 @@ impl IntegerWeights {
     }
 }
 
-/// `q - zero_point` for every element.
+/// `q - zero_point` for every element with the zero point rounded, and what the rounding took away.
 ///
 /// # Errors
-/// A fractional zero point, or a value beyond 16 bits.
-pub fn without_zero_point(weights: &QuantizedConst) -> Result<Vec<i32>, Refusal> {
-    let integer = |z: f64| {
-        near_integer(z).ok_or(Refusal::FractionalZeroPoint { what: Parameter::WeightsZeroPoint, value: z })
-    };
-    let zeros = weights.zero.values.iter().map(|&z| integer(z)).collect::<Result<Vec<_>, _>>()?;
-    let zero = super::spread::Field { dims: weights.zero.dims.clone(), values: zeros.iter().map(|&z| z as f64).collect() };
-    let zero = zero.materialize(&weights.shape);
-    let values: Vec<i64> = weights.q.iter().zip(zero).map(|(&q, z)| i64::from(q) - z as i64).collect();
+/// A value beyond 16 bits.
+pub fn without_zero_point(weights: &QuantizedConst) -> Result<(Vec<i32>, Field), Refusal> {
+    let rounded = weights.zero.values.iter().map(|z| z.round()).collect();
+    let rounded = Field { dims: weights.zero.dims.clone(), values: rounded };
+    let remainder = weights.zero.zip(&rounded, &weights.shape, |z, rounded| {
+        if (z - rounded).abs() <= ZERO_POINT_TOLERANCE { 0.0 } else { z - rounded }
+    });
+    let zero = rounded.materialize(&weights.shape);
+    let values: Vec<i64> = weights.q.iter().zip(zero).map(|(&q, z)| i64::from(q).saturating_sub(z as i64)).collect();
     let (low, high) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
     if low < i16::MIN.into() || high > i16::MAX.into() {
         return Err(Refusal::WideWeights { low, high });
     }
-    Ok(values.into_iter().map(|w| w as i32).collect())
+    Ok((values.into_iter().map(|w| w as i32).collect(), remainder))
 }
 
 /// Integers as i8 where they fit, else as i16.
 pub fn integer_tensor(values: &[i32], shape: &Shape) -> Tensor {
-    use crate::ir::{ElemType, TensorType, tensor::Data};
     let narrow: Option<Vec<i8>> = values.iter().map(|&w| i8::try_from(w).ok()).collect();
     match narrow {
         Some(narrow) => Tensor::i8(shape.clone(), narrow),

@@ -42,9 +42,7 @@ fn shift_to_u8(graph: &mut Graph, node: Node) -> bool {
     let Op::Dequantize(params) = graph.op(node).clone() else {
         return false;
     };
-    graph.ty(q).elem == ElemType::I8
-        && graph.const_value(q).is_none()
-        && replace_by_dequantize(graph, node, q, params)
+    graph.ty(q).elem == ElemType::I8 && graph.const_value(q).is_none() && replace_by_dequantize(graph, node, q, params)
 }
 
 fn replace_by_dequantize(graph: &mut Graph, node: Node, q: Value, params: QuantParams) -> bool {

@@ -46,7 +46,8 @@ impl Ranges {
         let field = |index: usize| -> Result<Field, Refusal> {
             let value = graph.operand(node, index);
             let tensor = const_through_convert(graph, value).ok_or(Refusal::RangesNotConstant)?;
-            Field::new(tensor.to_f64(), tensor.shape().dims(), shape).ok_or(Refusal::Unsupported("ranges enlarge the data"))
+            Field::new(tensor.to_f64(), tensor.shape().dims(), shape)
+                .ok_or(Refusal::Unsupported("ranges enlarge the data"))
         };
         let fields = [field(1)?, field(2)?, field(3)?, field(4)?];
         let mut axis = None;
@@ -61,12 +62,8 @@ impl Ranges {
         }
         let count = columns.iter().map(Vec::len).max().unwrap_or(1);
         let at = |column: usize, slice: usize| columns[column][if columns[column].len() == 1 { 0 } else { slice }];
-        let slice = |s: usize| Range {
-            input_low: at(0, s),
-            input_high: at(1, s),
-            output_low: at(2, s),
-            output_high: at(3, s),
-        };
+        let slice =
+            |s: usize| Range { input_low: at(0, s), input_high: at(1, s), output_low: at(2, s), output_high: at(3, s) };
         Ok(Ranges { slices: (0..count).map(slice).collect(), axis, levels })
     }
 

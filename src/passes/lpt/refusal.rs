@@ -92,7 +92,9 @@ impl fmt::Display for Refusal {
             Refusal::NegativeScale(scale) => write!(f, "negative scale {scale} reverses the order of values"),
             Refusal::VanishingScale(scale) => write!(f, "scale {scale} is zero or too small"),
             Refusal::AccumulatorOverflow { bound } => write!(f, "sums may reach {bound}, beyond 32 bits"),
-            Refusal::WideWeights { low, high } => write!(f, "integer weights reach from {low} to {high}, beyond 16 bits"),
+            Refusal::WideWeights { low, high } => {
+                write!(f, "integer weights reach from {low} to {high}, beyond 16 bits")
+            }
             Refusal::BorderTooLarge { elements } => {
                 write!(f, "zero point meets padding, and its correction has {elements} elements")
             }

@@ -70,8 +70,7 @@ impl Field {
         let size = self.dims[axis];
         let inner: usize = self.dims[axis + 1..].iter().product();
         let first: Vec<f64> = (0..size).map(|slice| self.values[slice * inner]).collect();
-        let depends_on_axis_only =
-            self.values.iter().enumerate().all(|(at, &value)| value == first[at / inner % size]);
+        let depends_on_axis_only = self.values.iter().enumerate().all(|(at, &value)| value == first[at / inner % size]);
         depends_on_axis_only.then_some(first)
     }
 
@@ -221,8 +220,7 @@ pub fn select_params(params: &QuantParams, chosen: impl Iterator<Item = usize>) 
     match params.axis {
         None => params.clone(),
         Some(axis) => {
-            let pairs: Vec<_> =
-                chosen.map(|slice| (params.scale_at(slice), params.zero_point_at(slice))).collect();
+            let pairs: Vec<_> = chosen.map(|slice| (params.scale_at(slice), params.zero_point_at(slice))).collect();
             from_pairs(&pairs, axis)
         }
     }

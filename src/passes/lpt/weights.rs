@@ -172,6 +172,13 @@ fn index(x: f32, low: f32, high: f32, top: f32) -> i32 {
 }
 
 impl QuantizedConst {
+    /// Weights that sum: 1 everywhere.
+    pub fn ones(shape: Shape) -> QuantizedConst {
+        let rank = shape.rank();
+        let (scale, zero) = (Field::uniform(1.0, rank), Field::uniform(0.0, rank));
+        QuantizedConst { q: vec![1; shape.elements()], shape, scale, zero, layers: Vec::new() }
+    }
+
     /// The reals the constant stands for.
     pub fn values(&self) -> Vec<f64> {
         let (scale, zero) = (self.scale.materialize(&self.shape), self.zero.materialize(&self.shape));
@@ -204,6 +211,23 @@ impl QuantizedConst {
         Some(QuantizedConst { zero, ..self }).filter(QuantizedConst::is_finite)
     }
 
+    /// Slices `start .. start + length` of `axis`.
+    pub fn slice(&self, axis: usize, start: usize, length: usize) -> QuantizedConst {
+        let mut dims = self.shape.dims().to_vec();
+        let q = cut(&self.q, &dims, axis, start, length);
+        let part = |field: &Field| {
+            if field.dims[axis] == 1 {
+                return field.clone();
+            }
+            let mut dims = field.dims.clone();
+            dims[axis] = length;
+            Field { values: cut(&field.values, &field.dims, axis, start, length), dims }
+        };
+        let (scale, zero) = (part(&self.scale), part(&self.zero));
+        dims[axis] = length;
+        QuantizedConst { shape: Shape::new(dims).unwrap_or_default(), q, scale, zero, layers: self.layers.clone() }
+    }
+
     fn reshaped(self, to: &Shape) -> QuantizedConst {
         let (scale, zero) = (self.scale.reshaped(&self.shape, to), self.zero.reshaped(&self.shape, to));
         QuantizedConst { shape: to.clone(), scale, zero, ..self }
@@ -215,4 +239,10 @@ impl QuantizedConst {
         let (scale, zero) = (self.scale.transposed(perm), self.zero.transposed(perm));
         QuantizedConst { shape: Shape::new(dims).unwrap_or_default(), q, scale, zero, ..self }
     }
+}
+
+fn cut<T: Copy>(values: &[T], dims: &[usize], axis: usize, start: usize, length: usize) -> Vec<T> {
+    let inner: usize = dims[axis + 1..].iter().product();
+    let rows = values.chunks((dims[axis] * inner).max(1));
+    rows.flat_map(|row| row[start * inner..(start + length) * inner].iter().copied()).collect()
 }

@@ -9,7 +9,11 @@
 //! result. With padding (or in a Deconvolution, whose taps differ from place to place) the correction differs along the
 //! borders: an f32 constant of the result's size, added after the scale.
 //!
-//! The source's scale must be the same for all channels that are summed: for all, or within each group.
+//! A fractional zw leaves a remainder that multiplies the sum of the window: one more output channel, of ones.
+//!
+//! The source's scale must be the same for all channels that are summed: for all, or within each group. Where it changes
+//! a few times along the channels of an ungrouped convolution, as behind a `concat` of tensors with ranges of their own,
+//! the sum is split: one integer convolution per run of channels, added after their scales. Nothing is requantized.
 
 use crate::ir::op::{BinaryOp, ConvAttrs, DeconvAttrs};
 use crate::ir::quant::near_integer;
@@ -18,10 +22,14 @@ use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::integer_weights::{IntegerWeights, check_accumulator};
 use crate::passes::lpt::refusal::Parameter;
+use crate::passes::lpt::spread::pairs;
 use crate::passes::lpt::weights::{self, QuantizedConst};
 
 /// Largest border correction, in elements: beyond it a float operation is smaller.
 const MAX_BORDER: usize = 1 << 21;
+
+/// Most runs of channels with a scale of their own that a sum is split into.
+const MAX_RUNS: usize = 4;
 
 pub fn convolution(graph: &mut Graph, node: Node, attrs: &ConvAttrs) -> Outcome {
     let layout = Layout::new(graph, node, attrs.groups, false);
@@ -35,7 +43,7 @@ pub fn convolution(graph: &mut Graph, node: Node, attrs: &ConvAttrs) -> Outcome 
         transposed: false,
     };
     let op = |pad_value: i32| Op::Convolution(ConvAttrs { pad_value, ..attrs.clone() });
-    Rewrite { q, params, weights, layout, window, uneven: padded }.apply(graph, node, op)
+    apply(&Rewrite { q, params, weights, layout, window, uneven: padded }, graph, node, op)
 }
 
 pub fn deconvolution(graph: &mut Graph, node: Node, attrs: &DeconvAttrs) -> Outcome {
@@ -48,7 +56,7 @@ pub fn deconvolution(graph: &mut Graph, node: Node, attrs: &DeconvAttrs) -> Outc
         transposed: true,
     };
     let op = |_: i32| Op::Deconvolution(attrs.clone());
-    Rewrite { q, params, weights, layout, window, uneven: true }.apply(graph, node, op)
+    apply(&Rewrite { q, params, weights, layout, window, uneven: true }, graph, node, op)
 }
 
 fn operands(graph: &Graph, node: Node) -> Result<(Value, QuantParams, QuantizedConst), Refusal> {
@@ -91,6 +99,7 @@ impl Layout {
 }
 
 /// Where taps fall.
+#[derive(Clone)]
 struct Window {
     strides: Vec<usize>,
     dilations: Vec<usize>,
@@ -108,6 +117,23 @@ impl Window {
         }
         let at = place * self.strides[dim] + offset;
         at >= self.pads[dim] && at - self.pads[dim] < source
+    }
+}
+
+impl Correction {
+    fn pad_value(&self) -> i32 {
+        match self {
+            Correction::Integer { pad_value, .. } => *pad_value,
+            Correction::PerChannel(_) | Correction::PerPlace(_) => 0,
+        }
+    }
+
+    /// What it adds to the greatest accumulator.
+    fn magnitude(&self) -> f64 {
+        match self {
+            Correction::Integer { sums, .. } => sums.iter().map(|sum| sum.abs() as f64).fold(0.0, f64::max),
+            Correction::PerChannel(_) | Correction::PerPlace(_) => 0.0,
+        }
     }
 }
 
@@ -131,41 +157,123 @@ enum Correction {
     PerPlace(Vec<f64>),
 }
 
+/// Replaces the operation: by one on integers, or by a sum of some, one per run of channels.
+fn apply(rewrite: &Rewrite, graph: &mut Graph, node: Node, op: impl Fn(i32) -> Op) -> Outcome {
+    let runs = rewrite.runs();
+    let mut site = Site::new(graph, node);
+    if rewrite.source_scale().is_ok() || !(2..=MAX_RUNS).contains(&runs.len()) {
+        let result = rewrite.build(&mut site, &op)?;
+        return site.replace(&[result]);
+    }
+    let lengths: Vec<usize> = runs.iter().map(|&(_, length)| length).collect();
+    let parts = split_channels(&mut site, rewrite.q, &lengths)?;
+    let mut sum = None;
+    for (&part, &(start, length)) in parts.iter().zip(&runs) {
+        let value = rewrite.on_run(part, start, length).build(&mut site, &op)?;
+        sum = Some(match sum {
+            None => value,
+            Some(sum) => site.insert(Op::Binary(BinaryOp::Add), &[sum, value])?,
+        });
+    }
+    let result = sum.ok_or(Refusal::Unsupported("convolution of no channels"))?;
+    site.replace(&[result])
+}
+
+/// The channels in runs: operands of the `concat` that made them where the cuts agree, else a `split`.
+fn split_channels(site: &mut Site<'_>, q: Value, lengths: &[usize]) -> Result<Vec<Value>, Refusal> {
+    if let Some(node) = site.graph.def_node(q)
+        && *site.graph.op(node) == (Op::Concat { axis: 1 })
+    {
+        let parts = site.graph.operands(node);
+        if parts.iter().map(|&part| site.graph.ty(part).shape[1]).eq(lengths.iter().copied()) {
+            return Ok(parts.to_vec());
+        }
+    }
+    site.insert_all(Op::Split { axis: 1, lengths: lengths.to_vec() }, &[q])
+}
+
 impl Rewrite {
-    fn apply(self, graph: &mut Graph, node: Node, op: impl Fn(i32) -> Op) -> Outcome {
-        let Rewrite { params, weights, layout, .. } = &self;
+    /// Channels in runs of the same parameters: start and length of each. Empty for groups, which are never split.
+    fn runs(&self) -> Vec<(usize, usize)> {
+        let Rewrite { params, layout, .. } = self;
+        let mut runs: Vec<(usize, usize)> = Vec::new();
+        if layout.groups > 1 || params.axis != Some(1) {
+            return runs;
+        }
+        let pairs = pairs(params, layout.ic);
+        for ic in 0..layout.ic {
+            match runs.last_mut() {
+                Some((_, length)) if pairs[ic] == pairs[ic - 1] => *length += 1,
+                _ => runs.push((ic, 1)),
+            }
+        }
+        runs
+    }
+
+    /// The same operation on one run of channels.
+    fn on_run(&self, q: Value, start: usize, length: usize) -> Rewrite {
+        let (scale, zero) = (self.params.scale_at(start), self.params.zero_point_at(start));
+        let axis = if self.layout.transposed { 0 } else { 1 };
+        Rewrite {
+            q,
+            params: QuantParams::per_tensor(scale, zero),
+            weights: self.weights.slice(axis, start, length),
+            layout: Layout { ic: length, ..self.layout.clone() },
+            window: self.window.clone(),
+            uneven: self.uneven,
+        }
+    }
+
+    /// The dequantized result, in front of the node that it is to replace.
+    fn build(&self, site: &mut Site<'_>, op: &dyn Fn(i32) -> Op) -> Result<Value, Refusal> {
+        let Rewrite { weights, layout, .. } = self;
         let source_scale = self.source_scale()?;
         let integers = IntegerWeights::new(weights, layout.oc, |i0, i1| layout.output(i0, i1))?;
         let scale: Vec<f64> = (0..layout.oc).map(|oc| source_scale[oc] * integers.scale[oc]).collect();
-        let correction = self.correction(graph, node, &integers)?;
-        let bound = match &correction {
-            Correction::Integer { sums, .. } => sums.iter().map(|sum| sum.abs() as f64).fold(0.0, f64::max),
-            Correction::PerChannel(_) | Correction::PerPlace(_) => 0.0,
-        };
-        check_accumulator(&integers.magnitudes, bound)?;
-        let pad_value = match correction {
-            Correction::Integer { pad_value, .. } => pad_value,
-            Correction::PerChannel(_) | Correction::PerPlace(_) => 0,
-        };
-        let result_shape = graph.ty(graph.result(node)).shape.clone();
-        let q = self.q;
-        let per_tensor = params.axis.is_none();
-        debug_assert!(per_tensor || params.axis == Some(1) || layout.groups == 1);
-        let mut site = Site::new(graph, node);
+        let correction = self.correction(site.graph, site.node, &integers)?;
+        check_accumulator(&integers.magnitudes, correction.magnitude())?;
+        let result = site.graph.ty(site.graph.result(site.node)).shape.clone();
         let constant = site.constant(integers.tensor(&weights.shape));
-        let sums = site.insert(op(pad_value), &[q, constant])?;
-        let result = corrected(&mut site, sums, correction, scale, &result_shape)?;
-        site.replace(&[result])
+        let sums = site.insert(op(correction.pad_value()), &[self.q, constant])?;
+        let value = corrected(site, sums, correction, scale, &result)?;
+        if integers.remainder.iter().all(|&remainder| remainder == 0.0) {
+            return Ok(value);
+        }
+        let shares = integers.remainder.iter().zip(&integers.scale).map(|(r, s)| (-r * s) as f32).collect();
+        let rest = self.window_sums(site, op)?;
+        let mut dims = vec![1; result.rank()];
+        dims[1] = layout.oc;
+        let shares = site.constant(Tensor::f32(Shape::new(dims).unwrap_or_default(), shares));
+        let rest = site.insert(Op::Binary(BinaryOp::Mul), &[rest, shares])?;
+        site.insert(Op::Binary(BinaryOp::Add), &[value, rest])
+    }
+
+    /// The sum of the source over every window, per group: what the remainder of the weights' zero points multiplies.
+    fn window_sums(&self, site: &mut Site<'_>, op: &dyn Fn(i32) -> Op) -> Result<Value, Refusal> {
+        let layout = &self.layout;
+        if layout.groups > 1 && layout.oc != layout.groups {
+            let zero = self.weights.zero.values.iter().find(|z| z.fract() != 0.0).copied();
+            let what = Parameter::WeightsZeroPoint;
+            return Err(Refusal::FractionalZeroPoint { what, value: zero.unwrap_or(0.0) });
+        }
+        let mut dims = self.weights.shape.dims().to_vec();
+        dims[if layout.transposed { 1 } else { 0 }] = if layout.transposed { 1 } else { layout.groups };
+        let sums = Rewrite {
+            q: self.q,
+            params: self.params.clone(),
+            weights: QuantizedConst::ones(Shape::new(dims).unwrap_or_default()),
+            layout: Layout { oc: layout.groups, ..layout.clone() },
+            window: self.window.clone(),
+            uneven: self.uneven,
+        };
+        sums.build(site, op)
     }
 
     /// The scale of the source per output channel.
     fn source_scale(&self) -> Result<Vec<f64>, Refusal> {
         let Rewrite { params, layout, .. } = self;
-        let varies = Refusal::ParametersVary {
-            what: Parameter::SourceScale,
-            axis: params.axis,
-            values: params.scale.len(),
-        };
+        let varies =
+            Refusal::ParametersVary { what: Parameter::SourceScale, axis: params.axis, values: params.scale.len() };
         if let Some(scale) = params.uniform_scale() {
             return Ok(vec![scale; layout.oc]);
         }
@@ -284,7 +392,7 @@ fn corrected(
             let places = corrections.len() / channels.max(1);
             let real = corrections.iter().enumerate().map(|(at, c)| (-c * scale[at / places.max(1)]) as f32).collect();
             let mut dims = result.dims().to_vec();
-            dims[0] = 1;
+            dims[..2].copy_from_slice(&[1, channels]);
             let constant = site.constant(Tensor::f32(Shape::new(dims).unwrap_or_default(), real));
             let value = site.dequantize(sums, QuantParams::per_axis(scale, vec![0.0; channels], 1))?;
             site.insert(Op::Binary(BinaryOp::Add), &[value, constant])

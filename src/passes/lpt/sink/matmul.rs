@@ -13,6 +13,7 @@ use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::integer_weights::{check_accumulator, integer_tensor, without_zero_point};
 use crate::passes::lpt::refusal::Parameter;
+use crate::passes::lpt::spread::Field;
 use crate::passes::lpt::weights::{self, QuantizedConst};
 
 pub fn matmul(graph: &mut Graph, node: Node, transpose_a: bool, transpose_b: bool) -> Outcome {
@@ -31,96 +32,158 @@ pub fn matmul(graph: &mut Graph, node: Node, transpose_a: bool, transpose_b: boo
     if weights.shape.rank() < 2 || graph.ty(q).shape.rank() < 2 {
         return Err(Refusal::Unsupported("vectors are multiplied in float"));
     }
-    let plan = Plan::new(graph, node, q, params, weights, (transpose_a, transpose_b))?;
-    plan.apply(graph, node)
+    let product = Product { q, params, weights, transpose_a, transpose_b };
+    let mut site = Site::new(graph, node);
+    let result = product.build(&mut site)?;
+    site.replace(&[result])
 }
 
-struct Plan {
+struct Product {
     q: Value,
-    weights: QuantizedConst,
-    values: Vec<i32>,
-    /// Of the result.
     params: QuantParams,
-    /// `- za colsum(w)` in i32, with its shape.
-    correction: Option<(Vec<i32>, Shape)>,
+    weights: QuantizedConst,
+    transpose_a: bool,
+    transpose_b: bool,
 }
 
-impl Plan {
-    fn new(
-        graph: &Graph,
-        node: Node,
-        q: Value,
-        params: QuantParams,
-        weights: QuantizedConst,
-        (transpose_a, transpose_b): (bool, bool),
-    ) -> Result<Plan, Refusal> {
-        let source = graph.ty(q).shape.clone();
-        let result = graph.ty(graph.result(node)).shape.clone();
-        let (rank, last) = (weights.shape.rank(), result.rank() - 1);
-        let k_of_source = source.rank() - if transpose_a { 2 } else { 1 };
-        let (k, n) = if transpose_b { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) };
-        let columns = weights.shape[n];
-        let scale_b = weights.scale.on_axis(n).ok_or(Refusal::ParametersVary {
-            what: Parameter::WeightsScale,
-            axis: None,
-            values: weights.scale.values.len(),
-        })?;
-        if params.scale.len() > 1 && params.axis == Some(k_of_source) {
-            let what = Parameter::SourceScale;
-            return Err(Refusal::ParametersVary { what, axis: params.axis, values: params.scale.len() });
-        }
-        if params.zero_point.len() > 1 && params.axis != Some(k_of_source) {
-            let what = Parameter::SourceZeroPoint;
-            return Err(Refusal::ParametersVary { what, axis: params.axis, values: params.zero_point.len() });
-        }
-        let values = without_zero_point(&weights)?;
-        let zero = |k: usize| params.zero_point_at(if params.zero_point.len() == 1 { 0 } else { k });
-        let sums = ColumnSums::new(&values, &weights.shape, (k, n), zero);
-        let integer = params.zero_point.iter().all(|&z| near_integer(z).is_some());
-        check_accumulator(&sums.magnitudes, if integer { sums.largest() } else { 0.0 })?;
-        let scale_of_column = |column: usize| scale_b[if scale_b.len() == 1 { 0 } else { column }];
-        let none = sums.weighted.iter().all(|&sum| sum == 0.0);
-        let (zero_point, correction) = if none {
-            (vec![0.0], None)
-        } else if integer {
-            let values = sums.weighted.iter().map(|&sum| -sum as i32).collect();
-            (vec![0.0], Some((values, sums.shape(columns, result.rank()))))
-        } else if sums.weighted.len() == columns {
-            (sums.weighted, None)
-        } else {
-            let value = params.zero_point[0];
-            return Err(Refusal::FractionalZeroPoint { what: Parameter::SourceZeroPoint, value });
-        };
-        let params = match params.axis.filter(|_| params.scale.len() > 1) {
-            None => {
-                let scale = (0..columns).map(|column| params.scale[0] * scale_of_column(column)).collect();
-                QuantParams::per_axis(scale, zero_point, last)
-            }
-            Some(axis) if scale_b.len() == 1 && zero_point.len() == 1 => {
-                let scale = params.scale.iter().map(|scale| scale * scale_b[0]).collect();
-                let place = if transpose_a && axis == source.rank() - 1 { axis - 1 } else { axis };
-                QuantParams::per_axis(scale, zero_point, place + result.rank() - source.rank())
-            }
-            Some(axis) => {
-                let what = Parameter::SourceScale;
-                return Err(Refusal::ParametersVary { what, axis: Some(axis), values: params.scale.len() });
-            }
-        };
-        Ok(Plan { q, weights, values, params, correction })
+/// How the zero point of the source is taken out of the sums.
+enum Correction {
+    None,
+    /// `- za colsum(w)`: a constant of this shape.
+    Integer(Vec<i32>, Shape),
+    /// Per column, in units of the accumulator.
+    PerColumn(Vec<f64>),
+}
+
+impl Product {
+    fn op(&self) -> Op {
+        Op::MatMul { transpose_a: self.transpose_a, transpose_b: self.transpose_b }
     }
 
-    fn apply(self, graph: &mut Graph, node: Node) -> Outcome {
-        let op = graph.op(node).clone();
-        let mut site = Site::new(graph, node);
-        let constant = site.constant(integer_tensor(&self.values, &self.weights.shape));
-        let mut sums = site.insert(op, &[self.q, constant])?;
-        if let Some((values, shape)) = self.correction {
+    /// Dimensions of the weights that are K and N.
+    fn axes(&self) -> (usize, usize) {
+        let rank = self.weights.shape.rank();
+        if self.transpose_b { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) }
+    }
+
+    /// The dequantized product, in front of the node that it is to replace.
+    fn build(&self, site: &mut Site<'_>) -> Result<Value, Refusal> {
+        let (_, n) = self.axes();
+        let columns = self.weights.shape[n];
+        let scale = per_column(&self.weights.scale, n, columns, Parameter::WeightsScale)?;
+        let (values, remainder) = without_zero_point(&self.weights)?;
+        let remainder = per_column(&remainder, n, columns, Parameter::WeightsZeroPoint)?;
+        let source = site.graph.ty(self.q).shape.clone();
+        let result = site.graph.ty(site.graph.result(site.node)).shape.clone();
+        self.check_source(&source)?;
+        let correction = self.correction(&values, &source, &result)?;
+        let params = self.result_params(&scale, &correction, &source, &result)?;
+        let constant = site.constant(integer_tensor(&values, &self.weights.shape));
+        let mut sums = site.insert(self.op(), &[self.q, constant])?;
+        if let Correction::Integer(values, shape) = correction {
             let constant = site.constant(Tensor::i32(shape, values));
             sums = site.insert(Op::Binary(BinaryOp::Add), &[sums, constant])?;
         }
-        let result = site.dequantize(sums, self.params)?;
-        site.replace(&[result])
+        let value = site.dequantize(sums, params)?;
+        if remainder.iter().all(|&remainder| remainder == 0.0) {
+            return Ok(value);
+        }
+        let shares = remainder.iter().zip(&scale).map(|(r, s)| (-r * s) as f32).collect();
+        let shares = site.constant(Tensor::f32(row_shape(&[], columns, result.rank()), shares));
+        let rest = self.row_sums().build(site)?;
+        let rest = site.insert(Op::Binary(BinaryOp::Mul), &[rest, shares])?;
+        site.insert(Op::Binary(BinaryOp::Add), &[value, rest])
     }
+
+    /// The product with one column of ones: what the remainder of the weights' zero points multiplies.
+    fn row_sums(&self) -> Product {
+        let (k, n) = self.axes();
+        let mut dims = vec![1; self.weights.shape.rank()];
+        dims[k] = self.weights.shape[k];
+        dims[n] = 1;
+        let weights = QuantizedConst::ones(Shape::new(dims).unwrap_or_default());
+        Product { q: self.q, params: self.params.clone(), weights, ..*self }
+    }
+
+    fn check_source(&self, source: &Shape) -> Result<(), Refusal> {
+        let k = self.k_of_source(source);
+        let params = &self.params;
+        if params.scale.len() > 1 && params.axis == Some(k) {
+            return Err(vary(Parameter::SourceScale, params.axis, params.scale.len()));
+        }
+        if params.zero_point.len() > 1 && params.axis != Some(k) {
+            return Err(vary(Parameter::SourceZeroPoint, params.axis, params.zero_point.len()));
+        }
+        Ok(())
+    }
+
+    fn k_of_source(&self, source: &Shape) -> usize {
+        source.rank() - if self.transpose_a { 2 } else { 1 }
+    }
+
+    fn correction(&self, values: &[i32], source: &Shape, result: &Shape) -> Result<Correction, Refusal> {
+        let params = &self.params;
+        let (k, n) = self.axes();
+        debug_assert_eq!(source[self.k_of_source(source)], self.weights.shape[k]);
+        let zero = |k: usize| params.zero_point_at(if params.zero_point.len() == 1 { 0 } else { k });
+        let sums = ColumnSums::new(values, &self.weights.shape, (k, n), zero);
+        let integer = params.zero_point.iter().all(|&z| near_integer(z).is_some());
+        check_accumulator(&sums.magnitudes, if integer { sums.largest() } else { 0.0 })?;
+        if sums.weighted.iter().all(|&sum| sum == 0.0) {
+            Ok(Correction::None)
+        } else if integer {
+            let values = sums.weighted.iter().map(|&sum| -sum as i32).collect();
+            Ok(Correction::Integer(values, row_shape(&sums.batch, self.weights.shape[n], result.rank())))
+        } else if sums.weighted.len() == self.weights.shape[n] {
+            Ok(Correction::PerColumn(sums.weighted))
+        } else {
+            Err(Refusal::FractionalZeroPoint { what: Parameter::SourceZeroPoint, value: params.zero_point[0] })
+        }
+    }
+
+    /// Parameters of the product: per column, or per row where only the source's scale varies.
+    fn result_params(
+        &self,
+        scale: &[f64],
+        correction: &Correction,
+        source: &Shape,
+        result: &Shape,
+    ) -> Result<QuantParams, Refusal> {
+        let zero_point = match correction {
+            Correction::PerColumn(zero) => zero.clone(),
+            Correction::None | Correction::Integer(..) => vec![0.0],
+        };
+        let params = &self.params;
+        let Some(axis) = params.axis.filter(|_| params.scale.len() > 1) else {
+            let scale = scale.iter().map(|column| params.scale[0] * column).collect();
+            return Ok(QuantParams::per_axis(scale, zero_point, result.rank() - 1));
+        };
+        let uniform = scale.iter().all(|&column| column == scale[0]);
+        if !uniform || zero_point.len() > 1 {
+            return Err(vary(Parameter::SourceScale, Some(axis), params.scale.len()));
+        }
+        let rows = params.scale.iter().map(|row| row * scale[0]).collect();
+        let place = if self.transpose_a && axis == source.rank() - 1 { axis - 1 } else { axis };
+        Ok(QuantParams::per_axis(rows, zero_point, place + result.rank() - source.rank()))
+    }
+}
+
+fn vary(what: Parameter, axis: Option<usize>, values: usize) -> Refusal {
+    Refusal::ParametersVary { what, axis, values }
+}
+
+/// One value per column, if the field varies along the columns only.
+fn per_column(field: &Field, n: usize, columns: usize, what: Parameter) -> Result<Vec<f64>, Refusal> {
+    let values = field.on_axis(n).ok_or_else(|| vary(what, None, field.values.len()))?;
+    Ok(if values.len() == 1 { vec![values[0]; columns] } else { values })
+}
+
+/// `[batch.., 1, columns]`, with ones in front up to `rank`.
+fn row_shape(batch: &[usize], columns: usize, rank: usize) -> Shape {
+    let mut dims = vec![1; rank.saturating_sub(batch.len() + 2)];
+    dims.extend_from_slice(batch);
+    dims.extend([1, columns]);
+    Shape::new(dims).unwrap_or_default()
 }
 
 /// Sums over K for every matrix of the weights and every column.
@@ -151,13 +214,5 @@ impl ColumnSums {
 
     fn largest(&self) -> f64 {
         self.weighted.iter().map(|sum| sum.abs()).fold(0.0, f64::max)
-    }
-
-    /// `[batch.., 1, columns]`, with ones in front up to `rank`.
-    fn shape(&self, columns: usize, rank: usize) -> Shape {
-        let mut dims = vec![1; rank.saturating_sub(self.batch.len() + 2)];
-        dims.extend_from_slice(&self.batch);
-        dims.extend([1, columns]);
-        Shape::new(dims).unwrap_or_default()
     }
 }

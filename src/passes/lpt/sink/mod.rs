@@ -47,7 +47,9 @@ pub fn sink(graph: &mut Graph, remarks: &mut Vec<Remark>) -> bool {
 
 fn concerned(graph: &Graph, node: Node) -> bool {
     let is_float = graph.results(node).iter().all(|&result| graph.ty(result).elem == ElemType::F32);
-    is_float && (accumulates(graph, node) || graph.operands(node).iter().any(|&operand| dequantized(graph, operand).is_some()))
+    is_float
+        && (accumulates(graph, node)
+            || graph.operands(node).iter().any(|&operand| dequantized(graph, operand).is_some()))
 }
 
 fn accumulates(graph: &Graph, node: Node) -> bool {
@@ -72,14 +74,12 @@ fn rule(graph: &mut Graph, node: Node) -> Outcome {
         Op::Broadcast { shape } => movement::broadcast(graph, node, &shape),
         Op::Tile { repeats } => movement::tile(graph, node, &repeats),
         Op::Interpolate(attrs) => movement::interpolate(graph, node, &attrs),
-        Op::DepthToSpace { .. } | Op::SpaceToDepth { .. } | Op::BatchToSpace { .. } => {
-            movement::uniform(graph, node)
-        }
+        Op::DepthToSpace { .. } | Op::SpaceToDepth { .. } | Op::BatchToSpace { .. } => movement::uniform(graph, node),
         Op::SpaceToBatch { block, pads_begin, pads_end } => {
             movement::space_to_batch(graph, node, &block, &pads_begin, &pads_end)
         }
         Op::Gather { axis, batch_dims } => movement::gather(graph, node, axis, batch_dims),
-        Op::GatherElements { .. } | Op::GatherNd { .. } => movement::uniform(graph, node),
+        Op::GatherElements { .. } | Op::GatherNd { .. } => movement::gather_any(graph, node),
         Op::Reverse { axis } => movement::reverse(graph, node, axis),
         Op::Rnn(_) => Err(Refusal::Unsupported("recurrent cells are computed in float")),
         Op::AvgPool(_)

@@ -195,9 +195,28 @@ pub fn space_to_batch(
     site.replace(&[result])
 }
 
+/// Indices outside their dimension read 0, which is no element: they must be known not to, or 0 must be the zero point.
+fn check_indices(graph: &Graph, node: Node, params: &QuantParams, sizes: &[usize]) -> Result<(), Refusal> {
+    if !params.has_zero_point() {
+        return Ok(());
+    }
+    let constant = graph.const_value(graph.operand(node, 1)).and_then(|tensor| tensor.to_i64());
+    let least = sizes.iter().copied().min().unwrap_or(0) as i64;
+    let inside = constant.is_some_and(|indices| indices.iter().all(|&i| (-least..least).contains(&i)));
+    if inside { Ok(()) } else { Err(Refusal::Unsupported("computed indices may leave a source with a zero point")) }
+}
+
+/// `GatherElements` and `GatherNd`.
+pub fn gather_any(graph: &mut Graph, node: Node) -> Outcome {
+    let (_, params) = narrow(graph, graph.operand(node, 0))?;
+    check_indices(graph, node, &params, source_shape(graph, node).dims())?;
+    uniform(graph, node)
+}
+
 /// Rows chosen by constant indices take their parameters along; computed indices need one value for all rows.
 pub fn gather(graph: &mut Graph, node: Node, axis: usize, batch_dims: usize) -> Outcome {
     let (_, params) = narrow(graph, graph.operand(node, 0))?;
+    check_indices(graph, node, &params, &[source_shape(graph, node)[axis]])?;
     let indices = graph.operand(node, 1);
     let rank = graph.ty(indices).shape.rank();
     let params = match params.axis {

@@ -26,7 +26,8 @@ pub fn binary(graph: &mut Graph, node: Node, op: BinaryOp) -> Outcome {
         return Ok(false);
     }
     let (a, b) = (graph.operand(node, 0), graph.operand(node, 1));
-    let (quantized, constant, quantized_first) = if dequantized(graph, a).is_some() { (a, b, true) } else { (b, a, false) };
+    let (quantized, constant, quantized_first) =
+        if dequantized(graph, a).is_some() { (a, b, true) } else { (b, a, false) };
     let Some((q, params)) = dequantized(graph, quantized) else {
         return Ok(false);
     };
