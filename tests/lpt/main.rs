@@ -7,7 +7,9 @@
 mod generator;
 
 use octet::interp;
-use octet::ir::{Graph, Op, Tensor};
+use octet::ir::print::{PrintOptions, print};
+use octet::ir::verify::verify;
+use octet::ir::{Graph, Tensor};
 use octet::passes::lpt;
 
 use generator::{Rng, random_graph, random_input};
@@ -33,20 +35,8 @@ fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
     interp::run(graph, inputs).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn describe(graph: &Graph) -> String {
-    graph
-        .body_nodes()
-        .filter(|&node| !matches!(graph.op(node), Op::Const(_)))
-        .map(|node| {
-            format!(
-                "{:?} = {:?} {:?} : {:?}\n",
-                graph.results(node),
-                graph.op(node),
-                graph.operands(node),
-                graph.results(node).iter().map(|&r| graph.ty(r)).collect::<Vec<_>>()
-            )
-        })
-        .collect()
+fn text(graph: &Graph) -> String {
+    print(graph, &PrintOptions::test()).text
 }
 
 /// Bar of the zoo's check, for graphs of a few layers.
@@ -62,6 +52,9 @@ fn check(seed: u64) -> Result<(), String> {
     let before = random_graph(seed);
     let mut after = before.clone();
     let remarks = lower_precision(&mut after);
+    if let Err(errors) = verify(&after) {
+        return Err(format!("seed {seed}: {}", errors.in_text(&after, &PrintOptions::test())));
+    }
     let mut rng = Rng::new(seed ^ 0x5eed);
     let inputs: Vec<Tensor> = before.inputs().iter().map(|&input| random_input(before.ty(input), &mut rng)).collect();
     let mut rounded = before.clone();
@@ -78,8 +71,8 @@ fn check(seed: u64) -> Result<(), String> {
             return Err(format!(
                 "seed {seed}: {db:.1} dB (floor {floor:.1}), {equal} of {} equal\n{}--- after\n{}{remarks}",
                 reference.len(),
-                describe(&before),
-                describe(&after)
+                text(&before),
+                text(&after)
             ));
         }
     }
