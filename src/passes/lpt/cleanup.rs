@@ -10,7 +10,7 @@
 use crate::ir::op::{QuantizeAttrs, RequantizeAttrs};
 use crate::ir::{Graph, Node, Op, QuantParams, Value};
 
-use super::walk::{known_range, regions};
+use super::walk::{known_range, regions, remove_unused, replace};
 
 /// See the file's description.
 pub fn cleanup(graph: &mut Graph) -> bool {
@@ -20,9 +20,10 @@ pub fn cleanup(graph: &mut Graph) -> bool {
         while again {
             again = false;
             for node in graph.nodes(region).collect::<Vec<_>>() {
-                again |= simplify(graph, node).is_some();
+                if graph.region_of(node).is_some() {
+                    again |= remove_unused(graph, node) || simplify(graph, node).is_some();
+                }
             }
-            again |= remove_unused(graph, region);
             changed |= again;
         }
     }
@@ -34,8 +35,7 @@ fn simplify(graph: &mut Graph, node: Node) -> Option<()> {
         Op::Requantize(attrs) => {
             let source = graph.operand(node, 0);
             if changes_nothing(graph, source, &attrs) {
-                graph.replace_value(graph.result(node), source);
-                graph.remove(node);
+                replace(graph, node, source);
                 return Some(());
             }
             let inner = graph.def_node(source)?;
@@ -107,8 +107,7 @@ fn into_outer(
     let attrs = RequantizeAttrs { bias, low, high, ..outer.clone() };
     let layers = [graph.layers(inner), graph.layers(node)].concat();
     let new = graph.insert_before(node, Op::Requantize(attrs), &[source], &layers).ok()?;
-    graph.replace_value(graph.result(node), graph.result(new));
-    graph.remove(node);
+    replace(graph, node, graph.result(new));
     Some(())
 }
 
@@ -137,8 +136,7 @@ fn into_inner(graph: &mut Graph, node: Node, inner: Node, outer: &RequantizeAttr
     let source = graph.operand(inner, 0);
     let layers = [graph.layers(inner), graph.layers(node)].concat();
     let new = graph.insert_before(node, op, &[source], &layers).ok()?;
-    graph.replace_value(graph.result(node), graph.result(new));
-    graph.remove(node);
+    replace(graph, node, graph.result(new));
     Some(())
 }
 
@@ -161,19 +159,6 @@ fn dequantize_shift(graph: &mut Graph, node: Node, params: QuantParams) -> Optio
     let layers = graph.layers(node).to_vec();
     let op = Op::Dequantize(QuantParams { zero_point, ..params });
     let new = graph.insert_before(node, op, &[source], &layers).ok()?;
-    graph.replace_value(graph.result(node), graph.result(new));
-    graph.remove(node);
+    replace(graph, node, graph.result(new));
     Some(())
-}
-
-fn remove_unused(graph: &mut Graph, region: crate::ir::Region) -> bool {
-    let mut removed = false;
-    for node in graph.nodes(region).collect::<Vec<_>>().into_iter().rev() {
-        let unused = graph.results(node).iter().all(|&result| graph.users(result).is_empty());
-        if unused && graph.op(node).info().pure {
-            graph.remove(node);
-            removed = true;
-        }
-    }
-    removed
 }

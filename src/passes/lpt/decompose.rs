@@ -11,7 +11,7 @@ use crate::ir::{ElemType, Graph, Node, Op, Value, op::QuantBehaviour};
 
 use super::ranges::{MAX_LEVELS, Ranges};
 use super::refusal::{Refusal, Remark};
-use super::walk::regions;
+use super::walk::{regions, replace};
 use super::weights;
 
 /// See the file's description.
@@ -50,8 +50,7 @@ fn split(graph: &mut Graph, node: Node, levels: u32) -> Result<(), Refusal> {
     };
     let q = insert(Op::Quantize(quantize), source)?;
     let value = insert(Op::Dequantize(params), q)?;
-    graph.replace_value(graph.result(node), value);
-    graph.remove(node);
+    replace(graph, node, value);
     Ok(())
 }
 

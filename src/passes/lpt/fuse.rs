@@ -13,7 +13,7 @@ use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Value, quant::near_integ
 
 use super::sink::dequantized;
 use super::spread::{pairs, reshape_params, select_params};
-use super::walk::{known_range, regions};
+use super::walk::{known_range, regions, replace};
 
 /// See the file's description.
 pub fn fuse(graph: &mut Graph) -> bool {
@@ -21,6 +21,9 @@ pub fn fuse(graph: &mut Graph) -> bool {
     for region in regions(graph) {
         let mut open: Vec<Node> = graph.nodes(region).collect();
         while let Some(node) = open.pop() {
+            if graph.region_of(node).is_none() {
+                continue;
+            }
             changed |= match graph.op(node).clone() {
                 Op::Quantize(attrs) => fuse_quantize(graph, node, attrs, &mut open),
                 Op::Convert { elem: elem @ (ElemType::U8 | ElemType::I8) } => fuse_convert(graph, node, elem),
@@ -206,17 +209,4 @@ fn first_source(graph: &Graph, mut value: Value) -> Value {
 
 fn ends_accumulation(graph: &Graph, value: Value) -> bool {
     dequantized(graph, value).is_some_and(|(q, _)| graph.ty(q).elem == ElemType::I32)
-}
-
-fn replace(graph: &mut Graph, node: Node, new: Value) {
-    graph.replace_value(graph.result(node), new);
-    let mut dead = vec![node];
-    while let Some(node) = dead.pop() {
-        let unused = graph.results(node).iter().all(|&result| graph.users(result).is_empty());
-        if unused && graph.op(node).info().pure && graph.region_of(node).is_some() {
-            let operands = graph.operands(node).to_vec();
-            graph.remove(node);
-            dead.extend(operands.into_iter().filter_map(|operand| graph.def_node(operand)));
-        }
-    }
 }

@@ -11,7 +11,7 @@
 use crate::ir::op::RequantizeAttrs;
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Value};
 
-use super::walk::regions;
+use super::walk::{regions, replace};
 
 /// Distance between the i8 and the u8 that stand for the same value.
 const SHIFT: i32 = 128;
@@ -68,7 +68,6 @@ fn replace_by_dequantize(graph: &mut Graph, node: Node, q: Value, params: QuantP
     let Ok(dequantize) = graph.insert_before(node, Op::Dequantize(params), &[q], &layers) else {
         return false;
     };
-    graph.replace_value(graph.result(node), graph.result(dequantize));
-    graph.remove(node);
+    replace(graph, node, graph.result(dequantize));
     true
 }

@@ -130,9 +130,9 @@ impl Range {
         let output_scale = (output_high - output_low) / top;
         let grid = Grid {
             input_scale,
-            input_zero: -input_low / input_scale,
+            input_zero: 0.0 - input_low / input_scale,
             output_scale,
-            output_zero: snap(-output_low / output_scale),
+            output_zero: snap(0.0 - output_low / output_scale),
         };
         Ok(if output_scale < 0.0 { grid.flipped(top) } else { grid })
     }

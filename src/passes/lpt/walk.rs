@@ -1,6 +1,6 @@
 //! What several LPT passes ask of a graph beyond its own API.
 
-use crate::ir::{ElemType, Graph, Op, Region, Value};
+use crate::ir::{ElemType, Graph, Node, Op, Region, Value};
 
 /// The body and every region inside it, outer before inner.
 pub fn regions(graph: &Graph) -> Vec<Region> {
@@ -24,4 +24,32 @@ pub fn known_range(graph: &Graph, value: Value) -> Option<(i64, i64)> {
             _ => None,
         },
     }
+}
+
+/// Replaces the results of a node and removes it, with what only it used.
+pub fn replace_all(graph: &mut Graph, node: Node, new: &[Value]) {
+    for (old, &new) in graph.results(node).to_vec().into_iter().zip(new) {
+        graph.replace_value(old, new);
+    }
+    remove_unused(graph, node);
+}
+
+/// As [`replace_all`], for one result.
+pub fn replace(graph: &mut Graph, node: Node, new: Value) {
+    replace_all(graph, node, &[new]);
+}
+
+/// Removes a node nobody reads, and every operand that nobody reads then.
+pub fn remove_unused(graph: &mut Graph, node: Node) -> bool {
+    let mut open = vec![node];
+    let mut removed = false;
+    while let Some(node) = open.pop() {
+        let unused = graph.results(node).iter().all(|&result| graph.users(result).is_empty());
+        if unused && graph.op(node).info().pure && graph.region_of(node).is_some() {
+            open.extend(graph.operands(node).iter().filter_map(|&operand| graph.def_node(operand)));
+            graph.remove(node);
+            removed = true;
+        }
+    }
+    removed
 }

@@ -239,7 +239,7 @@ impl Rewrite {
         if integers.remainder.iter().all(|&remainder| remainder == 0.0) {
             return Ok(value);
         }
-        let shares = integers.remainder.iter().zip(&integers.scale).map(|(r, s)| (-r * s) as f32).collect();
+        let shares = integers.remainder.iter().zip(&integers.scale).map(|(r, s)| (0.0 - r * s) as f32).collect();
         let rest = self.window_sums(site, op)?;
         let mut dims = vec![1; result.rank()];
         dims[1] = layout.oc;

@@ -88,7 +88,7 @@ impl Product {
         if remainder.iter().all(|&remainder| remainder == 0.0) {
             return Ok(value);
         }
-        let shares = remainder.iter().zip(&scale).map(|(r, s)| (-r * s) as f32).collect();
+        let shares = remainder.iter().zip(&scale).map(|(r, s)| (0.0 - r * s) as f32).collect();
         let shares = site.constant(Tensor::f32(row_shape(&[], columns, result.rank()), shares));
         let rest = self.row_sums().build(site)?;
         let rest = site.insert(Op::Binary(BinaryOp::Mul), &[rest, shares])?;

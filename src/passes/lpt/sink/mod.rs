@@ -21,6 +21,7 @@ mod pool;
 use crate::ir::{ElemType, Graph, Layer, Node, Op, QuantParams, Tensor, Value, op::QuantBehaviour};
 
 use super::refusal::{Refusal, Remark};
+use super::walk::{regions, replace_all};
 
 /// What a rule did: `true` when it replaced the node, `false` when the operation has nothing to sink.
 type Outcome = Result<bool, Refusal>;
@@ -28,9 +29,9 @@ type Outcome = Result<bool, Refusal>;
 /// Sinks every `dequantize` as far as the rules take it. Remarks tell which operations stayed in float, and why.
 pub fn sink(graph: &mut Graph, remarks: &mut Vec<Remark>) -> bool {
     let mut changed = false;
-    for region in super::walk::regions(graph) {
+    for region in regions(graph) {
         for node in graph.nodes(region).collect::<Vec<_>>() {
-            if !concerned(graph, node) {
+            if graph.region_of(node).is_none() || !concerned(graph, node) {
                 continue;
             }
             match rule(graph, node) {
@@ -159,17 +160,13 @@ impl<'a> Site<'a> {
 
     /// Replaces the node's results and removes it.
     fn replace(self, results: &[Value]) -> Outcome {
-        let old = self.graph.results(self.node).to_vec();
-        for (&old, &new) in old.iter().zip(results) {
+        for (&old, &new) in self.graph.results(self.node).iter().zip(results) {
             if self.graph.ty(old) != self.graph.ty(new) {
                 let message = format!("internal error: {} rewritten to another type", self.graph.op(self.node).name());
                 return Err(Refusal::NotInferred(message));
             }
         }
-        for (old, &new) in old.into_iter().zip(results) {
-            self.graph.replace_value(old, new);
-        }
-        self.graph.remove(self.node);
+        replace_all(self.graph, self.node, results);
         Ok(true)
     }
 }
