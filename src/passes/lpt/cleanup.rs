@@ -7,13 +7,16 @@
 //! dequantize(shift(q))                                 -> dequantize(q)                       when nobody else reads the shift
 //! ```
 
+use crate::diag;
 use crate::ir::op::{QuantizeAttrs, RequantizeAttrs};
 use crate::ir::{Graph, Node, Op, QuantParams, Value};
+
+use crate::passes::PassContext;
 
 use super::walk::{known_range, regions, remove_unused, replace};
 
 /// See the file's description.
-pub fn cleanup(graph: &mut Graph) -> bool {
+pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
     let mut changed = false;
     for region in regions(graph).into_iter().rev() {
         let mut again = true;
@@ -27,7 +30,7 @@ pub fn cleanup(graph: &mut Graph) -> bool {
             changed |= again;
         }
     }
-    changed
+    Ok(changed)
 }
 
 fn simplify(graph: &mut Graph, node: Node) -> Option<()> {

@@ -7,15 +7,18 @@
 //! After the pass, every `FakeQuantize` left is one that serves nobody as integers, or one that has a remark saying why it
 //! has no 8-bit grid.
 
+use crate::diag;
 use crate::ir::{ElemType, Graph, Node, Op, Value, op::QuantBehaviour};
 
+use crate::passes::PassContext;
+
 use super::ranges::{MAX_LEVELS, Ranges};
-use super::refusal::{Refusal, Remark};
+use super::refusal::Refusal;
 use super::walk::{regions, replace};
 use super::weights;
 
 /// See the file's description.
-pub fn decompose(graph: &mut Graph, remarks: &mut Vec<Remark>) -> bool {
+pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
     let mut changed = false;
     for region in regions(graph) {
         for node in graph.nodes(region).collect::<Vec<_>>() {
@@ -30,11 +33,11 @@ pub fn decompose(graph: &mut Graph, remarks: &mut Vec<Remark>) -> bool {
             }
             match split(graph, node, levels) {
                 Ok(()) => changed = true,
-                Err(refusal) => remarks.push(Remark::new(graph, node, refusal)),
+                Err(refusal) => context.refuse(graph, node, "lpt-decompose", refusal),
             }
         }
     }
-    changed
+    Ok(changed)
 }
 
 fn split(graph: &mut Graph, node: Node, levels: u32) -> Result<(), Refusal> {

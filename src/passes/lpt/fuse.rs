@@ -8,15 +8,18 @@
 //! ```
 //! An accumulator with other readers stays dequantized: it would be stored as i32 for both.
 
+use crate::diag;
 use crate::ir::op::{QuantizeAttrs, RequantizeAttrs, UnaryOp};
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Value, quant::near_integer};
+
+use crate::passes::PassContext;
 
 use super::sink::dequantized;
 use super::spread::{pairs, reshape_params, select_params};
 use super::walk::{known_range, regions, replace};
 
 /// See the file's description.
-pub fn fuse(graph: &mut Graph) -> bool {
+pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
     let mut changed = false;
     for region in regions(graph) {
         let mut open: Vec<Node> = graph.nodes(region).collect();
@@ -31,7 +34,7 @@ pub fn fuse(graph: &mut Graph) -> bool {
             };
         }
     }
-    changed
+    Ok(changed)
 }
 
 fn fuse_quantize(graph: &mut Graph, node: Node, attrs: QuantizeAttrs, open: &mut Vec<Node>) -> bool {

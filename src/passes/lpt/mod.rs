@@ -33,4 +33,4 @@ pub mod spread;
 pub mod walk;
 pub mod weights;
 
-pub use refusal::{Refusal, Remark};
+pub use refusal::Refusal;

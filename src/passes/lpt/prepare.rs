@@ -8,8 +8,11 @@
 //! what `lpt-decompose` makes of a `FakeQuantize`. Subtract and Multiply are absorbed by the sinking rules. Constants are
 //! left alone: they are weights, read where they are used.
 
+use crate::diag;
 use crate::ir::op::RequantizeAttrs;
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Value};
+
+use crate::passes::PassContext;
 
 use super::walk::{regions, replace};
 
@@ -17,7 +20,7 @@ use super::walk::{regions, replace};
 const SHIFT: i32 = 128;
 
 /// See the file's description.
-pub fn prepare(graph: &mut Graph) -> bool {
+pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
     let mut changed = false;
     for region in regions(graph) {
         for node in graph.nodes(region).collect::<Vec<_>>() {
@@ -28,7 +31,7 @@ pub fn prepare(graph: &mut Graph) -> bool {
             };
         }
     }
-    changed
+    Ok(changed)
 }
 
 fn convert_to_dequantize(graph: &mut Graph, node: Node) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ir::{ElemType, Graph, Node, ty::Shape};
+use crate::ir::ElemType;
 
 /// The reason a rule leaves an operation as it is. Leaving it is always correct: its operands stay dequantized.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,38 +103,5 @@ impl fmt::Display for Refusal {
             Refusal::NotInferred(reason) => f.write_str(reason),
             Refusal::FloatFunction => f.write_str("computed in float, as part of an epilogue"),
         }
-    }
-}
-
-/// One operation that LPT left in float.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Remark {
-    /// Name of the operation in the text form.
-    pub op: &'static str,
-    /// Layers of the source model it stands for, with their lines.
-    pub layers: Vec<String>,
-    pub shape: Option<Shape>,
-    pub refusal: Refusal,
-}
-
-impl Remark {
-    pub fn new(graph: &Graph, node: Node, refusal: Refusal) -> Remark {
-        let layers = graph.layers(node).iter().map(|&layer| graph.layer(layer).name.clone()).collect();
-        let shape = graph.results(node).first().map(|&result| graph.ty(result).shape.clone());
-        Remark { op: graph.op(node).name(), layers, shape, refusal }
-    }
-}
-
-/// `convolution "conv1" [1, 64, 56, 56]: weights are not quantized`
-impl fmt::Display for Remark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op)?;
-        for layer in &self.layers {
-            write!(f, " {layer:?}")?;
-        }
-        if let Some(shape) = &self.shape {
-            write!(f, " {shape}")?;
-        }
-        write!(f, ": {}", self.refusal)
     }
 }

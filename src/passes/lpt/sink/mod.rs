@@ -18,16 +18,21 @@ mod movement;
 mod pointwise;
 mod pool;
 
+use crate::diag;
 use crate::ir::{ElemType, Graph, Layer, Node, Op, QuantParams, Tensor, Value, op::QuantBehaviour};
 
-use super::refusal::{Refusal, Remark};
+use crate::passes::PassContext;
+
+use super::refusal::Refusal;
 use super::walk::{regions, replace_all};
+
+const PASS: &str = "lpt-sink";
 
 /// What a rule did: `true` when it replaced the node, `false` when the operation has nothing to sink.
 type Outcome = Result<bool, Refusal>;
 
 /// Sinks every `dequantize` as far as the rules take it. Remarks tell which operations stayed in float, and why.
-pub fn sink(graph: &mut Graph, remarks: &mut Vec<Remark>) -> bool {
+pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
     let mut changed = false;
     for region in regions(graph) {
         for node in graph.nodes(region).collect::<Vec<_>>() {
@@ -37,13 +42,13 @@ pub fn sink(graph: &mut Graph, remarks: &mut Vec<Remark>) -> bool {
             match rule(graph, node) {
                 Ok(replaced) => changed |= replaced,
                 Err(Refusal::SourceNotQuantized) if !accumulates(graph, node) => {
-                    remarks.push(Remark::new(graph, node, Refusal::FloatFunction));
+                    context.refuse(graph, node, PASS, Refusal::FloatFunction);
                 }
-                Err(refusal) => remarks.push(Remark::new(graph, node, refusal)),
+                Err(refusal) => context.refuse(graph, node, PASS, refusal),
             }
         }
     }
-    changed
+    Ok(changed)
 }
 
 fn concerned(graph: &Graph, node: Node) -> bool {
