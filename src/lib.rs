@@ -25,4 +25,5 @@ pub mod emit;
 pub mod interp;
 pub mod ir;
 pub mod lower;
+pub mod passes;
 pub mod simd;

@@ -328,11 +328,17 @@ impl Graph {
         Ok(())
     }
 
-    /// Removes a node whose results nobody uses. Its entities stay valid but stand in no region.
+    /// Removes a node whose results nobody uses, with the nodes of its regions. Its entities stay valid but stand in no
+    /// region.
     ///
     /// # Panics
     /// When a result is still used.
     pub fn remove(&mut self, node: Node) {
+        for region in self.nodes[node].op.regions() {
+            while let Some(last) = self.regions[region].last.expand() {
+                self.remove(last);
+            }
+        }
         for &result in &self.nodes[node].results {
             assert!(self.values[result].users.is_empty(), "internal error: {node} removed while {result} is used");
         }

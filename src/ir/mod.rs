@@ -13,13 +13,20 @@
 //! Invariants: a node's operands are defined before it in its region or in an enclosing one; every value has one type,
 //! the one `infer` gives; a region ends in `return`. After `verify` is silent, later stages do not check these again.
 
+pub mod attrs;
+mod dense;
+pub mod dot;
 pub mod entity;
+pub mod file;
 pub mod graph;
 pub mod infer;
 pub mod op;
+pub mod parse;
+pub mod print;
 pub mod quant;
 pub mod tensor;
 pub mod ty;
+pub mod verify;
 
 pub use entity::{Const, Layer, Node, Region, Value};
 pub use graph::Graph;

@@ -56,7 +56,7 @@ fn check_cell(attrs: &RnnAttrs) -> Result<(), String> {
         return Err("linear_before_reset is for GRU only".into());
     }
     match attrs.clip {
-        Some(clip) if !(clip > 0.0) => Err(format!("clip {clip} is not positive")),
+        Some(clip) if clip.is_nan() || clip <= 0.0 => Err(format!("clip {clip} is not positive")),
         Some(_) | None => Ok(()),
     }
 }
