@@ -244,7 +244,7 @@ pub struct GatherSpec {
 }
 
 /// Product of two matrices known only at run time: `acc[m, n] = sum_k a[m, k] * b[k, n]` for each of `batch`.
-/// Operands: a, b, scratch (packed b, per item), then the epilogue's. Outer dimensions of the epilogue's tensors are
+/// Operands: a, b, scratch ([`MatMulSpec::scratch_item_bytes`] per item, for packed `b`), then the epilogue's. Outer dimensions of the epilogue's tensors are
 /// `batch.., m`; inner is n. Items are batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatMulSpec {
@@ -296,6 +296,14 @@ impl Access {
     }
 }
 
+impl MatMulSpec {
+    /// Bytes of the scratch operand that one item may use: `b` packed with rows and columns rounded up to 64, as f32 or i16.
+    pub fn scratch_item_bytes(&self) -> usize {
+        let elem = if self.b_elem == ElemType::F32 { 4 } else { 2 };
+        (self.k.next_multiple_of(64) * self.n.next_multiple_of(64) * elem).next_multiple_of(64)
+    }
+}
+
 impl KernelSpec {
     /// Name of the family in `explain` and in symbols.
     pub fn family(&self) -> &'static str {
@@ -332,6 +340,53 @@ impl KernelSpec {
             KernelSpec::Gather(_) => vec![Access::Read, Access::Read, Access::Write],
             KernelSpec::MatMul(s) => with_epilogue(&[Access::Read, Access::Read, Access::ReadWrite], &s.epilogue),
             KernelSpec::Rnn(_) => vec![Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite],
+        }
+    }
+
+    /// The type a kernel computes in, as OpenVINO's counters write it: `I8`, `FP32`, or `I32` for indices and counts.
+    pub fn precision(&self) -> &'static str {
+        let elem = |elem: ElemType| match elem {
+            ElemType::F32 | ElemType::F16 | ElemType::BF16 => "FP32",
+            ElemType::I64 | ElemType::I32 | ElemType::I16 => "I32",
+            ElemType::I8 | ElemType::U8 | ElemType::I4 | ElemType::U4 | ElemType::Bool => "I8",
+        };
+        let mac = |mac: Mac| if mac == Mac::F32 { "FP32" } else { "I8" };
+        match self {
+            KernelSpec::Conv(s) => mac(s.mac),
+            KernelSpec::Depthwise(s) => mac(s.mac),
+            KernelSpec::MatMul(s) => elem(s.a_elem),
+            KernelSpec::Pool(s) => elem(s.elem),
+            KernelSpec::Reduce(s) => elem(s.elem),
+            KernelSpec::Resize(s) => elem(s.elem),
+            KernelSpec::Pointwise(s) => s.epilogue.stores.first().map_or("FP32", |store| elem(store.elem)),
+            KernelSpec::Copy(CopySpec { elem_bytes, .. }) | KernelSpec::Fill(FillSpec { elem_bytes, .. }) => {
+                if *elem_bytes == 1 {
+                    "I8"
+                } else {
+                    "FP32"
+                }
+            }
+            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Rnn(_) | KernelSpec::Gather(_) => "FP32",
+        }
+    }
+
+    /// Elements the kernel writes: a measure of its work where there are no multiply-accumulates.
+    pub fn elements(&self) -> usize {
+        let product = |sizes: &[usize]| sizes.iter().product::<usize>();
+        match self {
+            KernelSpec::Conv(s) => s.batch * s.oh * s.ow * s.oc,
+            KernelSpec::Depthwise(s) => s.batch * s.oh * s.ow * s.channels,
+            KernelSpec::Pool(s) => s.batch * s.oh * s.ow * s.channels * product(&s.kernel),
+            KernelSpec::Pointwise(s) => product(&s.outer) * s.inner,
+            KernelSpec::Reduce(s) => product(&s.outer) * product(&s.reduced) * s.inner,
+            KernelSpec::Softmax(s) => s.outer * s.axis * s.inner,
+            KernelSpec::Normalize(s) => product(&s.outer) * product(&s.reduced) * s.inner,
+            KernelSpec::Copy(s) => product(&s.sizes),
+            KernelSpec::Fill(s) => product(&s.sizes),
+            KernelSpec::Resize(s) => s.batch * s.oh * s.ow * s.channels,
+            KernelSpec::Gather(s) => s.outer * s.indices * s.bytes / 4,
+            KernelSpec::MatMul(s) => product(&s.batch) * s.m * s.n,
+            KernelSpec::Rnn(s) => s.batch * s.sequence * s.hidden,
         }
     }
 

@@ -52,7 +52,7 @@ pub fn assign(
     let place = |operand: &Operand| place(storages, &offsets, *operand);
     let step = |pending: PendingStep| -> Result<Step, String> {
         let operands = pending.operands.iter().map(place).collect::<Result<_, _>>()?;
-        Ok(Step { kernel: pending.kernel, operands, label: pending.label })
+        Ok(Step { kernel: pending.kernel, operands, parallel: pending.parallel, label: pending.label })
     };
     let steps = pending.into_iter().map(step).collect::<Result<_, _>>()?;
     Ok((steps, (end + READ_SLACK).next_multiple_of(ALIGN)))

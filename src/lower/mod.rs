@@ -45,11 +45,15 @@ pub struct LowerOptions {
     pub model_hash: String,
 }
 
+/// Elements (or eighths of multiply-accumulates) from which a step is worth a barrier between threads: some microseconds.
+const PARALLEL_WORK: u64 = 16 << 10;
+
 /// A step before the memory plan.
 #[derive(Clone, Debug)]
 struct PendingStep {
     kernel: KernelId,
     operands: Vec<Operand>,
+    parallel: bool,
     label: Label,
 }
 
@@ -243,8 +247,10 @@ impl Lowering<'_> {
             Some((id, _)) => id,
             None => self.kernels.push(spec),
         };
+        let spec = &self.kernels[kernel];
+        let parallel = spec.items() > 1 && (spec.elements() as u64).max(macs / 8) >= PARALLEL_WORK;
         let label = self.label(covered, macs);
-        self.steps.push(PendingStep { kernel, operands, label });
+        self.steps.push(PendingStep { kernel, operands, parallel, label });
     }
 
     /// Names of a step: the layer that computes most, and all it covers.

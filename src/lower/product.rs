@@ -134,7 +134,7 @@ impl Lowering<'_> {
             batch: batch.clone(),
         };
         let macs = (batch.iter().product::<usize>() * m * n * k) as u64;
-        let scratch_bytes = super::pack::matmul_scratch_bytes(&spec, self.width);
+        let scratch_bytes = spec.scratch_item_bytes() * batch.iter().product::<usize>();
         let scratch = self.new_storage(StorageKind::Workspace, scratch_bytes);
         let operands = [vec![Operand::of(&a), Operand::of(&b), Operand::start(scratch)], laid.operands()].concat();
         self.push_step(KernelSpec::MatMul(spec), operands, &covered(&tree, node), macs);

@@ -52,6 +52,8 @@ pub struct Step {
     pub kernel: KernelId,
     /// In the order of [`KernelSpec::operands`].
     pub operands: Vec<Place>,
+    /// Large enough to be shared between threads.
+    pub parallel: bool,
     pub label: Label,
 }
 

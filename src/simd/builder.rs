@@ -6,7 +6,7 @@ use cranelift_entity::PrimaryMap;
 
 use super::ir::{
     Addr, Block, CHUNK, Cmp, FloatOp, FloatUnary, Function, Half, If, Inst, IntMem, IntOp, Loop, Mem, Pack, Reduction,
-    ShiftOp, Ty, Val, VecOp, Widen, Width,
+    ShiftOp, Span, Ty, Val, VecOp, Widen, Width,
 };
 
 pub struct Builder {
@@ -212,6 +212,20 @@ impl Builder {
         self.define(ty, Inst::LoadChunks { ty, addr: addr(pointer, offset), stride, mem: pointer.mem })
     }
 
+    /// Parts of chunks, zeros elsewhere; at most `span.limit` bytes behind the address are touched.
+    pub fn load_partial_chunks(&mut self, ty: Ty, pointer: Pointer, offset: i32, span: Span) -> Val {
+        if span.limit == 0 {
+            return self.splat_const(ty, 0);
+        }
+        if self.covers(span) {
+            return self.load_chunks(ty, pointer, offset, span.stride);
+        }
+        if let Some(bytes) = self.prefix(span) {
+            return self.load_partial(ty, pointer, offset, bytes);
+        }
+        self.define(ty, Inst::LoadPartialChunks { ty, addr: addr(pointer, offset), span, mem: pointer.mem })
+    }
+
     pub fn load_splat32(&mut self, ty: Ty, pointer: Pointer, offset: i32) -> Val {
         self.define(ty, Inst::LoadSplat32 { ty, addr: addr(pointer, offset), mem: pointer.mem })
     }
@@ -244,6 +258,33 @@ impl Builder {
             return self.effect(Inst::Store { addr, value });
         }
         self.effect(Inst::StoreChunks { addr, stride, value });
+    }
+
+    /// Parts of chunks; nothing when `span.limit` is 0.
+    pub fn store_partial_chunks(&mut self, pointer: Pointer, offset: i32, span: Span, value: Val) {
+        self.expect_vector(value);
+        if span.limit == 0 {
+            return;
+        }
+        if self.covers(span) {
+            return self.store_chunks(pointer, offset, span.stride, value);
+        }
+        if let Some(bytes) = self.prefix(span) {
+            return self.store_partial(pointer, offset, value, bytes);
+        }
+        self.effect(Inst::StorePartialChunks { addr: addr(pointer, offset), span, value });
+    }
+
+    /// Whether the span is whole chunks.
+    fn covers(&self, span: Span) -> bool {
+        span.head == CHUNK && span.limit >= (self.width.chunks() - 1) * span.stride as usize + CHUNK
+    }
+
+    /// Bytes of the span if it is the beginning of a vector.
+    fn prefix(&self, span: Span) -> Option<usize> {
+        let one_chunk = self.width.chunks() == 1 || span.limit <= span.stride as usize;
+        let contiguous = span.head == CHUNK && span.stride == CHUNK as i32;
+        (one_chunk || contiguous).then_some(if contiguous { span.limit } else { span.limit.min(span.head) })
     }
 
     // Vector arithmetic.

@@ -279,6 +279,14 @@ impl Machine<'_> {
                 }
                 Vector::from_bytes(&bytes)
             }
+            Inst::LoadPartialChunks { addr, span, mem, .. } => {
+                let mut bytes = vec![0; width];
+                for (chunk, bytes) in bytes.chunks_mut(CHUNK).enumerate() {
+                    let (extra, count) = span.part(chunk);
+                    bytes[..count].copy_from_slice(self.read(addr, extra, count, mem)?);
+                }
+                Vector::from_bytes(&bytes)
+            }
             Inst::LoadSplat32 { addr, mem, .. } => {
                 let lane = self.read(addr, 0, 4, mem)?.to_vec();
                 Vector::from_bytes(&lane.repeat(width / 4))
@@ -305,6 +313,12 @@ impl Machine<'_> {
             Inst::StoreChunks { addr, stride, value } => {
                 for (i, chunk) in self.vector(value).bytes(self.width).chunks(CHUNK).enumerate() {
                     self.write(addr, i as i64 * i64::from(stride), chunk)?;
+                }
+            }
+            Inst::StorePartialChunks { addr, span, value } => {
+                for (i, chunk) in self.vector(value).bytes(self.width).chunks(CHUNK).enumerate() {
+                    let (extra, count) = span.part(i);
+                    self.write(addr, extra, &chunk[..count])?;
                 }
             }
             _ => return Ok(false),

@@ -39,7 +39,19 @@ impl Width {
     /// Packed order: which of the `bytes()` consecutive channels stands in lane `lane` of 32-bit vector `vector` (0..4) of
     /// the four that hold them. It is the order in which four 32-bit vectors pack into one byte vector and back.
     pub fn packed_channel(self, vector: usize, lane: usize) -> usize {
-        (lane / 4) * CHUNK + vector * 4 + lane % 4
+        self.strip_channel(4, vector, lane)
+    }
+
+    /// Packed order of fewer vectors: which of the `vectors * lanes32()` consecutive channels stands in lane `lane` of vector
+    /// `vector`. Chunk `j` of all vectors together holds neighbours; with one vector it is the natural order.
+    pub fn strip_channel(self, vectors: usize, vector: usize, lane: usize) -> usize {
+        (lane / 4) * 4 * vectors + vector * 4 + lane % 4
+    }
+
+    /// Order of channels in a block of any number of vectors: strips of four, then one of what is left.
+    pub fn block_channel(self, vectors: usize, vector: usize, lane: usize) -> usize {
+        let first = vector / 4 * 4;
+        first * self.lanes32() + self.strip_channel((vectors - first).min(4), vector - first, lane)
     }
 }
 
@@ -81,6 +93,23 @@ impl Ty {
 pub struct Addr {
     pub base: Val,
     pub offset: i32,
+}
+
+/// Which bytes of memory belong to parts of chunks: see [`Inst::LoadPartialChunks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub stride: i32,
+    /// 1..=16
+    pub head: usize,
+    pub limit: usize,
+}
+
+impl Span {
+    /// Where the part of chunk `chunk` is, and its bytes.
+    pub fn part(self, chunk: usize) -> (i64, usize) {
+        let begin = chunk * self.stride as usize;
+        (begin as i64, self.limit.saturating_sub(begin).min(self.head))
+    }
 }
 
 /// Whether the function itself writes the memory it loads. `Const` loads may be moved and merged freely: past stores, and
@@ -316,6 +345,14 @@ pub enum Inst {
         stride: i32,
         mem: Mem,
     },
+    /// The first `head` bytes of chunk `j` from `addr + j * stride`, as far as they lie before `addr + limit`; zeros
+    /// elsewhere. Touches no other byte. Only at widths of several chunks.
+    LoadPartialChunks {
+        ty: Ty,
+        addr: Addr,
+        span: Span,
+        mem: Mem,
+    },
     /// The 32 bits at the address in every 32-bit lane.
     LoadSplat32 {
         ty: Ty,
@@ -342,6 +379,14 @@ pub enum Inst {
     StoreChunks {
         addr: Addr,
         stride: i32,
+        value: Val,
+    },
+
+    /// The first `head` bytes of chunk `j` to `addr + j * stride`, as far as they lie before `addr + limit`. Only at widths
+    /// of several chunks.
+    StorePartialChunks {
+        addr: Addr,
+        span: Span,
         value: Val,
     },
 
@@ -399,9 +444,79 @@ pub enum Inst {
     /// V32 -> I64 (sign-extended) or VF32 -> F32. Lane `i` meets lane `i + n/2`, then halves again: a fixed tree.
     Reduce(Reduction, Val),
 
-    /// `for index in (lo..hi).step_by(step)`, none when `lo >= hi`.
+    /// `for index in (lo..hi).step_by(step)`, none when `lo >= hi`. `hi - lo` and `hi + step` fit i64.
     Loop(Box<Loop>),
     If(Box<If>),
+}
+
+impl Inst {
+    /// Calls `f` with every value the instruction uses, in the order it is written; not those used by blocks inside.
+    pub fn each_operand(&self, f: &mut impl FnMut(Val)) {
+        match self {
+            Inst::ConstI64(_) | Inst::ConstF32(_) | Inst::VecConst { .. } => {}
+            Inst::LoadInt { addr, .. }
+            | Inst::LoadF32 { addr, .. }
+            | Inst::Load { addr, .. }
+            | Inst::LoadPartial { addr, .. }
+            | Inst::LoadChunks { addr, .. }
+            | Inst::LoadPartialChunks { addr, .. }
+            | Inst::LoadSplat32 { addr, .. }
+            | Inst::LoadWiden { addr, .. } => f(addr.base),
+            Inst::StoreInt { addr, value, .. }
+            | Inst::StoreF32 { addr, value }
+            | Inst::Store { addr, value }
+            | Inst::StorePartial { addr, value, .. }
+            | Inst::StorePartialChunks { addr, value, .. }
+            | Inst::StoreChunks { addr, value, .. } => [addr.base, *value].into_iter().for_each(f),
+            Inst::IntToFloat(a)
+            | Inst::FloatToInt(a)
+            | Inst::FloatBits(a)
+            | Inst::FloatFromBits(a)
+            | Inst::Splat { value: a, .. }
+            | Inst::Shift(_, a, _)
+            | Inst::Cast { value: a, .. }
+            | Inst::ToFloat(a)
+            | Inst::ToInt(a)
+            | Inst::FloatUnary(_, a)
+            | Inst::Shuffle { value: a, .. }
+            | Inst::Reduce(_, a) => f(*a),
+            Inst::Int(_, a, b)
+            | Inst::IntCmp(_, a, b)
+            | Inst::PtrAdd(a, b)
+            | Inst::FloatCmp(_, a, b)
+            | Inst::Vec(_, a, b)
+            | Inst::VecCmp(_, a, b)
+            | Inst::Madd(a, b)
+            | Inst::MaddUbs { u: a, s: b }
+            | Inst::Float(_, a, b)
+            | Inst::FloatVecCmp(_, a, b)
+            | Inst::Pack(_, a, b)
+            | Inst::Interleave { a, b, .. } => [*a, *b].into_iter().for_each(f),
+            Inst::Choose(a, b, c) | Inst::VecSelect { mask: a, a: b, b: c } | Inst::Dot4 { acc: a, u: b, s: c } => {
+                [*a, *b, *c].into_iter().for_each(f)
+            }
+            Inst::Loop(l) => [l.lo, l.hi].iter().chain(&l.init).copied().for_each(f),
+            Inst::If(i) => f(i.condition),
+        }
+    }
+}
+
+impl Block {
+    /// Whether an instruction of the block or of a block inside uses `value`, or a block inside hands it on.
+    pub fn uses(&self, value: Val) -> bool {
+        self.insts.iter().any(|(_, inst)| {
+            let mut used = false;
+            inst.each_operand(&mut |operand| used |= operand == value);
+            used || match inst {
+                Inst::Loop(l) => l.body.uses(value) || l.next.contains(&value),
+                Inst::If(i) => {
+                    let given = i.then_values.contains(&value) || i.else_values.contains(&value);
+                    given || i.then_block.uses(value) || i.else_block.uses(value)
+                }
+                _ => false,
+            }
+        })
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -11,7 +11,9 @@
 //! *packed order* of channels ([`ir::Width::packed_channel`]), and constants are laid out in it at compile time.
 
 pub mod builder;
+pub mod execute;
 pub mod interp;
 pub mod ir;
+pub mod kernels;
 pub mod print;
 pub mod verify;

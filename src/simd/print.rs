@@ -14,7 +14,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::ir::{Addr, Block, Function, If, Inst, IntMem, Loop, Mem, Ty, Val};
+use super::ir::{Addr, Block, Function, If, Inst, IntMem, Loop, Mem, Span, Ty, Val};
 
 impl Display for Ty {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
@@ -195,11 +195,21 @@ fn memory(inst: &Inst) -> String {
         Inst::Load { ty, addr, mem } => format!("load.{ty} {mem} {addr}"),
         Inst::LoadPartial { ty, addr, bytes, mem } => format!("load_partial.{ty} {mem} {addr}, {bytes} bytes"),
         Inst::LoadChunks { ty, addr, stride, mem } => format!("load_chunks.{ty} {mem} {addr}, stride {stride}"),
+        Inst::LoadPartialChunks { ty, addr, span, mem } => {
+            format!("load_partial_chunks.{ty} {mem} {addr}, {}", print_span(*span))
+        }
         Inst::LoadSplat32 { ty, addr, mem } => format!("load_splat32.{ty} {mem} {addr}"),
         Inst::LoadWiden { widen, addr, mem } => format!("load_widen.{widen:?} {mem} {addr}"),
         Inst::Store { addr, value } => format!("store {addr}, {value}"),
         Inst::StorePartial { addr, value, bytes } => format!("store_partial {addr}, {value}, {bytes} bytes"),
         Inst::StoreChunks { addr, stride, value } => format!("store_chunks {addr}, {value}, stride {stride}"),
+        Inst::StorePartialChunks { addr, span, value } => {
+            format!("store_partial_chunks {addr}, {value}, {}", print_span(*span))
+        }
         other => unreachable!("internal error: {other:?} touches no memory"),
     }
+}
+
+fn print_span(span: Span) -> String {
+    format!("stride {}, heads of {}, {} bytes", span.stride, span.head, span.limit)
 }

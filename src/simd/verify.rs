@@ -215,13 +215,15 @@ impl Verifier<'_> {
             Inst::Load { ty, addr, .. }
             | Inst::LoadPartial { ty, addr, .. }
             | Inst::LoadChunks { ty, addr, .. }
+            | Inst::LoadPartialChunks { ty, addr, .. }
             | Inst::LoadSplat32 { ty, addr, .. } => load(addr, ty),
             Inst::LoadWiden { widen, addr, .. } => load(addr, widen.result()),
             Inst::StoreInt { addr, value, .. } => store(addr, value, Ty::I64),
             Inst::StoreF32 { addr, value } => store(addr, value, Ty::F32),
             Inst::Store { addr, value }
             | Inst::StorePartial { addr, value, .. }
-            | Inst::StoreChunks { addr, value, .. } => {
+            | Inst::StoreChunks { addr, value, .. }
+            | Inst::StorePartialChunks { addr, value, .. } => {
                 store(addr, value, self.one_of(value, &[Ty::V8, Ty::V16, Ty::V32, Ty::VF32]))
             }
             _ => None,

@@ -4,12 +4,16 @@
 //!
 //! ```text
 //!   before:  brif lo < hi, enter, exit(init)
-//!   enter:   jump body(init, lo)             ; invariant code moves here, so an empty loop does not run it
-//!   body(carried, index):
+//!   enter:   jump body(init, lo, hi - lo)     ; invariant code moves here, so an empty loop does not run it
+//!   body(carried, index, left):
 //!            ...
-//!            brif index + step < hi, body(next, index + step), exit(next)
+//!            brif left - step > 0, body(next, index + step, left - step), exit(next)
 //!   exit(results):
 //! ```
+//!
+//! The counter `left` is separate from the index, because the condition of a branch is computed before all its arguments:
+//! an index tested there would be live in its old and its new value through the whole body, and moved at its end. An
+//! index the body does not use is left out.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, Value, types};
@@ -22,36 +26,49 @@ impl Lowering<'_> {
         let order = self.carried_order(&l.carried);
         let pick = |values: &[Val]| -> Vec<Val> { order.iter().map(|&i| values[i]).collect() };
         let body = self.block_with(&pick(&l.carried));
-        let index = self.builder.append_block_param(body, types::I64);
         let exit = self.block_with(&pick(results));
-        let (lo, hi) = (self.get(l.lo), self.get(l.hi));
+        let indexed = l.body.uses(l.index) || l.next.contains(&l.index);
+        let index = indexed.then(|| self.builder.append_block_param(body, types::I64));
+        let left = self.builder.append_block_param(body, types::I64);
 
-        let mut init = self.arguments(&pick(&l.init));
-        self.enter_loop(lo, hi, (body, &mut init), exit);
+        let init = self.arguments(&pick(&l.init));
+        self.enter_loop((self.get(l.lo), self.get(l.hi)), init, (body, indexed), exit);
         self.builder.switch_to_block(body);
-        let params = self.builder.block_params(body).to_vec();
-        self.define(&pick(&l.carried), &params);
-        self.define(&[l.index], &[index]);
+        self.define_params(&pick(&l.carried), body);
+        self.values[l.index] = index.into();
         self.block(&l.body);
 
-        let mut next = self.arguments(&pick(&l.next));
-        let left = next.clone();
-        let after = self.builder.ins().iadd_imm_s(index, l.step);
+        let done = self.arguments(&pick(&l.next));
+        let mut next = done.clone();
+        next.extend(index.map(|index| BlockArg::from(self.builder.ins().iadd_imm_s(index, l.step))));
+        let after = self.builder.ins().iadd_imm_s(left, -l.step);
         next.push(after.into());
-        let again = self.builder.ins().icmp(IntCC::SignedLessThan, after, hi);
-        self.builder.ins().brif(again, body, &next, exit, &left);
+        let again = self.builder.ins().icmp_imm_s(IntCC::SignedGreaterThan, after, 0);
+        self.builder.ins().brif(again, body, &next, exit, &done);
         self.builder.switch_to_block(exit);
-        let params = self.builder.block_params(exit).to_vec();
-        self.define(&pick(results), &params);
+        self.define_params(&pick(results), exit);
     }
 
-    fn enter_loop(&mut self, lo: Value, hi: Value, (body, init): (ir::Block, &mut Vec<BlockArg>), exit: ir::Block) {
+    fn enter_loop(
+        &mut self,
+        (lo, hi): (Value, Value),
+        mut init: Vec<BlockArg>,
+        (body, indexed): (ir::Block, bool),
+        exit: ir::Block,
+    ) {
         let enter = self.builder.create_block();
         let some = self.builder.ins().icmp(IntCC::SignedLessThan, lo, hi);
-        self.builder.ins().brif(some, enter, &[], exit, init.iter());
+        self.builder.ins().brif(some, enter, &[], exit, &init);
         self.builder.switch_to_block(enter);
-        init.push(lo.into());
-        self.builder.ins().jump(body, init.iter());
+        init.extend(indexed.then_some(BlockArg::from(lo)));
+        init.push(self.builder.ins().isub(hi, lo).into());
+        self.builder.ins().jump(body, &init);
+    }
+
+    /// The first parameters of `block` are these values.
+    fn define_params(&mut self, values: &[Val], block: ir::Block) {
+        let params = self.builder.block_params(block).to_vec();
+        self.define(values, &params);
     }
 
     /// Vectors first: an argument is materialised in order, and the accumulators must not wait for pointers to move.
@@ -87,8 +104,7 @@ impl Lowering<'_> {
         self.arm(then_block, &i.then_block, &i.then_values, after);
         self.arm(else_block, &i.else_block, &i.else_values, after);
         self.builder.switch_to_block(after);
-        let params = self.builder.block_params(after).to_vec();
-        self.define(results, &params);
+        self.define_params(results, after);
     }
 
     fn arm(&mut self, block: ir::Block, body: &Block, values: &[Val], after: ir::Block) {

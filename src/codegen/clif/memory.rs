@@ -49,6 +49,8 @@ impl Lowering<'_> {
                 self.load_at(clif_type(ty), addr, 0, mem)
             }
             Inst::LoadPartial { ty, addr, bytes, mem } => self.load_partial(ty, addr, bytes, mem),
+            // one chunk: the beginning of a vector
+            Inst::LoadPartialChunks { ty, addr, span, mem } => self.load_partial(ty, addr, span.part(0).1, mem),
             Inst::LoadSplat32 { ty, addr, mem } => {
                 let lane = self.load_at(types::F32, addr, 0, mem);
                 let vector = self.builder.ins().splat(types::F32X4, lane);
@@ -78,6 +80,10 @@ impl Lowering<'_> {
             Inst::StorePartial { addr, value, bytes } => {
                 let value = self.get(value);
                 self.store_partial(value, addr, bytes);
+            }
+            Inst::StorePartialChunks { addr, span, value } => {
+                let value = self.get(value);
+                self.store_partial(value, addr, span.part(0).1);
             }
             ref other => unreachable!("internal error: {other:?} is no store"),
         }

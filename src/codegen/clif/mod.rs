@@ -121,7 +121,8 @@ impl Lowering<'_> {
             | Inst::StoreF32 { .. }
             | Inst::Store { .. }
             | Inst::StorePartial { .. }
-            | Inst::StoreChunks { .. } => {
+            | Inst::StoreChunks { .. }
+            | Inst::StorePartialChunks { .. } => {
                 self.store(inst);
                 None
             }
@@ -130,6 +131,7 @@ impl Lowering<'_> {
             | Inst::Load { .. }
             | Inst::LoadPartial { .. }
             | Inst::LoadChunks { .. }
+            | Inst::LoadPartialChunks { .. }
             | Inst::LoadSplat32 { .. }
             | Inst::LoadWiden { .. } => Some(self.load(inst)),
             Inst::ConstI64(_)

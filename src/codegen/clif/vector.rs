@@ -46,7 +46,7 @@ impl Lowering<'_> {
                 let value = self.get(value);
                 self.builder.ins().fcvt_from_sint(types::F32X4, value)
             }
-            Inst::ToInt(value) => self.to_int(value),
+            Inst::ToInt(value) => self.round_to_int(value),
             Inst::Float(op, a, b) => self.float_op(op, a, b),
             Inst::FloatUnary(op, value) => {
                 let value = self.get(value);
@@ -89,7 +89,7 @@ impl Lowering<'_> {
 
     /// Round, then truncate: no target has a rounding conversion in Cranelift IR. The result is inside i32, so the bare
     /// conversion of x86-64 will do.
-    fn to_int(&mut self, value: Val) -> Value {
+    fn round_to_int(&mut self, value: Val) -> Value {
         let value = self.get(value);
         let rounded = self.builder.ins().nearest(value);
         match self.target.arch {
