@@ -236,6 +236,29 @@ impl Graph {
         self.nodes(self.body)
     }
 
+    /// The body and every region inside it, outer before inner.
+    pub fn all_regions(&self) -> Vec<Region> {
+        let mut found = vec![self.body];
+        let mut at = 0;
+        while let Some(&region) = found.get(at) {
+            found.extend(self.nodes(region).flat_map(|node| self.op(node).regions()));
+            at += 1;
+        }
+        found
+    }
+
+    /// The node may be removed when nobody uses its results: neither it nor a node of its regions has an effect.
+    pub fn is_pure(&self, node: Node) -> bool {
+        let is_pure_region =
+            |region: Region| self.nodes(region).all(|node| *self.op(node) == Op::Return || self.is_pure(node));
+        self.op(node).info().pure && self.op(node).regions().into_iter().all(is_pure_region)
+    }
+
+    /// Nobody uses a result of the node.
+    pub fn is_unused(&self, node: Node) -> bool {
+        self.results(node).iter().all(|&result| self.users(result).is_empty())
+    }
+
     /// The region a node stands in; `None` after its removal.
     pub fn region_of(&self, node: Node) -> Option<Region> {
         self.links[node].region.expand()

@@ -14,7 +14,7 @@
 //! the one `infer` gives; a region ends in `return`. After `verify` is silent, later stages do not check these again.
 
 pub mod attrs;
-mod dense;
+pub mod dense;
 pub mod dot;
 pub mod entity;
 pub mod file;

@@ -10,8 +10,8 @@ use super::kernel::KernelSpec;
 use crate::ir::TensorType;
 
 /// Bytes behind the end of any constant or buffer that a kernel may read (and ignore). Model inputs have none: kernels
-/// that read them declare `exact_reads`.
-pub const READ_SLACK: usize = 64;
+/// that read them declare `exact_reads`. The widest: one block of 64 channels of f32.
+pub const READ_SLACK: usize = 256;
 
 /// Alignment of constants and buffers.
 pub const ALIGN: usize = 64;

@@ -1,1 +1,136 @@
+//! What changes a graph: one table of passes, and the order in which the compiler runs them.
+//!
+//! A pass is a function; it never leaves a graph that [`crate::ir::verify`] refuses, never changes a value's type, and
+//! says whether it changed anything. It fails on a bug only: what it cannot improve it leaves alone, with a [`Remark`] if the
+//! user should know why.
+//!
+//! - [`manager`] runs passes by name, with all that helps to find the one to blame;
+//! - [`rewrite`] is the driver for passes made of local rules;
+//! - [`canonicalize`], [`fold_constants`], [`cse`], [`dce`] are the general passes.
+
+pub mod canonicalize;
+pub mod cse;
+pub mod dce;
+pub mod fold_constants;
 pub mod lpt;
+pub mod manager;
+pub mod rewrite;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::diag;
+use crate::ir::{Graph, Node};
+
+/// Changes the graph; gives whether it did.
+pub type PassFn = fn(&mut Graph, &mut PassContext) -> diag::Result<bool>;
+
+/// One row of the table of passes.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass {
+    pub name: &'static str,
+    pub doc: &'static str,
+    /// What must hold before, beyond the verifier's checklist.
+    pub needs: &'static str,
+    /// What it leaves as it is, so that passes may rely on it.
+    pub keeps: &'static str,
+    pub run: PassFn,
+}
+
+/// Every pass, by name.
+pub const PASSES: &[Pass] = &[
+    Pass {
+        name: "canonicalize",
+        doc: "one form for what can be written in several; operations without an effect vanish",
+        needs: "nothing",
+        keeps: "fake_quantize, and constants as they are",
+        run: canonicalize::run,
+    },
+    Pass {
+        name: "cse",
+        doc: "equal operations on the same operands, and equal constants, become one",
+        needs: "nothing",
+        keeps: "the set of distinct computations",
+        run: cse::run,
+    },
+    Pass {
+        name: "dce",
+        doc: "what nobody uses vanishes",
+        needs: "nothing",
+        keeps: "everything that an output or a variable depends on",
+        run: dce::run,
+    },
+    Pass {
+        name: "fold-shapes",
+        doc: "constants are computed, but for what quantizes weights",
+        needs: "nothing",
+        keeps: "fake_quantize, and integer weights with their convert, subtract, multiply",
+        run: fold_constants::fold_shapes,
+    },
+    Pass {
+        name: "fold",
+        doc: "all constants are computed",
+        needs: "low precision transformations are done: quantized weights in float form lose their integers here",
+        keeps: "everything with an operand that is not constant",
+        run: fold_constants::fold,
+    },
+];
+
+/// The passes between frontend and lowering, in order.
+pub const PIPELINE: &[&str] = &[
+    // The importer writes layers as they come; everything after wants one form of each.
+    "canonicalize",
+    // Shapes and ranges as constants: what recognises quantized weights looks for constants.
+    "fold-shapes",
+    // Shared ranges become one value, so that "the same scale" is "the same operand".
+    "cse",
+    "dce",
+    // Weights of operations that stayed in float.
+    "fold",
+    "canonicalize",
+    "cse",
+    "dce",
+];
+
+/// The pass of this name.
+pub fn pass(name: &str) -> Option<&'static Pass> {
+    PASSES.iter().find(|pass| pass.name == name)
+}
+
+/// What passes tell beyond the graph.
+#[derive(Clone, Debug, Default)]
+pub struct PassContext {
+    /// For `explain`, in the order of the decisions.
+    pub remarks: Vec<Remark>,
+    /// How often each rewrite rule applied.
+    pub rule_counts: BTreeMap<&'static str, usize>,
+}
+
+impl PassContext {
+    pub fn remark(&mut self, graph: &Graph, node: Node, pass: &'static str, message: impl Into<String>) {
+        let layers = graph.layers(node).iter().map(|&layer| graph.layer(layer).name.clone()).collect();
+        self.remarks.push(Remark { op: graph.op(node).name(), layers, pass, message: message.into() });
+    }
+}
+
+/// A decision about one operation that the user may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remark {
+    /// Name of the operation in the text form.
+    pub op: &'static str,
+    /// Names of the source layers it stands for.
+    pub layers: Vec<String>,
+    pub pass: &'static str,
+    pub message: String,
+}
+
+/// `convolution "conv1": weights are not quantized (lpt-sink)`
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.op)?;
+        for layer in &self.layers {
+            write!(f, " {layer:?}")?;
+        }
+        write!(f, ": {} ({})", self.message, self.pass)
+    }
+}

@@ -466,8 +466,8 @@ impl Inst {
             | Inst::StoreF32 { addr, value }
             | Inst::Store { addr, value }
             | Inst::StorePartial { addr, value, .. }
-            | Inst::StorePartialChunks { addr, value, .. }
-            | Inst::StoreChunks { addr, value, .. } => [addr.base, *value].into_iter().for_each(f),
+            | Inst::StoreChunks { addr, value, .. }
+            | Inst::StorePartialChunks { addr, value, .. } => [addr.base, *value].into_iter().for_each(f),
             Inst::IntToFloat(a)
             | Inst::FloatToInt(a)
             | Inst::FloatBits(a)

@@ -1,0 +1,282 @@
+//! Pass `canonicalize`: operations without an effect vanish, chains of movement become one operation, and constants stand
+//! on the right. See [`super::rewrite`] for how rules meet.
+//!
+//! ```text
+//! op(x) = x                        -> x            reshape, transpose, convert, slice, pad, .. that change nothing
+//! x + 0, x - 0, x * 1, x / 1       -> x            if the constant does not stretch x
+//! reshape(reshape(x))              -> reshape(x)
+//! transpose(transpose(x))          -> transpose(x)
+//! transpose of dimensions of size 1, reduce along them -> reshape
+//! convert(convert(x))              -> convert(x)   if the first conversion loses nothing
+//! c + x                            -> x + c        commutative operations, c constant
+//! matmul(transpose(x))             -> matmul(x)    with the flag turned
+//! relu(relu(x)), neg(neg(x)), ..   -> relu(x), x
+//! ```
+
+use super::PassContext;
+use super::rewrite::{Rewriter, Rule, apply_rules};
+use crate::diag;
+use crate::ir::op::{BinaryOp, InterpolateAttrs, PadAttrs, ReduceAttrs, ReduceKind, SliceAttrs, UnaryOp};
+use crate::ir::{ElemType, Graph, Node, Op, TensorType, Value};
+
+pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
+    apply_rules(graph, RULES, &mut context.rule_counts)
+}
+
+const RULES: &[Rule] = &[
+    Rule { name: "identity", apply: identity },
+    Rule { name: "neutral-constant", apply: neutral_constant },
+    Rule { name: "reshape-of-reshape", apply: reshape_of_reshape },
+    Rule { name: "transpose-of-transpose", apply: transpose_of_transpose },
+    Rule { name: "transpose-as-reshape", apply: transpose_as_reshape },
+    Rule { name: "reduce-as-reshape", apply: reduce_as_reshape },
+    Rule { name: "convert-of-convert", apply: convert_of_convert },
+    Rule { name: "constant-to-the-right", apply: constant_to_the_right },
+    Rule { name: "matmul-takes-transpose", apply: matmul_takes_transpose },
+    Rule { name: "unary-of-unary", apply: unary_of_unary },
+];
+
+/// The operation gives its operand unchanged.
+fn identity(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    is_identity(graph, node) && {
+        let source = graph.operand(node, 0);
+        rewriter.replace(node, &[source])
+    }
+}
+
+fn is_identity(graph: &Graph, node: Node) -> bool {
+    let same_type = || graph.ty(graph.operand(node, 0)) == graph.ty(graph.result(node));
+    match graph.op(node) {
+        Op::Reshape { .. } | Op::Convert { .. } | Op::Broadcast { .. } | Op::Tile { .. } => same_type(),
+        Op::Transpose { perm } => perm.is_sorted(),
+        Op::Concat { .. } => graph.operands(node).len() == 1,
+        Op::Split { lengths, .. } => lengths.len() == 1,
+        Op::Slice(SliceAttrs { strides, .. }) => same_type() && strides.iter().all(|&stride| stride > 0),
+        Op::Pad(PadAttrs { begin, end, .. }) => begin.iter().chain(end).all(|&pad| pad == 0),
+        Op::Interpolate(InterpolateAttrs { scales, pads_begin, pads_end, .. }) => {
+            same_type()
+                && scales.iter().all(|&scale| scale == 1.0)
+                && pads_begin.iter().chain(pads_end).all(|&p| p == 0)
+        }
+        Op::DepthToSpace { block, .. } | Op::SpaceToDepth { block, .. } => *block == 1,
+        Op::BatchToSpace { block, .. } | Op::SpaceToBatch { block, .. } => {
+            same_type() && block.iter().all(|&block| block == 1)
+        }
+        Op::Reverse { axis } => graph.ty(graph.operand(node, 0)).shape[*axis] <= 1,
+        Op::Unary(unary) => is_identity_unary(*unary) && graph.ty(graph.operand(node, 0)).elem.is_int(),
+        Op::Const(_)
+        | Op::Return
+        | Op::FakeQuantize { .. }
+        | Op::Quantize(_)
+        | Op::Dequantize(_)
+        | Op::Requantize(_)
+        | Op::Convolution(_)
+        | Op::Deconvolution(_)
+        | Op::MatMul { .. }
+        | Op::Binary(_)
+        | Op::Select
+        | Op::MaxPool(_)
+        | Op::AvgPool(_)
+        | Op::Reduce(_)
+        | Op::Softmax { .. }
+        | Op::Mvn(_)
+        | Op::NormalizeL2(_)
+        | Op::Gather { .. }
+        | Op::GatherElements { .. }
+        | Op::GatherNd { .. }
+        | Op::ScatterElements { .. }
+        | Op::ScatterNd
+        | Op::CumSum { .. }
+        | Op::TopK(_)
+        | Op::OneHot { .. }
+        | Op::Rnn(_)
+        | Op::If { .. }
+        | Op::Loop(_)
+        | Op::ReadValue { .. }
+        | Op::Assign { .. } => false,
+    }
+}
+
+/// Gives integers unchanged.
+fn is_identity_unary(op: UnaryOp) -> bool {
+    matches!(op, UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::RoundAway)
+}
+
+/// `x + 0`, `x - 0`, `x * 1`, `x / 1`. A zero of either sign is neutral: only the sign of a zero result may differ.
+fn neutral_constant(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let neutral = match graph.op(node) {
+        Op::Binary(BinaryOp::Add | BinaryOp::Sub) => 0.0,
+        Op::Binary(BinaryOp::Mul | BinaryOp::Div) => 1.0,
+        _ => return false,
+    };
+    let (source, constant) = (graph.operand(node, 0), graph.operand(node, 1));
+    let is_neutral = graph.const_value(constant).and_then(|tensor| tensor.splat_value()) == Some(neutral);
+    is_neutral && rewriter.replace(node, &[source])
+}
+
+fn reshape_of_reshape(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    match (graph.op(node), producer(graph, node)) {
+        (Op::Reshape { shape }, Some((Op::Reshape { .. }, source))) => {
+            let op = Op::Reshape { shape: shape.clone() };
+            rewriter.replace_op(node, op, &[source])
+        }
+        _ => false,
+    }
+}
+
+fn transpose_of_transpose(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    match (graph.op(node), producer(graph, node)) {
+        (Op::Transpose { perm }, Some((Op::Transpose { perm: inner }, source))) => {
+            let op = Op::Transpose { perm: perm.iter().map(|&dim| inner[dim]).collect() };
+            rewriter.replace_op(node, op, &[source])
+        }
+        _ => false,
+    }
+}
+
+/// The dimensions that have several elements keep their order.
+fn transpose_as_reshape(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let Op::Transpose { perm } = graph.op(node) else {
+        return false;
+    };
+    let source = graph.operand(node, 0);
+    if !perm.iter().filter(|&&dim| graph.ty(source).shape[dim] != 1).is_sorted() {
+        return false;
+    }
+    let op = Op::Reshape { shape: graph.ty(graph.result(node)).shape.clone() };
+    rewriter.replace_op(node, op, &[source])
+}
+
+/// Every reduced dimension has one element, and the kind gives it back.
+fn reduce_as_reshape(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let Op::Reduce(ReduceAttrs { kind, axes, .. }) = graph.op(node) else {
+        return false;
+    };
+    let source = graph.operand(node, 0);
+    let gives_back = match kind {
+        ReduceKind::L1 | ReduceKind::L2 => false,
+        ReduceKind::Sum
+        | ReduceKind::Mean
+        | ReduceKind::Max
+        | ReduceKind::Min
+        | ReduceKind::Prod
+        | ReduceKind::And
+        | ReduceKind::Or => axes.iter().all(|&axis| graph.ty(source).shape[axis] == 1),
+    };
+    if !gives_back {
+        return false;
+    }
+    let result: &TensorType = graph.ty(graph.result(node));
+    // Sums of narrow integers are wider than their elements.
+    if result.elem != graph.ty(source).elem {
+        return false;
+    }
+    let op = Op::Reshape { shape: result.shape.clone() };
+    rewriter.replace_op(node, op, &[source])
+}
+
+fn convert_of_convert(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    match (graph.op(node), producer(graph, node)) {
+        (&Op::Convert { elem }, Some((&Op::Convert { elem: between }, source)))
+            if holds_exactly(between, graph.ty(source).elem) =>
+        {
+            rewriter.replace_op(node, Op::Convert { elem }, &[source])
+        }
+        _ => false,
+    }
+}
+
+/// Every value of `narrow` is one of `wide`.
+fn holds_exactly(wide: ElemType, narrow: ElemType) -> bool {
+    // The integers up to which a float type has all.
+    let exact_integers = match wide {
+        ElemType::F32 => 1 << 24,
+        ElemType::F16 => 1 << 11,
+        ElemType::BF16 => 1 << 8,
+        _ => 0,
+    };
+    match (narrow.int_range(), wide.int_range()) {
+        (Some((low, high)), Some((least, greatest))) => least <= low && high <= greatest,
+        (Some((low, high)), None) => wide.is_float() && -exact_integers <= low && high <= exact_integers,
+        (None, _) => matches!((narrow, wide), (ElemType::F16 | ElemType::BF16, ElemType::F32)),
+    }
+}
+
+/// A constant left operand changes sides, unless both are constant.
+fn constant_to_the_right(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let Op::Binary(op) = *graph.op(node) else {
+        return false;
+    };
+    let (left, right) = (graph.operand(node, 0), graph.operand(node, 1));
+    let is_const = |value: Value| graph.const_value(value).is_some();
+    op.commutes() && is_const(left) && !is_const(right) && rewriter.replace_op(node, Op::Binary(op), &[right, left])
+}
+
+/// A transpose that swaps the last two dimensions of an operand.
+fn matmul_takes_transpose(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let Op::MatMul { transpose_a, transpose_b } = *graph.op(node) else {
+        return false;
+    };
+    let a = swapped_source(graph, graph.operand(node, 0));
+    let b = swapped_source(graph, graph.operand(node, 1));
+    if a.is_none() && b.is_none() {
+        return false;
+    }
+    let op = Op::MatMul { transpose_a: transpose_a != a.is_some(), transpose_b: transpose_b != b.is_some() };
+    let operands = [a.unwrap_or(graph.operand(node, 0)), b.unwrap_or(graph.operand(node, 1))];
+    rewriter.replace_op(node, op, &operands)
+}
+
+fn swapped_source(graph: &Graph, value: Value) -> Option<Value> {
+    let node = graph.def_node(value)?;
+    let Op::Transpose { perm } = graph.op(node) else {
+        return None;
+    };
+    let [batch @ .., a, b] = perm.as_slice() else {
+        return None;
+    };
+    let swaps = batch.iter().copied().eq(0..batch.len()) && *a == batch.len() + 1 && *b == batch.len();
+    swaps.then(|| graph.operand(node, 0))
+}
+
+/// The second application of a projection, and the undoing of an involution.
+fn unary_of_unary(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let (Op::Unary(outer), Some((Op::Unary(inner), source))) = (graph.op(node), producer(graph, node)) else {
+        return false;
+    };
+    if outer != inner {
+        return false;
+    }
+    let between = graph.operand(node, 0);
+    match outer {
+        UnaryOp::Relu
+        | UnaryOp::Abs
+        | UnaryOp::Sign
+        | UnaryOp::Floor
+        | UnaryOp::Ceil
+        | UnaryOp::Round
+        | UnaryOp::RoundAway
+        | UnaryOp::Clamp { .. } => rewriter.replace(node, &[between]),
+        UnaryOp::Neg | UnaryOp::LogicalNot | UnaryOp::BitwiseNot => rewriter.replace(node, &[source]),
+        _ => false,
+    }
+}
+
+/// The operation that makes a node's only operand, and that operation's first operand.
+fn producer(graph: &Graph, node: Node) -> Option<(&Op, Value)> {
+    let &[operand] = graph.operands(node) else {
+        return None;
+    };
+    let producer = graph.def_node(operand)?;
+    Some((graph.op(producer), *graph.operands(producer).first()?))
+}
