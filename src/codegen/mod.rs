@@ -7,6 +7,7 @@
 //! themselves. That is why kernels can be compiled on any thread and in any order.
 
 pub mod clif;
+pub mod object;
 pub mod target;
 
 /// A compiled function without references to the outside; its constants stand behind its code.
