@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use octet::codegen::object::{infer_symbol, info_symbol};
 use octet::codegen::target::Target;
 use octet::diag::{Diagnostic, Kind, Place};
 use octet::driver::Compiled;
@@ -60,7 +61,7 @@ pub fn program(compiled: &Compiled, target: &Target) -> Result<Vec<u8>, Failure>
         ))
     })?;
     let name = &compiled.plan.program.name;
-    exe::attach(stub, &compiled.object.bytes, &format!("{name}_infer"), &format!("{name}_info"))
+    exe::attach(stub, &compiled.object.bytes, &infer_symbol(name), &info_symbol(name))
         .map_err(|error| Diagnostic::internal(Place::item("attaching the model"), error.to_string()).into())
 }
 

@@ -44,9 +44,9 @@ fn summary(compiled: &Compiled, options: &CompileOptions, native: bool) -> Strin
     let _ = write!(
         text,
         "; constants {}, workspace {}, code {}; {share}; {} steps; {:.2} s (",
-        bytes(object.constant_bytes),
+        bytes(object.constant_bytes as u64),
         bytes(plan.program.workspace_bytes as u64),
-        bytes(object.code_bytes),
+        bytes(object.code_bytes as u64),
         plan.program.steps.len(),
         plan.times.iter().map(|(_, time)| *time).sum::<Duration>().as_secs_f64(),
     );
