@@ -139,6 +139,9 @@ pub fn acos(b: &mut Builder, x: Val) -> Val {
 /// `(atan(t) - t) / t^3` in powers of `t^2`, `|t| <= tan(pi/8)`; error 2^-30.4 relative to `atan(t)`.
 const ATAN: [f32; 5] = [-0.333_333_16, 0.199_985_28, -0.142_443_88, 0.105_991_2, -0.060_898_63];
 
+/// What pi, or a half or a quarter of it, lacks as an f32, relative to it.
+const PI_REST: f32 = -2.782_753_3e-8;
+
 const TAN_PI_8: f32 = 0.414_213_57;
 const TAN_3_PI_8: f32 = 2.414_213_7;
 
@@ -163,6 +166,8 @@ pub fn atan(b: &mut Builder, x: Val) -> Val {
     let series = polynomial(b, z, &ATAN);
     let above = b.fmul(z, series);
     let above = b.fmul(t, above);
+    let rest = mul(b, start, PI_REST);
+    let above = b.fadd(above, rest);
     let result = b.fadd(t, above);
     let result = b.fadd(start, result);
     let sign = sign_bit(b, x);
