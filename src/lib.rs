@@ -22,6 +22,7 @@
 pub mod codegen;
 pub mod diag;
 pub mod emit;
+pub mod frontend;
 pub mod interp;
 pub mod ir;
 pub mod lower;

@@ -5,4 +5,5 @@
 
 pub mod archive;
 pub mod exe;
+pub mod header;
 pub mod stub;

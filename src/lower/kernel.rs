@@ -244,7 +244,7 @@ pub struct GatherSpec {
 }
 
 /// Product of two matrices known only at run time: `acc[m, n] = sum_k a[m, k] * b[k, n]` for each of `batch`.
-/// Operands: a, b, scratch ([`MatMulSpec::scratch_item_bytes`] per item, for packed `b`), then the epilogue's. Outer dimensions of the epilogue's tensors are
+/// Operands: a, b, scratch (`lower::pack::MatMulScratch` per item), then the epilogue's. Outer dimensions of the epilogue's tensors are
 /// `batch.., m`; inner is n. Items are batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatMulSpec {
@@ -293,14 +293,6 @@ impl Access {
             Access::Read => Mem::Const,
             Access::Write | Access::ReadWrite => Mem::Mutable,
         }
-    }
-}
-
-impl MatMulSpec {
-    /// Bytes of the scratch operand that one item may use: `b` packed with rows and columns rounded up to 64, as f32 or i16.
-    pub fn scratch_item_bytes(&self) -> usize {
-        let elem = if self.b_elem == ElemType::F32 { 4 } else { 2 };
-        (self.k.next_multiple_of(64) * self.n.next_multiple_of(64) * elem).next_multiple_of(64)
     }
 }
 

@@ -15,7 +15,8 @@
 //! whose pairs lie in `-128 * 256 ..= 127 * 256` and always fit. The constant terms go into the accumulators' start values.
 //! 16-bit weights multiply even and odd bytes separately. The sum is exact in all forms, in any order of quads.
 
-use super::kernel::Mac;
+use super::kernel::{Mac, MatMulSpec};
+use crate::ir::ElemType;
 use crate::simd::ir::Width;
 
 /// A run of contiguous source elements under one tap: byte offset from the pixel's source address and number of elements.
@@ -172,6 +173,7 @@ impl PackedConv {
         };
         self.count_forms(block, &lists);
         let init_at = self.blob.len();
+        let init = if block.layout.mac == Mac::F32 { &[] } else { init };
         for start in block.start_values(&lists, first_channel, init) {
             self.blob.extend(start.to_le_bytes());
         }
@@ -450,6 +452,7 @@ impl DepthwiseBlock<'_> {
     fn write(&self, mac: Mac, safe: bool, init: &[i32], blob: &mut Vec<u8>) {
         blob.extend(i32::from(safe).to_le_bytes());
         blob.resize(blob.len() + DepthwiseLayout::INIT - 4, 0);
+        let init = if mac == Mac::F32 { &[] } else { init };
         for channel in self.lanes() {
             let mut start = if channel < self.channels { init.get(channel).copied().unwrap_or(0) } else { 0 };
             if !safe {
@@ -524,4 +527,41 @@ pub fn resize_table(rows: &[Vec<(usize, f32)>], cols: &[Vec<(usize, f32)>]) -> V
         table.extend(weight.to_le_bytes());
     }
     table
+}
+
+/// The scratch memory of a product of two matrices, per item: both operands as the inner loop reads them.
+///
+/// Bytes: `a` as rows of pairs of i16 along k, then `b` in blocks of columns, per pair of k one vector after another with the
+/// pair of each column in its lane. f32: `b` alone, in blocks of columns, per k one vector after another.
+pub struct MatMulScratch {
+    pub is_float: bool,
+    /// Steps of the inner loop: pairs of k, or k.
+    pub steps: usize,
+    /// Columns of a block.
+    pub block: usize,
+    pub block_bytes: usize,
+    /// Where the blocks of `b` begin.
+    pub b_at: usize,
+    pub item_bytes: usize,
+}
+
+impl MatMulScratch {
+    /// Vectors of a block.
+    pub const VECTORS: usize = 2;
+
+    pub fn new(spec: &MatMulSpec, width: Width) -> MatMulScratch {
+        let is_float = spec.a_elem == ElemType::F32;
+        let steps = if is_float { spec.k } else { spec.k.div_ceil(2) };
+        let a_bytes = if is_float { 0 } else { spec.m * steps * 4 };
+        let block = Self::VECTORS * width.lanes32();
+        let block_bytes = steps * Self::VECTORS * width.bytes();
+        let b_at = a_bytes.next_multiple_of(BLOCK_ALIGN);
+        let item_bytes = (b_at + spec.n.div_ceil(block) * block_bytes).next_multiple_of(BLOCK_ALIGN);
+        MatMulScratch { is_float, steps, block, block_bytes, b_at, item_bytes }
+    }
+}
+
+/// Bytes of the scratch operand of a product of two matrices.
+pub fn matmul_scratch_bytes(spec: &MatMulSpec, width: Width) -> usize {
+    spec.batch.iter().product::<usize>() * MatMulScratch::new(spec, width).item_bytes
 }

@@ -105,10 +105,11 @@ pub struct Span {
 }
 
 impl Span {
-    /// Where the part of chunk `chunk` is, and its bytes.
+    /// Where the part of chunk `chunk` is, and its bytes; an empty part is at the address itself.
     pub fn part(self, chunk: usize) -> (i64, usize) {
-        let begin = chunk * self.stride as usize;
-        (begin as i64, self.limit.saturating_sub(begin).min(self.head))
+        let begin = (chunk * self.stride as usize).min(self.limit);
+        let bytes = (self.limit - begin).min(self.head);
+        (if bytes == 0 { 0 } else { begin as i64 }, bytes)
     }
 }
 
@@ -466,8 +467,8 @@ impl Inst {
             | Inst::StoreF32 { addr, value }
             | Inst::Store { addr, value }
             | Inst::StorePartial { addr, value, .. }
-            | Inst::StorePartialChunks { addr, value, .. }
-            | Inst::StoreChunks { addr, value, .. } => [addr.base, *value].into_iter().for_each(f),
+            | Inst::StoreChunks { addr, value, .. }
+            | Inst::StorePartialChunks { addr, value, .. } => [addr.base, *value].into_iter().for_each(f),
             Inst::IntToFloat(a)
             | Inst::FloatToInt(a)
             | Inst::FloatBits(a)

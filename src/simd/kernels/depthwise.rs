@@ -57,8 +57,8 @@ struct Block<'a> {
     operands: &'a Operands,
 }
 
-/// What pixels of a tile share: four vectors for a set of source offsets.
-type Shared = Vec<(Vec<Option<i64>>, [Val; 4])>;
+/// What pixels of a tile share: the vectors of a set of source offsets.
+type Shared = Vec<(Vec<Option<i64>>, Vec<Val>)>;
 
 impl Depthwise<'_> {
     fn elem(&self) -> ElemType {
@@ -101,7 +101,7 @@ impl Depthwise<'_> {
         let bytes = b.width().bytes();
         let ty = if self.spec.mac == Mac::F32 { Ty::VF32 } else { Ty::V32 };
         let starts: Vec<Val> =
-            (0..4).map(|v| b.load(ty, block.weights, (DepthwiseLayout::INIT + v * bytes) as i32)).collect();
+            (0..block.strip.live()).map(|v| b.load(ty, block.weights, (DepthwiseLayout::INIT + v * bytes) as i32)).collect();
         let mut shared = Shared::new();
         let mut accumulators = Vec::with_capacity(pixels);
         for pixel in 0..pixels {
@@ -110,7 +110,7 @@ impl Depthwise<'_> {
                 let shift = pixel as i64 * self.spec.src.pixel;
                 let taps: Vec<Option<i64>> =
                     group.iter().map(|tap| tap.map(|tap| self.spec.taps[tap] + shift)).collect();
-                let sources = self.sources(b, block.src, taps, &mut shared);
+                let sources = self.sources(b, block, taps, &mut shared);
                 for (v, sum) in sums.iter_mut().enumerate() {
                     *sum = self.product(b, block.weights, (4 * i + v) * bytes, *sum, sources[v], safe);
                 }
@@ -120,21 +120,21 @@ impl Depthwise<'_> {
         accumulators
     }
 
-    /// The four vectors of a group of taps at these source offsets.
-    fn sources(&self, b: &mut Builder, src: Pointer, taps: Vec<Option<i64>>, shared: &mut Shared) -> [Val; 4] {
+    /// The vectors of a group of taps at these source offsets.
+    fn sources(&self, b: &mut Builder, block: Block, taps: Vec<Option<i64>>, shared: &mut Shared) -> Vec<Val> {
         if let Some((_, vectors)) = shared.iter().find(|(known, _)| *known == taps) {
-            return *vectors;
+            return vectors.clone();
         }
+        let (src, strip) = (block.src, block.strip);
         let vectors = match self.spec.mac {
             Mac::F32 => {
                 let (src, offset) = displaced(b, src, taps[0].unwrap_or(0));
-                let loaded = Strip::full(b.width(), 4).load(b, ElemType::F32, src, offset, false);
-                [loaded[0], loaded[1], loaded[2], loaded[3]]
+                strip.load(b, ElemType::F32, src, offset, false)
             }
-            Mac::U8I8 => interleaved_quads(b, src, &taps),
-            Mac::U8I16 => interleaved_pairs(b, src, &taps),
+            Mac::U8I8 => interleaved_quads(b, src, &taps).to_vec(),
+            Mac::U8I16 => interleaved_pairs(b, src, &taps).to_vec(),
         };
-        shared.push((taps, vectors));
+        shared.push((taps, vectors.clone()));
         vectors
     }
 

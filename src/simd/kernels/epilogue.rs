@@ -76,11 +76,12 @@ pub struct Tile {
     pub strip: Strip,
 }
 
-/// Runs the program on a tile and stores its results. `accumulators[pixel][vector]` may be empty if the program has none.
+/// Runs the program on a tile and stores its results. `accumulators[pixel][vector]` has all live vectors of the strip, or is empty
+/// if the program uses none.
 pub fn apply(b: &mut Builder, epilogue: &Epilogue, operands: &Operands, tile: Tile, accumulators: &[Vec<Val>]) {
     let evaluation = Evaluation::new(b, epilogue, operands, tile, accumulators);
     let mut results = vec![vec![Vec::new(); epilogue.stores.len()]; tile.pixels];
-    for vector in 0..tile.strip.vectors {
+    for vector in 0..tile.strip.live() {
         let shared = evaluation.shared(b, vector);
         for (pixel, results) in results.iter_mut().enumerate() {
             let values = evaluation.pixel(b, &shared, pixel, vector);
@@ -129,7 +130,7 @@ impl<'a> Evaluation<'a> {
         let (pointer, offset) = self.place(b, tensor, pointer, pixel);
         match tensor.inner {
             Inner::Contiguous => self.tile.strip.load(b, tensor.elem, pointer, offset, tensor.exact_reads),
-            Inner::Splat => vec![load_splat(b, tensor.elem, pointer, offset); self.tile.strip.vectors],
+            Inner::Splat => vec![load_splat(b, tensor.elem, pointer, offset); self.tile.strip.live()],
         }
     }
 
@@ -142,7 +143,7 @@ impl<'a> Evaluation<'a> {
             Inner::Contiguous => self.tile.strip,
             Inner::Splat => Strip { valid: 1, ..self.tile.strip },
         };
-        strip.store(b, elem, pointer, offset, values);
+        strip.store(b, elem, pointer, offset, &values[..strip.live()]);
     }
 
     /// Address of the tile's strip in pixel `pixel`.

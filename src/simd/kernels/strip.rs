@@ -5,6 +5,7 @@
 //! more, except from a tensor that demands exact reads.
 
 use crate::ir::ElemType;
+use crate::lower::program::READ_SLACK;
 use crate::simd::builder::{Builder, Pointer};
 use crate::simd::ir::{CHUNK, Half, Pack, ShiftOp, Span, Ty, Val, VecOp, Widen, Width};
 
@@ -41,24 +42,30 @@ impl Strip {
             .collect()
     }
 
-    /// f32 as VF32, integers and bool as V32.
+    /// Vectors with a valid channel: the first ones. Only these are loaded, computed and stored.
+    pub fn live(self) -> usize {
+        self.vectors.min(self.valid.div_ceil(4))
+    }
+
+    /// f32 as VF32, integers and bool as V32; one per live vector.
     pub fn load(self, b: &mut Builder, elem: ElemType, from: Pointer, offset: i32, exact: bool) -> Vec<Val> {
         // elements that may be touched
-        let limit = if exact { self.valid } else { self.vectors * b.width().lanes32() };
+        let slack = if exact { 0 } else { READ_SLACK / elem.bytes() };
+        let limit = (self.valid + slack).min(self.vectors * b.width().lanes32());
         match elem {
-            ElemType::F32 => (0..self.vectors).map(|v| self.load_words(b, Ty::VF32, from, offset, limit, v)).collect(),
-            ElemType::I32 => (0..self.vectors).map(|v| self.load_words(b, Ty::V32, from, offset, limit, v)).collect(),
-            ElemType::I64 => (0..self.vectors).map(|v| self.load_longs(b, from, offset, limit, v)).collect(),
-            ElemType::I16 => (0..self.vectors).map(|v| self.load_halves(b, from, offset, limit, v)).collect(),
+            ElemType::F32 => (0..self.live()).map(|v| self.load_words(b, Ty::VF32, from, offset, limit, v)).collect(),
+            ElemType::I32 => (0..self.live()).map(|v| self.load_words(b, Ty::V32, from, offset, limit, v)).collect(),
+            ElemType::I64 => (0..self.live()).map(|v| self.load_longs(b, from, offset, limit, v)).collect(),
+            ElemType::I16 => (0..self.live()).map(|v| self.load_halves(b, from, offset, limit, v)).collect(),
             ElemType::U8 | ElemType::Bool => self.load_bytes(b, false, from, offset, limit),
             ElemType::I8 => self.load_bytes(b, true, from, offset, limit),
             ElemType::F16 | ElemType::BF16 | ElemType::I4 | ElemType::U4 => no_lanes(elem),
         }
     }
 
-    /// i32 lanes saturate to narrower elements.
+    /// One value per live vector; i32 lanes saturate to narrower elements.
     pub fn store(self, b: &mut Builder, elem: ElemType, to: Pointer, offset: i32, values: &[Val]) {
-        assert_eq!(values.len(), self.vectors, "internal error: a strip of another size");
+        assert_eq!(values.len(), self.live(), "internal error: a strip of another size");
         match elem {
             ElemType::F32 | ElemType::I32 => self.store_words(b, to, offset, values),
             ElemType::I64 => self.store_longs(b, to, offset, values),
@@ -110,9 +117,9 @@ impl Strip {
 
     fn load_bytes(self, b: &mut Builder, signed: bool, from: Pointer, offset: i32, limit: usize) -> Vec<Val> {
         let lanes = b.width().lanes32();
-        if self.is_natural(b.width()) && limit >= self.vectors * lanes {
+        if self.is_natural(b.width()) && limit >= self.live() * lanes {
             let widen = if signed { Widen::I8ToI32 } else { Widen::U8ToI32 };
-            return (0..self.vectors).map(|v| b.load_widen(widen, from, offset + (v * lanes) as i32)).collect();
+            return (0..self.live()).map(|v| b.load_widen(widen, from, offset + (v * lanes) as i32)).collect();
         }
         let stride = 4 * self.vectors;
         let bytes = if limit >= self.vectors * lanes {
@@ -121,7 +128,7 @@ impl Strip {
             b.load_partial_chunks(Ty::V8, from, offset, Span { stride: stride as i32, head: stride, limit })
         };
         let quarters = if signed { b.unpack4_i8(bytes) } else { b.unpack4_u8(bytes) };
-        quarters[..self.vectors].to_vec()
+        quarters[..self.live()].to_vec()
     }
 
     /// Whether the strip's order is the natural one.

@@ -4,7 +4,6 @@
 
 mod float;
 mod int;
-mod math;
 
 use crate::ir::op::{BinaryOp, UnaryOp};
 use crate::simd::builder::Builder;
