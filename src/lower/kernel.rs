@@ -335,6 +335,21 @@ impl KernelSpec {
         }
     }
 
+    /// Kernel and precision in the grammar of OpenVINO's counters: `conv_u8i8_I8`.
+    pub fn exec_type(&self) -> String {
+        let mac = |mac: Mac| match mac {
+            Mac::U8I8 => "_u8i8",
+            Mac::U8I16 => "_u8i16",
+            Mac::F32 => "_f32",
+        };
+        let detail = match self {
+            KernelSpec::Conv(s) => mac(s.mac),
+            KernelSpec::Depthwise(s) => mac(s.mac),
+            _ => "",
+        };
+        format!("{}{detail}_{}", self.family(), self.precision())
+    }
+
     /// The type a kernel computes in, as OpenVINO's counters write it: `I8`, `FP32`, or `I32` for indices and counts.
     pub fn precision(&self) -> &'static str {
         let elem = |elem: ElemType| match elem {

@@ -242,8 +242,12 @@ fn results() {
         Result_::Both,
     ];
     let shapes = results.iter().flat_map(|&result| {
-        [(4, 16), (4, 19), (2, 11), (3, 25), (1, 3)]
-            .map(|(block_vectors, oc)| Shape { result, block_vectors, oc, ..BASE })
+        [(4, 16), (4, 19), (2, 11), (3, 25), (1, 3)].map(|(block_vectors, oc)| Shape {
+            result,
+            block_vectors,
+            oc,
+            ..BASE
+        })
     });
     check_all(shapes);
 }

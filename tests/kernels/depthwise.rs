@@ -156,8 +156,8 @@ fn sixteen_bit_weights() {
 #[test]
 fn floats() {
     let results = [Result_::Plain, Result_::Both, Result_::Quantized(ElemType::I8)];
-    let shapes = results.iter().flat_map(|&result| {
-        [1, 6, 16, 37].map(|channels| Shape { mac: Mac::F32, channels, result, ..BASE })
-    });
+    let shapes = results
+        .iter()
+        .flat_map(|&result| [1, 6, 16, 37].map(|channels| Shape { mac: Mac::F32, channels, result, ..BASE }));
     check_all(shapes);
 }

@@ -73,8 +73,7 @@ fn calls(spec: &KernelSpec) -> [(i64, i64); 2] {
 fn interpret(name: &str, function: &Function, case: &Case) -> Vec<Vec<u8>> {
     let mut memory = Memory { regions: case.regions.clone() };
     for (begin, end) in calls(&case.spec) {
-        let mut args: Vec<Arg> =
-            case.operands.iter().map(|&(region, offset)| Arg::Ptr { region, offset }).collect();
+        let mut args: Vec<Arg> = case.operands.iter().map(|&(region, offset)| Arg::Ptr { region, offset }).collect();
         args.extend([Arg::Int(begin), Arg::Int(end)]);
         interp::run_strict(function, &mut memory, &args).unwrap_or_else(|problem| panic!("{name}: {problem}"));
     }

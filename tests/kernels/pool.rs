@@ -81,7 +81,9 @@ impl Shape {
     fn window(&self, src: &[u8], grid: Grid, at: &[usize], channel: usize) -> Lane {
         let mut elements = Vec::new();
         for_each(&self.kernel, |tap| {
-            let place = |dim: usize| (at[1 + dim] * self.strides[dim] + tap[dim] * self.dilations[dim]) as i64 - self.pads[dim] as i64;
+            let place = |dim: usize| {
+                (at[1 + dim] * self.strides[dim] + tap[dim] * self.dilations[dim]) as i64 - self.pads[dim] as i64
+            };
             let (y, x) = (place(0), place(1));
             if (0..self.ih as i64).contains(&y) && (0..self.iw as i64).contains(&x) {
                 let place = at[0] as i64 * grid.batch + y * grid.row + x * grid.pixel;

@@ -55,7 +55,14 @@ pub fn store(elem: ElemType, bytes: &mut [u8], at: i64, lane: Lane) {
 }
 
 /// Runs the epilogue of `case` for one element: its operands are those behind the first `first` of the kernel.
-pub fn epilogue(case: &mut Case, epilogue: &Epilogue, first: usize, outer: &[usize], channel: usize, acc: Option<Lane>) {
+pub fn epilogue(
+    case: &mut Case,
+    epilogue: &Epilogue,
+    first: usize,
+    outer: &[usize],
+    channel: usize,
+    acc: Option<Lane>,
+) {
     let place = |tensor: &PwTensor, offset: i64| -> i64 {
         let inner = if tensor.inner == Inner::Contiguous { channel * tensor.elem.bytes() } else { 0 };
         let outer: i64 = outer.iter().zip(&tensor.strides).map(|(&i, stride)| i as i64 * stride).sum();
@@ -152,7 +159,13 @@ pub enum Result_ {
 }
 
 /// Results over `outer` dimensions and `channels`, dense.
-pub fn build(kind: Result_, float: bool, outer: &[usize], channels: usize, random: &mut crate::random::Random) -> Built {
+pub fn build(
+    kind: Result_,
+    float: bool,
+    outer: &[usize],
+    channels: usize,
+    random: &mut crate::random::Random,
+) -> Built {
     let elements = outer.iter().product::<usize>() * channels;
     let mut program = PointwiseProgram::default();
     let (mut loads, mut stores, mut regions) = (Vec::new(), Vec::new(), Vec::new());
@@ -170,7 +183,8 @@ pub fn build(kind: Result_, float: bool, outer: &[usize], channels: usize, rando
     for (i, op) in [BinaryOp::Mul, BinaryOp::Add].into_iter().enumerate() {
         loads.push(per_channel(ElemType::F32, outer.len()));
         let scale = if float { 20.0 } else { 0.01 };
-        let values = (0..channels).map(|_| if i == 0 { scale * (1.1 + random.float()) } else { 100.0 * random.float() });
+        let values =
+            (0..channels).map(|_| if i == 0 { scale * (1.1 + random.float()) } else { 100.0 * random.float() });
         regions.push(values.flat_map(f32::to_le_bytes).collect());
         let operand = program.push(PwInst::Load(i));
         value = program.push(PwInst::Binary(op, value, operand));

@@ -100,8 +100,9 @@ impl Depthwise<'_> {
     fn accumulate(&self, b: &mut Builder, block: Block, pixels: usize, safe: bool) -> Vec<Vec<Val>> {
         let bytes = b.width().bytes();
         let ty = if self.spec.mac == Mac::F32 { Ty::VF32 } else { Ty::V32 };
-        let starts: Vec<Val> =
-            (0..block.strip.live()).map(|v| b.load(ty, block.weights, (DepthwiseLayout::INIT + v * bytes) as i32)).collect();
+        let starts: Vec<Val> = (0..block.strip.live())
+            .map(|v| b.load(ty, block.weights, (DepthwiseLayout::INIT + v * bytes) as i32))
+            .collect();
         let mut shared = Shared::new();
         let mut accumulators = Vec::with_capacity(pixels);
         for pixel in 0..pixels {

@@ -14,11 +14,14 @@ pub mod epilogue;
 pub mod fill;
 pub mod gather;
 pub mod lanes;
+pub mod matmul;
 pub mod nest;
+pub mod normalize;
 pub mod pointwise;
 pub mod pool;
 pub mod reduce;
 pub mod resize;
+pub mod softmax;
 pub mod strip;
 
 use super::builder::{Builder, Pointer};
@@ -47,9 +50,10 @@ pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
         KernelSpec::Fill(spec) => fill::build(&mut b, spec, &operands, items),
         KernelSpec::Resize(spec) => resize::build(&mut b, spec, &operands, items),
         KernelSpec::Gather(spec) => gather::build(&mut b, spec, &operands, items),
-        KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::MatMul(_) | KernelSpec::Rnn(_) => {
-            panic!("internal error: no kernel yet")
-        }
+        KernelSpec::Softmax(spec) => softmax::build(&mut b, spec, &operands, items),
+        KernelSpec::Normalize(spec) => normalize::build(&mut b, spec, &operands, items),
+        KernelSpec::MatMul(spec) => matmul::build(&mut b, spec, &operands, items),
+        KernelSpec::Rnn(_) => panic!("internal error: no kernel of recurrent sequences yet"),
     }
     b.finish()
 }

@@ -1,9 +1,9 @@
 //! Unary and binary operations on f32 lanes.
 
-use crate::simd::math;
 use crate::ir::op::{BinaryOp, UnaryOp};
 use crate::simd::builder::Builder;
 use crate::simd::ir::{Cmp, FloatOp, FloatUnary, Val};
+use crate::simd::math;
 
 use super::{comparison, logical, mask_to_bool};
 
