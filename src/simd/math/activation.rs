@@ -146,7 +146,7 @@ pub fn gelu_tanh(b: &mut Builder, x: Val) -> Val {
     let square = b.fmul(x, x);
     let cubic = mul(b, square, 0.044_715);
     let factor = add(b, cubic, 1.0);
-    let twice = mul(b, x, 1.595_769_1);
+    let twice = mul(b, x, 1.595_769_2);
     let argument = b.fmul(twice, factor);
     let gate = sigmoid(b, argument);
     gated(b, x, gate)

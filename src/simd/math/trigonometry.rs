@@ -14,7 +14,7 @@ use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4, PI};
 const ROUNDER: f32 = 12_582_912.0;
 
 /// pi/2 in three parts.
-const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_512_969_970_703e-4, 7.549_789_954_9e-8];
+const HALF_PI: [f32; 3] = [1.570_312_5, 4.837_513e-4, 7.549_79e-8];
 
 /// `(sin(r) - r) / r^3` in powers of `r^2`; error 2^-27.8 relative to `sin(r)`.
 const SIN: [f32; 3] = [-0.166_666_54, 0.008_332_106, -1.950_788_7e-4];
