@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod diag;
+pub mod frontend;
 pub mod interp;
 pub mod ir;
 pub mod passes;
