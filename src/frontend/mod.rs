@@ -10,14 +10,14 @@
 //! - [`network`]: ids resolved, cycles refused, topological order;
 //! - [`elements`]: element types and dimensions as OpenVINO writes them;
 //! - [`shapes`]: the inputs' shapes;
-//! - [`weights`]: constants;
+//! - [`weights`]: constants out of the .bin file;
 //! - [`fold`]: values of constant subgraphs, on demand: operands that the graph has as attributes;
 //! - [`context`]: what the import of one layer sees; [`layers`]: one rule per layer type and version;
 //! - [`build`]: runs the rules.
 //!
-//! Dimensions in the XML are not trusted, not even read: `ir::infer` computes every shape from the inputs' shapes. All problems
-//! are collected; those with a common root are reported once. No input, however hostile, panics, recurses or allocates without a
-//! bound set by the sizes of the two files.
+//! Dimensions in the XML are not trusted, not even read: `ir::infer` computes every shape from the inputs' shapes.
+//! All problems are collected; those with a common root are reported once. No input, however hostile, panics,
+//! recurses or allocates without a bound set by the sizes of the two files.
 
 mod build;
 mod context;
@@ -93,8 +93,9 @@ pub fn import(xml_text: &str, xml_name: &str, bin: &[u8], options: &ImportOption
     let (Some(network), Some(inputs), true) = (network, inputs, problems.is_empty()) else {
         return Err(Diagnostics(problems));
     };
+    let reshaped = options.batch.is_some() || !options.shapes.is_empty();
     let name = options.name.as_deref().or(name).unwrap_or("model");
-    let mut importer = Importer::new(name.to_owned(), bin, xml_name);
+    let mut importer = Importer::new(name.to_owned(), bin, xml_name, reshaped);
     build_graph(&mut importer, &net, &network, inputs);
     if importer.problems.is_empty() {
         Ok(build::without_unused(importer.graph))
