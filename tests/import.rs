@@ -34,6 +34,8 @@ fn main() {
             trials.push(Trial::test(format!("damaged/{name}"), move || check_damaged(&damaged)));
         }
     }
+    trials.push(Trial::test("files/missing_xml", || check_missing("missing.xml", "missing.xml")));
+    trials.push(Trial::test("files/missing_bin", || check_missing("good/batch_default.xml", "batch_default.bin")));
     trials.extend(zoo_trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
@@ -50,6 +52,16 @@ fn check_bad(path: &Path) -> Result<(), Failed> {
     match import(&case.xml, &case.name, &case.bin, &case.options) {
         Ok(graph) => Err(format!("imported:\n{}", print(&graph, &PrintOptions::test()).text).into()),
         Err(problems) => compare(path, &format!("{problems}\nexit code {}\n", problems.exit_code())),
+    }
+}
+
+/// A file that is not there is named, with the code of an I/O error.
+fn check_missing(xml: &str, named: &str) -> Result<(), Failed> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/import").join(xml);
+    match import_files(&path, &ImportOptions::default()) {
+        Err(problems) if problems.exit_code() == 4 && problems.to_string().contains(named) => Ok(()),
+        Err(problems) => Err(problems.to_string().into()),
+        Ok(_) => Err("imported".into()),
     }
 }
 
