@@ -92,7 +92,7 @@ impl<'a> Markup<'a> {
     fn makes_integers(&self, node: Node) -> bool {
         match self.graph.op(node) {
             Op::Dequantize(_) => true,
-            op if op.info().quant == QuantBehaviour::Accumulates => {
+            Op::Convolution(_) | Op::Deconvolution(_) | Op::MatMul { .. } => {
                 weights::is_quantized_const(self.graph, self.graph.operand(node, 1))
             }
             _ => false,
@@ -123,7 +123,7 @@ impl<'a> Markup<'a> {
             Op::FakeQuantize { levels } => *levels <= MAX_LEVELS,
             Op::Quantize(_) => true,
             Op::Convert { elem } => matches!(elem, ElemType::I8 | ElemType::U8),
-            op if op.info().quant == QuantBehaviour::Accumulates => {
+            Op::Convolution(_) | Op::Deconvolution(_) | Op::MatMul { .. } => {
                 let weights = self.graph.operand(user, 1);
                 weights != value && weights::is_quantized_const(self.graph, weights)
             }
