@@ -7,6 +7,8 @@
 //! After the pass, every `FakeQuantize` left is one that serves nobody as integers, or one that has a remark saying why it
 //! has no 8-bit grid.
 
+use std::collections::BTreeSet;
+
 use crate::diag;
 use crate::ir::{ElemType, Graph, Node, Op, Value, op::QuantBehaviour};
 
@@ -60,16 +62,16 @@ fn split(graph: &mut Graph, node: Node, levels: u32) -> Result<(), Refusal> {
 /// Who makes and who takes integers, found by walking through operations that a `dequantize` or `quantize` passes.
 struct Markup<'a> {
     graph: &'a Graph,
-    seen: Vec<bool>,
+    seen: BTreeSet<Value>,
 }
 
 impl<'a> Markup<'a> {
     fn new(graph: &'a Graph) -> Markup<'a> {
-        Markup { graph, seen: vec![false; graph.value_count()] }
+        Markup { graph, seen: BTreeSet::new() }
     }
 
     fn first_visit(&mut self, value: Value) -> bool {
-        !std::mem::replace(&mut self.seen[value.as_u32() as usize], true)
+        self.seen.insert(value)
     }
 
     /// The value is computed from integers by operations that an epilogue may take.
