@@ -16,7 +16,9 @@
 use super::PassContext;
 use super::rewrite::{Rewriter, Rule, apply_rules};
 use crate::diag;
-use crate::ir::op::{BinaryOp, InterpolateAttrs, PadAttrs, ReduceAttrs, ReduceKind, SliceAttrs, UnaryOp};
+use crate::ir::op::{
+    BinaryOp, CoordinateMode, InterpolateAttrs, PadAttrs, ReduceAttrs, ReduceKind, SliceAttrs, UnaryOp,
+};
 use crate::ir::{ElemType, Graph, Node, Op, TensorType, Value};
 
 pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
@@ -54,11 +56,7 @@ fn is_identity(graph: &Graph, node: Node) -> bool {
         Op::Split { lengths, .. } => lengths.len() == 1,
         Op::Slice(SliceAttrs { strides, .. }) => same_type() && strides.iter().all(|&stride| stride > 0),
         Op::Pad(PadAttrs { begin, end, .. }) => begin.iter().chain(end).all(|&pad| pad == 0),
-        Op::Interpolate(InterpolateAttrs { scales, pads_begin, pads_end, .. }) => {
-            same_type()
-                && scales.iter().all(|&scale| scale == 1.0)
-                && pads_begin.iter().chain(pads_end).all(|&p| p == 0)
-        }
+        Op::Interpolate(attrs) => same_type() && keeps_coordinates(attrs),
         Op::DepthToSpace { block, .. } | Op::SpaceToDepth { block, .. } => *block == 1,
         Op::BatchToSpace { block, .. } | Op::SpaceToBatch { block, .. } => {
             same_type() && block.iter().all(|&block| block == 1)
@@ -96,6 +94,14 @@ fn is_identity(graph: &Graph, node: Node) -> bool {
         | Op::ReadValue { .. }
         | Op::Assign { .. } => false,
     }
+}
+
+/// Each result's coordinate is its own in the source, and no filter is wider than that. The half pixel that
+/// `tf_half_pixel_for_nn` adds may round away from it.
+fn keeps_coordinates(attrs: &InterpolateAttrs) -> bool {
+    attrs.coordinates != CoordinateMode::TfHalfPixelForNn
+        && attrs.scales.iter().all(|&scale| scale == 1.0)
+        && attrs.pads_begin.iter().chain(&attrs.pads_end).all(|&pad| pad == 0)
 }
 
 /// Gives integers unchanged.
