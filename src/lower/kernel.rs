@@ -31,6 +31,8 @@ pub enum KernelSpec {
 pub enum Mac {
     /// u8 source, i8 weights, i32 accumulator.
     U8I8,
+    /// The same on targets with an instruction for four products: any weights in their plain form.
+    U8I8Dot,
     /// u8 source, i16 weights in -256..=255, i32 accumulator.
     U8I16,
     /// f32, multiply and add rounded separately, taps in order.
@@ -244,7 +246,7 @@ pub struct GatherSpec {
 }
 
 /// Product of two matrices known only at run time: `acc[m, n] = sum_k a[m, k] * b[k, n]` for each of `batch`.
-/// Operands: a, b, scratch ([`MatMulSpec::scratch_item_bytes`] per item, for packed `b`), then the epilogue's. Outer dimensions of the epilogue's tensors are
+/// Operands: a, b, scratch (`lower::pack::MatMulScratch` per item), then the epilogue's. Outer dimensions of the epilogue's tensors are
 /// `batch.., m`; inner is n. Items are batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatMulSpec {
@@ -297,14 +299,6 @@ impl Access {
     }
 }
 
-impl MatMulSpec {
-    /// Bytes of the scratch operand that one item may use: `b` packed with rows and columns rounded up to 64, as f32 or i16.
-    pub fn scratch_item_bytes(&self) -> usize {
-        let elem = if self.b_elem == ElemType::F32 { 4 } else { 2 };
-        (self.k.next_multiple_of(64) * self.n.next_multiple_of(64) * elem).next_multiple_of(64)
-    }
-}
-
 impl KernelSpec {
     /// Name of the family in `explain` and in symbols.
     pub fn family(&self) -> &'static str {
@@ -342,6 +336,22 @@ impl KernelSpec {
             KernelSpec::MatMul(s) => with_epilogue(&[Access::Read, Access::Read, Access::ReadWrite], &s.epilogue),
             KernelSpec::Rnn(_) => vec![Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite],
         }
+    }
+
+    /// Kernel and precision in the grammar of OpenVINO's counters: `conv_u8i8_I8`.
+    pub fn exec_type(&self) -> String {
+        let mac = |mac: Mac| match mac {
+            Mac::U8I8 => "_u8i8",
+            Mac::U8I8Dot => "_u8i8dot",
+            Mac::U8I16 => "_u8i16",
+            Mac::F32 => "_f32",
+        };
+        let detail = match self {
+            KernelSpec::Conv(s) => mac(s.mac),
+            KernelSpec::Depthwise(s) => mac(s.mac),
+            _ => "",
+        };
+        format!("{}{detail}_{}", self.family(), self.precision())
     }
 
     /// The type a kernel computes in, as OpenVINO's counters write it: `I8`, `FP32`, or `I32` for indices and counts.

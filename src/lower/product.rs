@@ -6,7 +6,7 @@ use super::elementwise::covered;
 use super::expr;
 use super::grid::Dims;
 use super::kernel::{KernelSpec, MatMulSpec};
-use super::pack::{Group, Run, Weights};
+use super::pack::{self, Group, Run, Weights};
 use super::place::StorageKind;
 use super::plan::Anchor;
 use super::view::{View, row_major};
@@ -46,7 +46,7 @@ impl Lowering<'_> {
             true => src,
             false => self.copied(&src, &row_major(rank)),
         };
-        let mac = mac_of(&src, weights)?;
+        let mac = mac_of(&src, weights, self.has_dot)?;
         let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
         let result_rank = self.graph.ty(root).shape.rank();
         if result_rank != rank {
@@ -134,7 +134,7 @@ impl Lowering<'_> {
             batch: batch.clone(),
         };
         let macs = (batch.iter().product::<usize>() * m * n * k) as u64;
-        let scratch_bytes = spec.scratch_item_bytes() * batch.iter().product::<usize>();
+        let scratch_bytes = pack::MatMulScratch::new(&spec, self.width).item_bytes * batch.iter().product::<usize>();
         let scratch = self.new_storage(StorageKind::Workspace, scratch_bytes);
         let operands = [vec![Operand::of(&a), Operand::of(&b), Operand::start(scratch)], laid.operands()].concat();
         self.push_step(KernelSpec::MatMul(spec), operands, &covered(&tree, node), macs);

@@ -1,7 +1,7 @@
 //! Convolutions, deconvolutions, pooling and resizing: sliding windows over channels-last tensors.
 
 use crate::interp::axis_taps;
-use crate::ir::op::{ConvAttrs, DeconvAttrs, InterpolateAttrs, InterpolateMode, PoolAttrs};
+use crate::ir::op::{ConvAttrs, DeconvAttrs, InterpolateAttrs, PoolAttrs};
 use crate::ir::{ElemType, Node, Op, Tensor, Value};
 
 use super::elementwise::{Laid, covered};
@@ -72,7 +72,7 @@ impl Lowering<'_> {
         };
         let weights = self.const_weights(node)?;
         let src = self.window_source(node)?;
-        let mac = mac_of(&src, &weights)?;
+        let mac = mac_of(&src, &weights, self.has_dot)?;
         let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
         let rank = src.rank();
         let laid = self.lay_out(root, &tree, &channels_last(rank), Some(1))?;
@@ -175,7 +175,7 @@ impl Lowering<'_> {
         };
         let weights = self.const_weights(node)?;
         let src = self.window_source(node)?;
-        let mac = mac_of(&src, &weights)?;
+        let mac = mac_of(&src, &weights, self.has_dot)?;
         let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
         let rank = src.rank();
         let laid = self.lay_out(root, &tree, &channels_last(rank), Some(1))?;
@@ -304,13 +304,13 @@ impl Lowering<'_> {
             true => view,
             false => self.copied(&view, &channels_last(4)),
         };
-        let nearest = attrs.mode == InterpolateMode::Nearest;
-        let lane = if nearest { expr::lane_of(src.elem) } else { LaneType::F32 };
-        let tree = expr::tree(self.graph, &self.plan, root, lane, &[])?;
-        let laid = self.lay_out(root, &tree, &channels_last(4), Some(1))?;
         let dst = self.graph.ty(self.graph.result(node)).shape.dims().to_vec();
         let rows = resize_taps(&attrs, 2, src.sizes[2], dst[2]);
         let cols = resize_taps(&attrs, 3, src.sizes[3], dst[3]);
+        let taps = [&rows, &cols].map(|taps| taps.first().map_or(1, Vec::len));
+        let lane = if taps == [1, 1] { expr::lane_of(src.elem) } else { LaneType::F32 };
+        let tree = expr::tree(self.graph, &self.plan, root, lane, &[])?;
+        let laid = self.lay_out(root, &tree, &channels_last(4), Some(1))?;
         let table = self.const_storage(pack::resize_table(&rows, &cols));
         let dims = Dims::of(&laid.views().collect::<Vec<_>>(), &[0, 2, 3]);
         let spec = ResizeSpec {
@@ -319,7 +319,7 @@ impl Lowering<'_> {
             channels: src.sizes[1],
             oh: dst[2],
             ow: dst[3],
-            taps: [longest(&rows), longest(&cols)],
+            taps,
             src: Grid { batch: src.strides[0], row: src.strides[2], pixel: src.strides[3] },
             epilogue: self.epilogue(&tree, &laid, &dims, 0, Some(1)),
         };
@@ -329,17 +329,21 @@ impl Lowering<'_> {
     }
 }
 
-/// Source elements and weights of every result element along a dimension; a dimension that is not resized is copied.
+/// Source elements and weights of every result element along a dimension, as many for each; a dimension that is not
+/// resized is copied.
 fn resize_taps(attrs: &InterpolateAttrs, dim: usize, src: usize, dst: usize) -> Vec<Vec<(usize, f32)>> {
     let Some(axis) = attrs.axes.iter().position(|&axis| axis == dim) else {
         return (0..dst).map(|x| vec![(x, 1.0)]).collect();
     };
-    let taps = axis_taps(attrs, src, dst, attrs.scales[axis]);
-    taps.into_iter().map(|taps| taps.into_iter().map(|(x, weight)| (x, weight as f32)).collect()).collect()
-}
-
-fn longest(taps: &[Vec<(usize, f32)>]) -> usize {
-    taps.iter().map(Vec::len).max().unwrap_or(1)
+    let exact = axis_taps(attrs, src, dst, attrs.scales[axis]);
+    let count = exact.iter().map(Vec::len).max().unwrap_or(1);
+    let rounded = |taps: Vec<(usize, f64)>| {
+        let last = taps.last().map_or(0, |&(x, _)| x);
+        let mut taps: Vec<(usize, f32)> = taps.into_iter().map(|(x, weight)| (x, weight as f32)).collect();
+        taps.resize(count, (last, 0.0));
+        taps
+    };
+    exact.into_iter().map(rounded).collect()
 }
 
 pub fn grid(strides: &[i64]) -> Grid {
@@ -351,8 +355,9 @@ pub fn mac_lane(mac: Mac) -> LaneType {
 }
 
 /// The multiply-accumulate for these types.
-pub fn mac_of(src: &View, weights: &Tensor) -> Result<Mac, String> {
+pub fn mac_of(src: &View, weights: &Tensor, has_dot: bool) -> Result<Mac, String> {
     match (src.elem, weights.elem()) {
+        (ElemType::U8, ElemType::I8) if has_dot => Ok(Mac::U8I8Dot),
         (ElemType::U8, ElemType::I8) => Ok(Mac::U8I8),
         (ElemType::U8, ElemType::I16) => Ok(Mac::U8I16),
         (ElemType::F32, ElemType::F32) => Ok(Mac::F32),

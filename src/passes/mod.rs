@@ -6,12 +6,14 @@
 //!
 //! - [`manager`] runs passes by name, with all that helps to find the one to blame;
 //! - [`rewrite`] is the driver for passes made of local rules;
-//! - [`canonicalize`], [`fold_constants`], [`cse`], [`dce`] are the general passes.
+//! - [`canonicalize`], [`fold_constants`], [`cse`], [`dce`] are the general passes;
+//! - [`lpt`] turns float operations around `fake_quantize` into integer arithmetic.
 
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
 pub mod fold_constants;
+pub mod lpt;
 pub mod manager;
 pub mod rewrite;
 
@@ -73,6 +75,41 @@ pub const PASSES: &[Pass] = &[
         keeps: "everything with an operand that is not constant",
         run: fold_constants::fold,
     },
+    Pass {
+        name: "lpt-prepare",
+        doc: "integers that the model spells out become dequantize of u8",
+        needs: "fold-shapes: what scales and shifts is constant",
+        keeps: "fake_quantize, and constants as they are",
+        run: lpt::prepare::run,
+    },
+    Pass {
+        name: "lpt-decompose",
+        doc: "fake_quantize that serves integers becomes quantize and dequantize",
+        needs: "lpt-prepare",
+        keeps: "fake_quantize among float operations, and of constants",
+        run: lpt::decompose::run,
+    },
+    Pass {
+        name: "lpt-sink",
+        doc: "dequantize moves from operands to results, and what it passes works on integers",
+        needs: "lpt-decompose",
+        keeps: "every operation whose rule refuses, with a remark",
+        run: lpt::sink::run,
+    },
+    Pass {
+        name: "lpt-fuse",
+        doc: "quantize moves up to the integers it is computed from and becomes requantize",
+        needs: "lpt-sink",
+        keeps: "quantize of values computed in float",
+        run: lpt::fuse::run,
+    },
+    Pass {
+        name: "lpt-cleanup",
+        doc: "chains of requantize become one, and those without an effect vanish",
+        needs: "nothing",
+        keeps: "everything but requantize, quantize and dequantize",
+        run: lpt::cleanup::run,
+    },
 ];
 
 /// The passes between frontend and lowering, in order.
@@ -84,6 +121,11 @@ pub const PIPELINE: &[&str] = &[
     // Shared ranges become one value, so that "the same scale" is "the same operand".
     "cse",
     "dce",
+    "lpt-prepare",
+    "lpt-decompose",
+    "lpt-sink",
+    "lpt-fuse",
+    "lpt-cleanup",
     // Weights of operations that stayed in float.
     "fold",
     "canonicalize",
@@ -107,13 +149,17 @@ pub struct PassContext {
 
 impl PassContext {
     pub fn remark(&mut self, graph: &Graph, node: Node, pass: &'static str, message: impl Into<String>) {
-        let layers = graph.layers(node).iter().map(|&layer| graph.layer(layer).name.clone()).collect();
-        self.remarks.push(Remark { op: graph.op(node).name(), layers, pass, message: message.into() });
+        self.remarks.push(Remark::new(graph, node, pass, message.into(), None));
+    }
+
+    /// A remark that a rule left the operation in float, with the reason as data.
+    pub fn refuse(&mut self, graph: &Graph, node: Node, pass: &'static str, refusal: lpt::Refusal) {
+        self.remarks.push(Remark::new(graph, node, pass, refusal.to_string(), Some(refusal)));
     }
 }
 
 /// A decision about one operation that the user may want to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Remark {
     /// Name of the operation in the text form.
     pub op: &'static str,
@@ -121,6 +167,15 @@ pub struct Remark {
     pub layers: Vec<String>,
     pub pass: &'static str,
     pub message: String,
+    /// Why a rule of the low precision transformations left the operation in float.
+    pub refusal: Option<lpt::Refusal>,
+}
+
+impl Remark {
+    fn new(graph: &Graph, node: Node, pass: &'static str, message: String, refusal: Option<lpt::Refusal>) -> Remark {
+        let layers = graph.layers(node).iter().map(|&layer| graph.layer(layer).name.clone()).collect();
+        Remark { op: graph.op(node).name(), layers, pass, message, refusal }
+    }
 }
 
 /// `convolution "conv1": weights are not quantized (lpt-sink)`

@@ -282,8 +282,11 @@ impl Machine<'_> {
             Inst::LoadPartialChunks { addr, span, mem, .. } => {
                 let mut bytes = vec![0; width];
                 for (chunk, bytes) in bytes.chunks_mut(CHUNK).enumerate() {
+                    // A part without bytes touches nothing, wherever it would stand.
                     let (extra, count) = span.part(chunk);
-                    bytes[..count].copy_from_slice(self.read(addr, extra, count, mem)?);
+                    if count > 0 {
+                        bytes[..count].copy_from_slice(self.read(addr, extra, count, mem)?);
+                    }
                 }
                 Vector::from_bytes(&bytes)
             }
@@ -318,7 +321,9 @@ impl Machine<'_> {
             Inst::StorePartialChunks { addr, span, value } => {
                 for (i, chunk) in self.vector(value).bytes(self.width).chunks(CHUNK).enumerate() {
                     let (extra, count) = span.part(i);
-                    self.write(addr, extra, &chunk[..count])?;
+                    if count > 0 {
+                        self.write(addr, extra, &chunk[..count])?;
+                    }
                 }
             }
             _ => return Ok(false),
@@ -340,7 +345,7 @@ impl Machine<'_> {
             Inst::VecSelect { mask, a, b } => lanes::select(v(mask), v(a), v(b)),
             Inst::Madd(a, b) => lanes::madd(v(a), v(b)),
             Inst::MaddUbs { u, s } => lanes::madd_ubs(v(u), v(s)),
-            Inst::Dot4 { acc, u, s } => lanes::dot4(v(acc), v(u), v(s))?,
+            Inst::Dot4 { acc, u, s, any } => lanes::dot4(v(acc), v(u), v(s), any)?,
             Inst::Cast { value, .. } => v(value),
             Inst::ToFloat(value) => v(value).map_i32(|x| (x as f32).to_bits() as i32),
             Inst::ToInt(value) => lanes::to_int(v(value), self.strict)?,

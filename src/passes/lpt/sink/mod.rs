@@ -1,0 +1,180 @@
+//! Pass `lpt-sink`: `op(dequantize(q)) -> dequantize(op'(q))`, one rule per operation.
+//!
+//! One walk in order is enough: a rule puts its `dequantize` behind the operation, in front of every user still to come.
+//! Each user is rewritten by itself; a user that refuses keeps reading the dequantized value, so a refusal never changes
+//! the meaning and never stops a neighbour.
+//!
+//! Which rule an operation has is the `match` in [`rule`]; the rules:
+//! - [`convolution`], [`matmul`]: integer products, zero point corrections, scales per output channel;
+//! - [`movement`]: operations that move elements take parameters along to the axis where the slices went;
+//! - [`pool`]: maxima and minima, which commute with a growing map;
+//! - [`pointwise`]: constants are absorbed into scale and zero point; ReLU and Clamp become bounds on integers.
+//!
+//! Accumulators (i32) are not moved around: only constants are absorbed into their `dequantize`, which becomes the epilogue.
+
+mod convolution;
+mod matmul;
+mod movement;
+mod pointwise;
+mod pool;
+
+use crate::diag;
+use crate::ir::{ElemType, Graph, Layer, Node, Op, QuantParams, Tensor, Value, op::QuantBehaviour};
+
+use crate::passes::PassContext;
+
+use super::refusal::Refusal;
+use super::walk::{regions, replace_all};
+
+const PASS: &str = "lpt-sink";
+
+/// What a rule did: `true` when it replaced the node, `false` when the operation has nothing to sink.
+type Outcome = Result<bool, Refusal>;
+
+/// Sinks every `dequantize` as far as the rules take it. Remarks tell which operations stayed in float, and why.
+pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
+    let mut changed = false;
+    for region in regions(graph) {
+        for node in graph.nodes(region).collect::<Vec<_>>() {
+            if graph.region_of(node).is_none() || !concerned(graph, node) {
+                continue;
+            }
+            match rule(graph, node) {
+                Ok(replaced) => changed |= replaced,
+                Err(Refusal::FloatFunction) if accumulates(graph, node) => {
+                    context.refuse(graph, node, PASS, Refusal::SourceNotQuantized);
+                }
+                Err(refusal) => context.refuse(graph, node, PASS, refusal),
+            }
+        }
+    }
+    Ok(changed)
+}
+
+fn concerned(graph: &Graph, node: Node) -> bool {
+    let is_float = graph.results(node).iter().all(|&result| graph.ty(result).elem == ElemType::F32);
+    is_float
+        && (accumulates(graph, node)
+            || graph.operands(node).iter().any(|&operand| dequantized(graph, operand).is_some()))
+}
+
+fn accumulates(graph: &Graph, node: Node) -> bool {
+    graph.op(node).info().quant == QuantBehaviour::Accumulates
+}
+
+fn rule(graph: &mut Graph, node: Node) -> Outcome {
+    match graph.op(node).clone() {
+        Op::Convolution(attrs) => convolution::convolution(graph, node, &attrs),
+        Op::Deconvolution(attrs) => convolution::deconvolution(graph, node, &attrs),
+        Op::MatMul { transpose_a, transpose_b } => matmul::matmul(graph, node, transpose_a, transpose_b),
+        Op::Unary(op) => pointwise::unary(graph, node, op),
+        Op::Binary(op) => pointwise::binary(graph, node, op),
+        Op::MaxPool(_) => pool::max_pool(graph, node),
+        Op::Reduce(attrs) => pool::reduce(graph, node, &attrs),
+        Op::Reshape { shape } => movement::reshape(graph, node, &shape),
+        Op::Transpose { perm } => movement::transpose(graph, node, &perm),
+        Op::Concat { axis } => movement::concat(graph, node, axis),
+        Op::Split { axis, lengths } => movement::split(graph, node, axis, &lengths),
+        Op::Slice(attrs) => movement::slice(graph, node, &attrs),
+        Op::Pad(attrs) => movement::pad(graph, node, &attrs),
+        Op::Broadcast { shape } => movement::broadcast(graph, node, &shape),
+        Op::Tile { repeats } => movement::tile(graph, node, &repeats),
+        Op::Interpolate(attrs) => movement::interpolate(graph, node, &attrs),
+        Op::DepthToSpace { .. } | Op::SpaceToDepth { .. } | Op::BatchToSpace { .. } => movement::uniform(graph, node),
+        Op::SpaceToBatch { block, pads_begin, pads_end } => {
+            movement::space_to_batch(graph, node, &block, &pads_begin, &pads_end)
+        }
+        Op::Gather { axis, batch_dims } => movement::gather(graph, node, axis, batch_dims),
+        Op::GatherElements { .. } | Op::GatherNd { .. } => movement::gather_any(graph, node),
+        Op::Reverse { axis } => movement::reverse(graph, node, axis),
+        Op::Rnn(_) => Err(Refusal::Unsupported("recurrent cells are computed in float")),
+        Op::AvgPool(_)
+        | Op::Softmax { .. }
+        | Op::Mvn(_)
+        | Op::NormalizeL2(_)
+        | Op::Select
+        | Op::ScatterElements { .. }
+        | Op::ScatterNd
+        | Op::CumSum { .. } => Err(Refusal::FloatFunction),
+        Op::Const(_)
+        | Op::Return
+        | Op::FakeQuantize { .. }
+        | Op::Quantize(_)
+        | Op::Dequantize(_)
+        | Op::Requantize(_)
+        | Op::Convert { .. }
+        | Op::TopK(_)
+        | Op::OneHot { .. }
+        | Op::If { .. }
+        | Op::Loop(_)
+        | Op::ReadValue { .. }
+        | Op::Assign { .. } => Ok(false),
+    }
+}
+
+/// The integers and parameters behind a value, if a `dequantize` of computed integers defines it.
+pub fn dequantized(graph: &Graph, value: Value) -> Option<(Value, QuantParams)> {
+    let node = graph.def_node(value)?;
+    match graph.op(node) {
+        Op::Dequantize(params) => {
+            let q = graph.operand(node, 0);
+            graph.const_value(q).is_none().then(|| (q, params.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// As [`dequantized`], for 8-bit integers only.
+///
+/// # Errors
+/// The value is not quantized, or an accumulator, which only an epilogue reads.
+fn narrow(graph: &Graph, value: Value) -> Result<(Value, QuantParams), Refusal> {
+    let (q, params) = dequantized(graph, value).ok_or(Refusal::SourceNotQuantized)?;
+    match graph.ty(q).elem {
+        ElemType::U8 | ElemType::I8 => Ok((q, params)),
+        _ => Err(Refusal::FloatFunction),
+    }
+}
+
+/// The place of a rewrite: new nodes go in front of the node they replace and stand for its source layers.
+struct Site<'a> {
+    graph: &'a mut Graph,
+    node: Node,
+    layers: Vec<Layer>,
+}
+
+impl<'a> Site<'a> {
+    fn new(graph: &'a mut Graph, node: Node) -> Site<'a> {
+        let layers = graph.layers(node).to_vec();
+        Site { graph, node, layers }
+    }
+
+    fn insert_all(&mut self, op: Op, operands: &[Value]) -> Result<Vec<Value>, Refusal> {
+        let node = self.graph.insert_before(self.node, op, operands, &self.layers).map_err(Refusal::NotInferred)?;
+        Ok(self.graph.results(node).to_vec())
+    }
+
+    fn insert(&mut self, op: Op, operands: &[Value]) -> Result<Value, Refusal> {
+        Ok(self.insert_all(op, operands)?[0])
+    }
+
+    fn constant(&mut self, tensor: Tensor) -> Value {
+        self.graph.insert_const(self.node, tensor, &self.layers)
+    }
+
+    fn dequantize(&mut self, q: Value, params: QuantParams) -> Result<Value, Refusal> {
+        self.insert(Op::Dequantize(params), &[q])
+    }
+
+    /// Replaces the node's results and removes it.
+    fn replace(self, results: &[Value]) -> Outcome {
+        for (&old, &new) in self.graph.results(self.node).iter().zip(results) {
+            if self.graph.ty(old) != self.graph.ty(new) {
+                let message = format!("internal error: {} rewritten to another type", self.graph.op(self.node).name());
+                return Err(Refusal::NotInferred(message));
+            }
+        }
+        replace_all(self.graph, self.node, results);
+        Ok(true)
+    }
+}

@@ -1,0 +1,55 @@
+//! What several LPT passes ask of a graph beyond its own API.
+
+use crate::ir::{ElemType, Graph, Node, Op, Region, Value};
+
+/// The body and every region inside it, outer before inner.
+pub fn regions(graph: &Graph) -> Vec<Region> {
+    let mut found = vec![graph.body()];
+    let mut at = 0;
+    while at < found.len() {
+        let inner: Vec<Region> = graph.nodes(found[at]).flat_map(|node| graph.op(node).regions()).collect();
+        found.extend(inner);
+        at += 1;
+    }
+    found
+}
+
+/// Least and greatest integer a value may hold: the bounds of what made it, else those of its 8-bit type.
+pub fn known_range(graph: &Graph, value: Value) -> Option<(i64, i64)> {
+    match graph.def_op(value) {
+        Some(Op::Quantize(attrs)) => Some((attrs.low.into(), attrs.high.into())),
+        Some(Op::Requantize(attrs)) => Some((attrs.low.into(), attrs.high.into())),
+        _ => match graph.ty(value).elem {
+            elem @ (ElemType::U8 | ElemType::I8) => elem.int_range(),
+            _ => None,
+        },
+    }
+}
+
+/// Replaces the results of a node and removes it, with what only it used.
+pub fn replace_all(graph: &mut Graph, node: Node, new: &[Value]) {
+    for (old, &new) in graph.results(node).to_vec().into_iter().zip(new) {
+        graph.replace_value(old, new);
+    }
+    remove_unused(graph, node);
+}
+
+/// As [`replace_all`], for one result.
+pub fn replace(graph: &mut Graph, node: Node, new: Value) {
+    replace_all(graph, node, &[new]);
+}
+
+/// Removes a node nobody reads, and every operand that nobody reads then.
+pub fn remove_unused(graph: &mut Graph, node: Node) -> bool {
+    let mut open = vec![node];
+    let mut removed = false;
+    while let Some(node) = open.pop() {
+        let unused = graph.results(node).iter().all(|&result| graph.users(result).is_empty());
+        if unused && graph.op(node).info().pure && graph.region_of(node).is_some() {
+            open.extend(graph.operands(node).iter().filter_map(|&operand| graph.def_node(operand)));
+            graph.remove(node);
+            removed = true;
+        }
+    }
+    removed
+}
