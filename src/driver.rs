@@ -26,6 +26,7 @@ use crate::lower::program::Program;
 use crate::lower::{self, LowerOptions};
 use crate::passes::manager::{self, Options as PassOptions};
 use crate::passes::{PIPELINE, Remark};
+use crate::simd::ir::Width;
 
 /// What the user decides about a compilation.
 #[derive(Clone, Debug)]
@@ -102,7 +103,8 @@ pub struct Source {
 /// Of any stage; each stage reports all it finds.
 pub fn compile(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) -> diag::Result<Compiled> {
     let mut plan = plan(path, options, monitor)?;
-    let object = timed(Stage::Codegen, &mut plan.times, monitor, |_| object::build(&plan.program, &options.target))?;
+    let target = vectors(&options.target);
+    let object = timed(Stage::Codegen, &mut plan.times, monitor, |_| object::build(&plan.program, &target))?;
     Ok(Compiled { plan, object })
 }
 
@@ -118,9 +120,14 @@ pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) ->
     }
     let report =
         timed(Stage::Passes, &mut times, monitor, |log| manager::run(&mut graph, PIPELINE, &options.passes, log))?;
-    let lower_options = LowerOptions { width: options.target.width, model_hash: hash };
+    let lower_options = LowerOptions { width: vectors(&options.target).width, model_hash: hash };
     let program = timed(Stage::Lower, &mut times, monitor, |_| lower::lower(&graph, &lower_options))?;
     Ok(Plan { graph, program, remarks: report.context.remarks, times })
+}
+
+/// The target with the vectors that its back end has: Cranelift's are 128 bits wide everywhere.
+fn vectors(target: &Target) -> Target {
+    target.clone().with_width(Width::W128)
 }
 
 fn timed<T>(
