@@ -67,6 +67,25 @@ pub mod cpu {
     pub const DOTPROD: u64 = 1 << 32;
     /// aarch64 `usdot`.
     pub const I8MM: u64 = 1 << 33;
+
+    /// What messages call the bits, in the order of the bits.
+    pub const NAMES: [(u64, &str); 15] = [
+        (SSSE3, "ssse3"),
+        (SSE41, "sse4.1"),
+        (SSE42, "sse4.2"),
+        (POPCNT, "popcnt"),
+        (AVX, "avx"),
+        (AVX2, "avx2"),
+        (FMA, "fma"),
+        (BMI1, "bmi1"),
+        (BMI2, "bmi2"),
+        (LZCNT, "lzcnt"),
+        (AVX_VNNI, "avxvnni"),
+        (AVX512, "avx512"),
+        (AVX512_VNNI, "avx512vnni"),
+        (DOTPROD, "dotprod"),
+        (I8MM, "i8mm"),
+    ];
 }
 
 /// Element type of an input or output. The discriminants are part of the ABI.
@@ -82,6 +101,51 @@ pub enum ElementType {
     I8 = 7,
     U8 = 8,
     Bool = 9,
+}
+
+impl ElementType {
+    /// Every type, in the order of the discriminants.
+    pub const ALL: [ElementType; 9] = [
+        ElementType::F32,
+        ElementType::F16,
+        ElementType::BF16,
+        ElementType::I64,
+        ElementType::I32,
+        ElementType::I16,
+        ElementType::I8,
+        ElementType::U8,
+        ElementType::Bool,
+    ];
+
+    /// The type of a `TensorInfo::element_type`; `None` for a number this version does not know.
+    pub fn from_code(code: u32) -> Option<ElementType> {
+        Self::ALL.into_iter().find(|element| *element as u32 == code)
+    }
+
+    /// Bytes of one element.
+    pub const fn size(self) -> usize {
+        match self {
+            ElementType::I64 => 8,
+            ElementType::F32 | ElementType::I32 => 4,
+            ElementType::F16 | ElementType::BF16 | ElementType::I16 => 2,
+            ElementType::I8 | ElementType::U8 | ElementType::Bool => 1,
+        }
+    }
+
+    /// The name users read: `f32`, `bf16`, `bool`, ...
+    pub const fn name(self) -> &'static str {
+        match self {
+            ElementType::F32 => "f32",
+            ElementType::F16 => "f16",
+            ElementType::BF16 => "bf16",
+            ElementType::I64 => "i64",
+            ElementType::I32 => "i32",
+            ElementType::I16 => "i16",
+            ElementType::I8 => "i8",
+            ElementType::U8 => "u8",
+            ElementType::Bool => "bool",
+        }
+    }
 }
 
 /// One input or output: dense, row-major in the model's own order of dimensions.

@@ -4,7 +4,7 @@
 //! and 1.
 
 use crate::ir::op::{BinaryOp, UnaryOp};
-use crate::ir::{Tensor, TensorType};
+use crate::ir::{ElemType, Tensor, TensorType};
 
 use super::math;
 use super::values::{self, Values};
@@ -99,6 +99,7 @@ fn unary_int(op: UnaryOp, values: Vec<i64>, ty: &TensorType) -> Result<Tensor, S
         UnaryOp::Sign => i64::signum,
         UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::RoundAway => |x| x,
         UnaryOp::LogicalNot => |x| i64::from(x == 0),
+        UnaryOp::BitwiseNot if ty.elem == ElemType::Bool => |x| i64::from(x == 0),
         UnaryOp::BitwiseNot => |x| !x,
         UnaryOp::IsNan | UnaryOp::IsInf => |_| 0,
         UnaryOp::IsFinite => |_| 1,

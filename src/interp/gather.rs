@@ -83,7 +83,7 @@ fn slice_starts(dims: &[usize], batch_dims: usize, index: &Tensor) -> Result<(Ve
         let row_index = &index[row * depth..][..depth];
         let place = row_index.iter().zip(indexed).try_fold(row / rows_per_batch.max(1), |place, (&index, &size)| {
             let at = resolve(index, size);
-            (at != OUTSIDE).then_some(place * size + at)
+            (at != OUTSIDE).then(|| place * size + at)
         });
         place.map_or(OUTSIDE, |place| place * slice)
     };

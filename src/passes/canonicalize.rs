@@ -112,9 +112,12 @@ fn is_identity_unary(op: UnaryOp) -> bool {
 /// `x + 0`, `x - 0`, `x * 1`, `x / 1`. A zero of either sign is neutral: only the sign of a zero result may differ.
 fn neutral_constant(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     let graph = rewriter.graph();
-    let neutral = match graph.op(node) {
-        Op::Binary(BinaryOp::Add | BinaryOp::Sub) => 0.0,
-        Op::Binary(BinaryOp::Mul | BinaryOp::Div) => 1.0,
+    let Op::Binary(op) = graph.op(node) else {
+        return false;
+    };
+    let neutral = match op {
+        BinaryOp::Add | BinaryOp::Sub => 0.0,
+        BinaryOp::Mul | BinaryOp::Div => 1.0,
         _ => return false,
     };
     let (source, constant) = (graph.operand(node, 0), graph.operand(node, 1));
@@ -124,24 +127,23 @@ fn neutral_constant(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
 
 fn reshape_of_reshape(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     let graph = rewriter.graph();
-    match (graph.op(node), producer(graph, node)) {
-        (Op::Reshape { shape }, Some((Op::Reshape { .. }, source))) => {
-            let op = Op::Reshape { shape: shape.clone() };
-            rewriter.replace_op(node, op, &[source])
-        }
-        _ => false,
-    }
+    let (Op::Reshape { shape }, Some((Op::Reshape { .. }, source))) = (graph.op(node), producer(graph, node)) else {
+        return false;
+    };
+    let op = Op::Reshape { shape: shape.clone() };
+    rewriter.replace_op(node, op, &[source])
 }
 
 fn transpose_of_transpose(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     let graph = rewriter.graph();
-    match (graph.op(node), producer(graph, node)) {
-        (Op::Transpose { perm }, Some((Op::Transpose { perm: inner }, source))) => {
-            let op = Op::Transpose { perm: perm.iter().map(|&dim| inner[dim]).collect() };
-            rewriter.replace_op(node, op, &[source])
-        }
-        _ => false,
-    }
+    let Op::Transpose { perm } = graph.op(node) else {
+        return false;
+    };
+    let Some((Op::Transpose { perm: inner }, source)) = producer(graph, node) else {
+        return false;
+    };
+    let op = Op::Transpose { perm: perm.iter().map(|&dim| inner[dim]).collect() };
+    rewriter.replace_op(node, op, &[source])
 }
 
 /// The dimensions that have several elements keep their order.
@@ -189,14 +191,12 @@ fn reduce_as_reshape(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
 
 fn convert_of_convert(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     let graph = rewriter.graph();
-    match (graph.op(node), producer(graph, node)) {
-        (&Op::Convert { elem }, Some((&Op::Convert { elem: between }, source)))
-            if holds_exactly(between, graph.ty(source).elem) =>
-        {
-            rewriter.replace_op(node, Op::Convert { elem }, &[source])
-        }
-        _ => false,
-    }
+    let (&Op::Convert { elem }, Some((&Op::Convert { elem: between }, source))) =
+        (graph.op(node), producer(graph, node))
+    else {
+        return false;
+    };
+    holds_exactly(between, graph.ty(source).elem) && rewriter.replace_op(node, Op::Convert { elem }, &[source])
 }
 
 /// Every value of `narrow` is one of `wide`.

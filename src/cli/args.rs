@@ -1,0 +1,303 @@
+//! What may be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use octet::codegen::target::Target;
+use octet::driver::CompileOptions;
+use octet::emit::header::identifier;
+use octet::frontend::ImportOptions;
+use octet::passes::manager::{Options as PassOptions, Selection};
+
+use super::failure::Failure;
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 mismatch or threshold missed, 2 wrong usage, 3 unsupported model, 4 a file cannot be read or written, \
+5 internal error";
+
+/// Compile quantized OpenVINO models to native INT8 programs and libraries.
+#[derive(Parser)]
+#[command(name = "octet", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Compile a model to a program, an object, a library, a C header.
+    Compile(CompileArgs),
+    /// Compile a model to a temporary place and run it on .npy files.
+    Run(RunArgs),
+    /// Compile a model to a temporary place and measure its latency.
+    Bench(BenchArgs),
+    /// Show precision and kernel of every step, or why it computes in float.
+    Explain(ExplainArgs),
+    /// Run passes on a model and print the graph.
+    Opt(OptArgs),
+    /// Say whether a model is supported, with all problems at once.
+    Check(CheckArgs),
+    /// Compile a small network that octet brings along, and run it on handwritten digits.
+    Demo(DemoArgs),
+}
+
+/// The model, and what it is compiled to.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// OpenVINO IR (model.xml, with model.bin beside it), or an .oir text dump.
+    pub model: PathBuf,
+    /// Prefix of the symbols and default name of the results; by default the model's file name.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// CPU to compile for: native, x86-64-v2, x86-64-v3, x86-64-v4, generic, and +feature or -feature, separated by commas.
+    /// Default: native, or the least one of a --target that is not this machine.
+    #[arg(long)]
+    pub cpu: Option<String>,
+    /// Target triple: x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu. Default: this machine.
+    #[arg(long, value_name = "TRIPLE")]
+    pub target: Option<String>,
+    #[command(flatten)]
+    pub shapes: ShapeArgs,
+    #[command(flatten)]
+    pub passes: PassArgs,
+}
+
+/// The inputs' shapes.
+#[derive(Args)]
+pub struct ShapeArgs {
+    /// Shape of an input: x=[1,3,224,224].
+    #[arg(long = "shape", value_name = "NAME=SHAPE", value_parser = parse_shape)]
+    pub shapes: Vec<(String, Vec<usize>)>,
+    /// First dimension of every input.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub batch: Option<u32>,
+}
+
+/// Ways to watch the passes.
+#[derive(Args)]
+#[command(next_help_heading = "Passes")]
+pub struct PassArgs {
+    /// Print the graph after these passes, or after all: to standard error.
+    #[arg(long, value_name = "PASS,..|all")]
+    pub print_after: Option<String>,
+    /// Print the graph before these passes.
+    #[arg(long, value_name = "PASS,..|all")]
+    pub print_before: Option<String>,
+    /// The last pass to run.
+    #[arg(long, value_name = "PASS")]
+    pub stop_after: Option<String>,
+    /// Passes that are left out.
+    #[arg(long, value_name = "PASS,..")]
+    pub disable_pass: Option<String>,
+    /// Write the graph before and after every pass into this directory; each can be compiled.
+    #[arg(long, value_name = "DIR")]
+    pub dump_dir: Option<PathBuf>,
+    /// Print how long each pass took.
+    #[arg(long)]
+    pub time_passes: bool,
+    /// Check the graph after every pass.
+    #[arg(long)]
+    pub verify_passes: bool,
+}
+
+#[derive(Args)]
+pub struct CompileArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Where to write the first of --emit; the others stand beside it. Default: the model's name.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// What to write.
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "exe")]
+    pub emit: Vec<Emit>,
+    /// Say nothing on success.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Emit {
+    /// A program with run, bench and info.
+    Exe,
+    /// An object for your linker.
+    Obj,
+    /// A static library.
+    Staticlib,
+    /// A shared library; needs `cc`.
+    Sharedlib,
+    /// The C header of the model.
+    Header,
+}
+
+#[derive(Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// An input; without NAME in the model's order.
+    #[arg(short, long = "input", value_name = "[NAME=]FILE.npy", required = true)]
+    pub inputs: Vec<String>,
+    /// Where an output goes; without NAME in the model's order. None: outputs are summarised.
+    #[arg(short, long = "output", value_name = "[NAME=]FILE.npy")]
+    pub outputs: Vec<String>,
+    /// Default: the number of CPUs.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<String>,
+    /// Report how long it took.
+    #[arg(long)]
+    pub time: bool,
+}
+
+#[derive(Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Inputs that are not given are pseudo-random numbers.
+    #[arg(short, long = "input", value_name = "[NAME=]FILE.npy")]
+    pub inputs: Vec<String>,
+    /// Default: the number of CPUs.
+    #[arg(long, value_name = "N")]
+    pub threads: Option<String>,
+    /// Seconds to measure; 3 if neither this nor --iterations is given.
+    #[arg(long, value_name = "SECONDS")]
+    pub duration: Option<String>,
+    /// Inferences to measure.
+    #[arg(long, value_name = "N")]
+    pub iterations: Option<String>,
+    /// Inferences before those that are measured.
+    #[arg(long, value_name = "N")]
+    pub warmup: Option<String>,
+    /// Add a row for each layer.
+    #[arg(long)]
+    pub profile: bool,
+    /// Write the numbers into this file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<String>,
+}
+
+#[derive(Args)]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct OptArgs {
+    /// An .oir text file, or an OpenVINO model.
+    #[arg(required_unless_present = "list")]
+    pub file: Option<PathBuf>,
+    /// Passes to run, in order; `all` stands for those of the compiler. Default: none.
+    #[arg(long, value_name = "PASS,..", value_delimiter = ',')]
+    pub passes: Vec<String>,
+    /// Write an .oir file (and its constants beside it) instead of printing.
+    #[arg(short, long, value_name = "FILE.oir")]
+    pub output: Option<PathBuf>,
+    /// Print Graphviz instead of text.
+    #[arg(long, conflicts_with = "output")]
+    pub dot: bool,
+    /// List the passes.
+    #[arg(long, exclusive = true)]
+    pub list: bool,
+    #[command(flatten)]
+    pub shapes: ShapeArgs,
+    #[command(flatten)]
+    pub pass_options: PassArgs,
+}
+
+#[derive(Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Keep the model, the program, its header and the digits in this directory.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+impl ModelArgs {
+    pub fn options(&self) -> Result<CompileOptions, Failure> {
+        if let Some(name) = self.name.as_deref().filter(|name| identifier(name) != **name) {
+            return Err(Failure::usage(format!(
+                "--name {name}: symbols begin with it, so it must be a C identifier, such as {}",
+                identifier(name)
+            )));
+        }
+        Ok(CompileOptions {
+            import: self.shapes.options(),
+            name: self.name.clone(),
+            target: self.target()?,
+            passes: self.passes.options(),
+        })
+    }
+
+    fn target(&self) -> Result<Target, Failure> {
+        let host = |triple: &str| triple.split('-').next() == Some(std::env::consts::ARCH);
+        let native = self.target.as_deref().is_none_or(host);
+        let cpu = self.cpu.as_deref().unwrap_or(if native { "native" } else { "" });
+        Target::parse(self.target.as_deref(), cpu).map_err(Failure::usage)
+    }
+
+    /// The CPU was not named, and is the one of this machine.
+    pub fn is_native(&self) -> bool {
+        self.target.is_none() && self.cpu.as_deref().is_none_or(|cpu| cpu == "native")
+    }
+}
+
+impl ShapeArgs {
+    pub fn options(&self) -> ImportOptions {
+        ImportOptions { batch: self.batch.map(|batch| batch as usize), shapes: self.shapes.clone(), name: None }
+    }
+}
+
+impl PassArgs {
+    pub fn options(&self) -> PassOptions {
+        let selection = |text: &Option<String>| text.as_deref().map(Selection::parse).unwrap_or_default();
+        let default = PassOptions::default();
+        PassOptions {
+            verify: self.verify_passes || default.verify,
+            print_before: selection(&self.print_before),
+            print_after: selection(&self.print_after),
+            stop_after: self.stop_after.clone(),
+            disable: selection(&self.disable_pass),
+            dump_dir: self.dump_dir.clone(),
+            time_passes: self.time_passes,
+        }
+    }
+}
+
+/// `NAME=[1,3,224,224]`; brackets may be left out. Names may contain `=`, shapes do not.
+fn parse_shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    const FORM: &str = "write NAME=[1,3,224,224]";
+    let (name, shape) = text.rsplit_once('=').ok_or_else(|| format!("no input is named; {FORM}"))?;
+    let inner = shape.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(shape);
+    let dim = |word: &str| word.trim().parse::<usize>().map_err(|_| format!("`{word}` is not a dimension; {FORM}"));
+    let dims = if inner.trim().is_empty() { Ok(Vec::new()) } else { inner.split(',').map(dim).collect() };
+    dims.map(|dims| (name.to_owned(), dims))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes() {
+        let parsed = |text| parse_shape(text).map_err(|_| ());
+        assert_eq!(parsed("x=[1,3, 8]"), Ok(("x".into(), vec![1, 3, 8])));
+        assert_eq!(parsed("a=b=2,4"), Ok(("a=b".into(), vec![2, 4])));
+        assert_eq!(parsed("x=[]"), Ok(("x".into(), vec![])));
+        assert_eq!(parsed("x=[1,?]"), Err(()));
+        assert_eq!(parsed("x=[-1]"), Err(()));
+        assert_eq!(parsed("[1,3]"), Err(()));
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,138 @@
+//! `run` and `bench`: compile to a temporary place, then let the program do the work, with the same options.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{self, Child, Command, ExitStatus};
+
+use octet::diag::{Diagnostic, Kind, Place};
+use octet::driver;
+
+use super::args::{BenchArgs, Emit, ModelArgs, RunArgs};
+use super::artifacts;
+use super::compile::compile;
+use super::failure::Failure;
+
+pub fn run(args: &RunArgs) -> Result<(), Failure> {
+    let mut line = Line::new("run");
+    line.each("--input", &args.inputs);
+    line.each("--output", &args.outputs);
+    line.option("--threads", &args.threads);
+    line.flag("--time", args.time);
+    execute(&args.model, &line)
+}
+
+pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
+    let mut line = Line::new("bench");
+    line.each("--input", &args.inputs);
+    line.option("--threads", &args.threads);
+    line.option("--duration", &args.duration);
+    line.option("--iterations", &args.iterations);
+    line.option("--warmup", &args.warmup);
+    line.flag("--profile", args.profile);
+    line.option("--json", &args.json);
+    execute(&args.model, &line)
+}
+
+/// Arguments of the program, whose options have the names of ours.
+struct Line(Vec<String>);
+
+impl Line {
+    fn new(command: &str) -> Line {
+        Line(vec![command.to_owned()])
+    }
+
+    fn option(&mut self, name: &str, value: &Option<String>) {
+        self.0.extend(value.iter().map(|value| format!("{name}={value}")));
+    }
+
+    fn each(&mut self, name: &str, values: &[String]) {
+        self.0.extend(values.iter().map(|value| format!("{name}={value}")));
+    }
+
+    fn flag(&mut self, name: &str, on: bool) {
+        self.0.extend(on.then(|| name.to_owned()));
+    }
+}
+
+fn execute(model: &ModelArgs, line: &Line) -> Result<(), Failure> {
+    let options = model.options()?;
+    if options.target.triple.split('-').next() != Some(env::consts::ARCH) {
+        let message = format!("a program for {} does not run on this machine", options.target.triple);
+        return Err(Diagnostic::error(Kind::Usage, Place::default(), message)
+            .with_help("compile it here with `octet compile`, and run the program there")
+            .into());
+    }
+    let compiled = compile(&model.model, &options)?;
+    let directory = TempDir::new()?;
+    let program = directory.path().join(Emit::Exe.file_name(&compiled.plan.program.name));
+    artifacts::write(Emit::Exe, &compiled, &options.target, &program)?;
+    drop::<driver::Compiled>(compiled);
+    let mut child = start(&program, &line.0)?;
+    // The program is in memory: nothing is left behind even if it or we are interrupted.
+    drop(directory);
+    let status = child.wait().map_err(|error| Failure::io(&program, "be waited for", &error))?;
+    outcome(status)
+}
+
+fn start(program: &Path, args: &[String]) -> Result<Child, Failure> {
+    Command::new(program).args(args).spawn().map_err(|error| cannot_run(program, &error))
+}
+
+pub fn cannot_run(program: &Path, error: &io::Error) -> Failure {
+    Diagnostic::error(Kind::Io, Place::file(program.display().to_string()), format!("cannot be run: {error}"))
+        .with_help("programs must be allowed in the directory for temporary files; TMPDIR names another one")
+        .into()
+}
+
+/// The program has said what was wrong.
+fn outcome(status: ExitStatus) -> Result<(), Failure> {
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(code) => Err(Failure::Program(u8::try_from(code).unwrap_or(u8::MAX))),
+        None => {
+            Err(Diagnostic::internal(Place::item("the compiled program"), format!("it ended with {status}")).into())
+        }
+    }
+}
+
+/// A directory that only we may read, removed with this value.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> Result<TempDir, Failure> {
+        let base = env::temp_dir();
+        for number in 0..1000 {
+            let path = base.join(format!("octet-{}-{number}", process::id()));
+            match create_private(&path) {
+                Ok(()) => return Ok(TempDir(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Failure::io(&path, "be created", &error)),
+            }
+        }
+        Err(Failure::new(
+            Kind::Io,
+            Place::file(base.display().to_string()),
+            "full of directories of earlier runs of octet",
+        ))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        // Left behind at worst; there is nobody to tell.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

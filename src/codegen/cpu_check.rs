@@ -1,0 +1,158 @@
+//! The check for CPU features that an x86-64 object carries: `fn() -> i32`, 0 or `status::CPU_UNSUPPORTED`.
+//!
+//! Cranelift has no `cpuid`, so the few instructions are encoded here. The function compares words of CPUID with the bits the
+//! code needs, and XCR0 with the registers the operating system must save; it writes nothing but its registers.
+
+use octet_runtime::abi::{cpu, status};
+
+/// A word of CPUID that must have all bits of `mask`.
+#[derive(Clone, Copy, Debug)]
+struct Need {
+    leaf: u32,
+    subleaf: u32,
+    register: Register,
+    mask: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Register {
+    Eax,
+    Ebx,
+    Ecx,
+}
+
+/// Where CPUID shows each feature (Intel SDM volume 2, CPUID; AMD APM volume 3, appendix D).
+const FEATURES: &[(u64, u32, u32, Register, u32)] = &[
+    (cpu::SSSE3, 1, 0, Register::Ecx, 1 << 9),
+    (cpu::SSE41, 1, 0, Register::Ecx, 1 << 19),
+    (cpu::SSE42, 1, 0, Register::Ecx, 1 << 20),
+    (cpu::POPCNT, 1, 0, Register::Ecx, 1 << 23),
+    (cpu::AVX, 1, 0, Register::Ecx, 1 << 28 | OSXSAVE),
+    (cpu::FMA, 1, 0, Register::Ecx, 1 << 12),
+    (cpu::BMI1, 7, 0, Register::Ebx, 1 << 3),
+    (cpu::AVX2, 7, 0, Register::Ebx, 1 << 5),
+    (cpu::BMI2, 7, 0, Register::Ebx, 1 << 8),
+    (cpu::AVX512, 7, 0, Register::Ebx, 1 << 16 | 1 << 17 | 1 << 30 | 1 << 31),
+    (cpu::AVX512_VNNI, 7, 0, Register::Ecx, 1 << 11),
+    (cpu::AVX_VNNI, 7, 1, Register::Eax, 1 << 4),
+    (cpu::LZCNT, 0x8000_0001, 0, Register::Ecx, 1 << 5),
+];
+
+const OSXSAVE: u32 = 1 << 27;
+/// XCR0: SSE and AVX state.
+const AVX_STATE: u32 = 0b110;
+/// XCR0: opmasks, upper halves, and the upper sixteen registers.
+const AVX512_STATE: u32 = 0b1110_0000;
+
+/// Machine code of the check for these bits of `abi::cpu`.
+pub fn x86_64(features: u64) -> Vec<u8> {
+    let mut code = Assembler::default();
+    code.bytes.push(0x53); // push rbx
+    let mut checked = (u32::MAX, 0);
+    for need in needs(features) {
+        if need.leaf != checked.0 && need.leaf != 1 {
+            code.need_leaf(need.leaf);
+        }
+        checked = (need.leaf, need.subleaf);
+        code.need_bits(need);
+    }
+    if features & cpu::AVX != 0 {
+        let state = if features & cpu::AVX512 != 0 { AVX_STATE | AVX512_STATE } else { AVX_STATE };
+        code.bytes.extend([0x31, 0xc9, 0x0f, 0x01, 0xd0]); // xor ecx, ecx; xgetbv
+        code.need_mask(Register::Eax, state);
+    }
+    code.finish()
+}
+
+/// One entry per word, in the order of the table: AVX, whose word holds OSXSAVE, comes before XCR0 is read.
+fn needs(features: u64) -> Vec<Need> {
+    let mut needs: Vec<Need> = Vec::new();
+    for &(feature, leaf, subleaf, register, mask) in FEATURES {
+        if features & feature == 0 {
+            continue;
+        }
+        match needs.iter_mut().find(|n| (n.leaf, n.subleaf, n.register) == (leaf, subleaf, register)) {
+            Some(need) => need.mask |= mask,
+            None => needs.push(Need { leaf, subleaf, register, mask }),
+        }
+    }
+    needs
+}
+
+#[derive(Default)]
+struct Assembler {
+    bytes: Vec<u8>,
+    /// Ends of 32-bit displacements of jumps to the failure.
+    failures: Vec<usize>,
+}
+
+impl Assembler {
+    fn imm(&mut self, opcode: &[u8], value: u32) {
+        self.bytes.extend_from_slice(opcode);
+        self.bytes.extend(value.to_le_bytes());
+    }
+
+    fn cpuid(&mut self, leaf: u32, subleaf: u32) {
+        self.imm(&[0xb8], leaf); // mov eax, leaf
+        self.imm(&[0xb9], subleaf); // mov ecx, subleaf
+        self.bytes.extend([0x0f, 0xa2]); // cpuid
+    }
+
+    /// The CPU knows the leaf: the greatest of its range is at least that.
+    fn need_leaf(&mut self, leaf: u32) {
+        self.cpuid(leaf & 0x8000_0000, 0);
+        self.imm(&[0x3d], leaf); // cmp eax, leaf
+        self.fail_if(0x82); // jb
+    }
+
+    fn need_bits(&mut self, need: Need) {
+        self.cpuid(need.leaf, need.subleaf);
+        self.need_mask(need.register, need.mask);
+    }
+
+    fn need_mask(&mut self, register: Register, mask: u32) {
+        let (and, cmp): (&[u8], &[u8]) = match register {
+            Register::Eax => (&[0x25], &[0x3d]),
+            Register::Ebx => (&[0x81, 0xe3], &[0x81, 0xfb]),
+            Register::Ecx => (&[0x81, 0xe1], &[0x81, 0xf9]),
+        };
+        self.imm(and, mask);
+        self.imm(cmp, mask);
+        self.fail_if(0x85); // jne
+    }
+
+    fn fail_if(&mut self, condition: u8) {
+        self.imm(&[0x0f, condition], 0);
+        self.failures.push(self.bytes.len());
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.bytes.extend([0x31, 0xc0, 0x5b, 0xc3]); // xor eax, eax; pop rbx; ret
+        let target = self.bytes.len();
+        self.imm(&[0xb8], status::CPU_UNSUPPORTED as u32); // mov eax, code
+        self.bytes.extend([0x5b, 0xc3]); // pop rbx; ret
+        for &end in &self.failures {
+            let distance = (target - end) as u32;
+            self.bytes[end - 4..end].copy_from_slice(&distance.to_le_bytes());
+        }
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_merged_and_jumps_end_at_the_failure() {
+        let words = needs(cpu::SSSE3 | cpu::AVX | cpu::AVX2 | cpu::BMI2);
+        assert_eq!(words.len(), 2);
+        assert_eq!(words[0].mask, 1 << 9 | 1 << 28 | OSXSAVE);
+        let code = x86_64(cpu::SSSE3);
+        // The failure: mov eax, -4; pop rbx; ret.
+        assert_eq!(code[code.len() - 7..], [0xb8, 0xfc, 0xff, 0xff, 0xff, 0x5b, 0xc3]);
+        let jump = code.windows(2).position(|pair| pair == [0x0f, 0x85]).expect("a jump");
+        let distance = u32::from_le_bytes(code[jump + 2..jump + 6].try_into().expect("four bytes")) as usize;
+        assert_eq!(jump + 6 + distance, code.len() - 7);
+    }
+}

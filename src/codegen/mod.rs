@@ -1,0 +1,24 @@
+//! From kernels to machine code.
+//!
+//! - [`target`]: what the code is compiled for: triple, CPU features, vector width.
+//! - [`clif`]: kernels of 128-bit vectors through Cranelift, for every target.
+//! - [`entry`]: what stands between a caller and the kernels: checks, steps, threads, clock.
+//! - [`cpu_check`]: the features a CPU must have, as x86-64 code.
+//! - [`object`]: all of it with the constants as an object file.
+//!
+//! Whatever the back end, a kernel becomes [`MachineCode`]: position-independent bytes that refer to nothing outside
+//! themselves. That is why kernels can be compiled on any thread and in any order.
+
+pub mod clif;
+mod cpu_check;
+mod entry;
+pub mod object;
+pub mod target;
+
+/// A compiled function without references to the outside; its constants stand behind its code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MachineCode {
+    pub bytes: Vec<u8>,
+    /// Required alignment of the first byte.
+    pub align: u64,
+}

@@ -1,0 +1,270 @@
+//! What code is compiled for: the triple, the CPU features it may use, the vector width.
+//!
+//! Features are the bits of [`octet_runtime::abi::cpu`], because the object tells its caller which of them it needs.
+//! [`Target::parse`] reads `--target` and `--cpu`; [`Target::cpu_name`] prints a CPU in the form `--cpu` reads.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use cranelift_codegen::isa::{self, TargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use octet_runtime::abi::cpu;
+
+use crate::simd::ir::Width;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arch {
+    X86_64,
+    Aarch64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub arch: Arch,
+    /// As given: `x86_64-unknown-linux-gnu`.
+    pub triple: String,
+    /// Bits of [`octet_runtime::abi::cpu`].
+    pub features: u64,
+    /// Vector width of the kernels.
+    pub width: Width,
+}
+
+/// One feature: its name in `--cpu +name`, its bit, those it cannot do without, the flags of Cranelift it stands for.
+struct Feature {
+    name: &'static str,
+    bit: u64,
+    needs: u64,
+    flags: &'static [&'static str],
+}
+
+const X86_FEATURES: &[Feature] = &[
+    Feature { name: "ssse3", bit: cpu::SSSE3, needs: 0, flags: &["has_sse3", "has_ssse3"] },
+    Feature { name: "sse4.1", bit: cpu::SSE41, needs: cpu::SSSE3, flags: &["has_sse41"] },
+    Feature { name: "sse4.2", bit: cpu::SSE42, needs: cpu::SSE41, flags: &["has_sse42"] },
+    Feature { name: "popcnt", bit: cpu::POPCNT, needs: 0, flags: &["has_popcnt"] },
+    Feature { name: "avx", bit: cpu::AVX, needs: cpu::SSE42, flags: &["has_avx"] },
+    Feature { name: "avx2", bit: cpu::AVX2, needs: cpu::AVX, flags: &["has_avx2"] },
+    Feature { name: "fma", bit: cpu::FMA, needs: cpu::AVX, flags: &["has_fma"] },
+    Feature { name: "bmi1", bit: cpu::BMI1, needs: 0, flags: &["has_bmi1"] },
+    Feature { name: "bmi2", bit: cpu::BMI2, needs: 0, flags: &["has_bmi2"] },
+    Feature { name: "lzcnt", bit: cpu::LZCNT, needs: 0, flags: &["has_lzcnt"] },
+    Feature { name: "avxvnni", bit: cpu::AVX_VNNI, needs: cpu::AVX2, flags: &["has_avx_vnni"] },
+    Feature {
+        name: "avx512",
+        bit: cpu::AVX512,
+        needs: cpu::AVX2 | cpu::FMA,
+        flags: &["has_avx512f", "has_avx512dq", "has_avx512vl"],
+    },
+    Feature { name: "avx512vnni", bit: cpu::AVX512_VNNI, needs: cpu::AVX512, flags: &["has_avx512vnni"] },
+];
+
+const AARCH64_FEATURES: &[Feature] = &[
+    Feature { name: "dotprod", bit: cpu::DOTPROD, needs: 0, flags: &["has_dotprod"] },
+    Feature { name: "i8mm", bit: cpu::I8MM, needs: cpu::DOTPROD, flags: &["has_i8mm"] },
+];
+
+/// The least an x86-64 CPU must have: kernels round and multiply bytes with SSE4.1.
+const X86_BASE: u64 = cpu::SSSE3 | cpu::SSE41;
+const X86_V2: u64 = X86_BASE | cpu::SSE42 | cpu::POPCNT;
+const X86_V3: u64 = X86_V2 | cpu::AVX | cpu::AVX2 | cpu::FMA | cpu::BMI1 | cpu::BMI2 | cpu::LZCNT;
+const X86_V4: u64 = X86_V3 | cpu::AVX512;
+
+/// Named sets of features, smaller ones first.
+const X86_LEVELS: &[(&str, u64)] =
+    &[("sse4.1", X86_BASE), ("x86-64-v2", X86_V2), ("x86-64-v3", X86_V3), ("x86-64-v4", X86_V4)];
+const AARCH64_LEVELS: &[(&str, u64)] = &[("generic", 0)];
+
+impl Arch {
+    fn of_triple(triple: &str) -> Result<Arch, String> {
+        match triple.split('-').next() {
+            Some("x86_64") => Ok(Arch::X86_64),
+            Some("aarch64") => Ok(Arch::Aarch64),
+            _ => Err(format!(
+                "unsupported target `{triple}`: give x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu"
+            )),
+        }
+    }
+
+    fn host() -> Option<Arch> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Arch::X86_64),
+            "aarch64" => Some(Arch::Aarch64),
+            _ => None,
+        }
+    }
+
+    fn features(self) -> &'static [Feature] {
+        match self {
+            Arch::X86_64 => X86_FEATURES,
+            Arch::Aarch64 => AARCH64_FEATURES,
+        }
+    }
+
+    fn levels(self) -> &'static [(&'static str, u64)] {
+        match self {
+            Arch::X86_64 => X86_LEVELS,
+            Arch::Aarch64 => AARCH64_LEVELS,
+        }
+    }
+}
+
+impl Target {
+    /// `triple` as in `--target` (none: the host), `cpu` as in `--cpu`: names of levels or `native`, and single features
+    /// with `+` or `-`, separated by commas, from left to right. Without a level the first feature builds on the least one
+    /// (x86-64-v2, generic).
+    pub fn parse(triple: Option<&str>, cpu: &str) -> Result<Target, String> {
+        let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+        let triple = triple.unwrap_or(&host);
+        let arch = Arch::of_triple(triple)?;
+        let mut features = if arch == Arch::X86_64 { X86_V2 } else { 0 };
+        for item in cpu.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            features = apply(arch, features, item)?;
+        }
+        if arch == Arch::X86_64 && features & X86_BASE != X86_BASE {
+            return Err("octet needs at least SSE4.1 on x86-64".into());
+        }
+        Ok(Target::with_features(arch, triple, features))
+    }
+
+    /// This machine.
+    pub fn native() -> Result<Target, String> {
+        Target::parse(None, "native")
+    }
+
+    /// A CPU with these features, and vectors as wide as there is a back end for.
+    pub fn with_features(arch: Arch, triple: &str, features: u64) -> Target {
+        Target { arch, triple: triple.to_string(), features, width: Width::W128 }
+    }
+
+    /// The same CPU with vectors of another width.
+    pub fn with_width(self, width: Width) -> Target {
+        Target { width, ..self }
+    }
+
+    pub fn has(&self, features: u64) -> bool {
+        self.features & features == features
+    }
+
+    /// The smallest description `--cpu` reads back: the greatest level inside the features, and what is beyond it.
+    pub fn cpu_name(&self) -> String {
+        let inside = |&&(_, set): &&(&str, u64)| self.features & set == set;
+        let (level, set) = self.arch.levels().iter().rfind(inside).copied().unwrap_or(("", 0));
+        let mut name = level.to_string();
+        for feature in self.arch.features().iter().filter(|feature| self.features & !set & feature.bit != 0) {
+            // Writing to a String does not fail.
+            let _ = write!(name, ",+{}", feature.name);
+        }
+        name
+    }
+
+    /// The back end of Cranelift for this target. Code and data it compiles are meant for one object whose symbols are
+    /// local: `is_pic` is off because it would send even those through the GOT, and addresses are relative without it.
+    pub fn isa(&self) -> Result<Arc<dyn TargetIsa>, String> {
+        let mut shared = settings::builder();
+        let options = [
+            ("opt_level", "speed"),
+            ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
+            ("enable_probestack", "false"),
+            ("unwind_info", "false"),
+            ("is_pic", "false"),
+            ("log2_min_function_alignment", "5"),
+        ];
+        for (name, value) in options {
+            shared.set(name, value).map_err(|error| self.internal(&error))?;
+        }
+        let mut builder = isa::lookup_by_name(&self.triple).map_err(|error| self.internal(&error))?;
+        for feature in self.arch.features().iter().filter(|feature| self.has(feature.bit)) {
+            for flag in feature.flags {
+                builder.enable(flag).map_err(|error| self.internal(&error))?;
+            }
+        }
+        builder.finish(settings::Flags::new(shared)).map_err(|error| self.internal(&error))
+    }
+
+    fn internal(&self, error: &dyn std::fmt::Display) -> String {
+        format!("internal error: no code generator for {} ({}): {error}", self.triple, self.cpu_name())
+    }
+}
+
+/// One item of `--cpu` applied to the features before it.
+fn apply(arch: Arch, features: u64, item: &str) -> Result<u64, String> {
+    let find = |name: &str| arch.features().iter().find(|feature| feature.name == name);
+    if let Some(feature) = item.strip_prefix('+').and_then(find) {
+        return Ok(with_needs(arch, features | feature.bit));
+    }
+    if let Some(feature) = item.strip_prefix('-').and_then(find) {
+        return Ok(without_dependents(arch, features & !feature.bit));
+    }
+    if item == "native" {
+        return if Arch::host() == Some(arch) {
+            Ok(host_features())
+        } else {
+            Err(format!("`native` is this machine ({}), which is not the target", std::env::consts::ARCH))
+        };
+    }
+    match arch.levels().iter().find(|(name, _)| *name == item) {
+        Some((_, set)) => Ok(*set),
+        None => Err(unknown_cpu(arch, item)),
+    }
+}
+
+fn unknown_cpu(arch: Arch, item: &str) -> String {
+    let levels: Vec<&str> = arch.levels().iter().map(|(name, _)| *name).collect();
+    let features: Vec<&str> = arch.features().iter().map(|feature| feature.name).collect();
+    format!(
+        "unknown CPU `{item}`: give native, {}, or +/- one of {}, separated by commas",
+        levels.join(", "),
+        features.join(", ")
+    )
+}
+
+/// Features with all they need. The table lists needed features first, so one pass from the end finds all.
+fn with_needs(arch: Arch, features: u64) -> u64 {
+    let needed = |all: u64, feature: &Feature| if all & feature.bit != 0 { all | feature.needs } else { all };
+    arch.features().iter().rev().fold(features, needed)
+}
+
+fn without_dependents(arch: Arch, features: u64) -> u64 {
+    let satisfied = |all: u64, feature: &Feature| {
+        if all & feature.needs == feature.needs { all } else { all & !feature.bit }
+    };
+    arch.features().iter().fold(features, satisfied)
+}
+
+#[cfg(target_arch = "x86_64")]
+fn host_features() -> u64 {
+    use std::arch::is_x86_feature_detected as has;
+    let avx512 = has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
+    let detected = [
+        (has!("ssse3"), cpu::SSSE3),
+        (has!("sse4.1"), cpu::SSE41),
+        (has!("sse4.2"), cpu::SSE42),
+        (has!("popcnt"), cpu::POPCNT),
+        (has!("avx"), cpu::AVX),
+        (has!("avx2"), cpu::AVX2),
+        (has!("fma"), cpu::FMA),
+        (has!("bmi1"), cpu::BMI1),
+        (has!("bmi2"), cpu::BMI2),
+        (has!("lzcnt"), cpu::LZCNT),
+        (has!("avxvnni"), cpu::AVX_VNNI),
+        (avx512, cpu::AVX512),
+        (has!("avx512vnni"), cpu::AVX512_VNNI),
+    ];
+    union(&detected)
+}
+
+#[cfg(target_arch = "aarch64")]
+fn host_features() -> u64 {
+    use std::arch::is_aarch64_feature_detected as has;
+    union(&[(has!("dotprod"), cpu::DOTPROD), (has!("i8mm"), cpu::I8MM)])
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn host_features() -> u64 {
+    0
+}
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn union(detected: &[(bool, u64)]) -> u64 {
+    detected.iter().filter(|(present, _)| *present).fold(0, |all, (_, bit)| all | bit)
+}

@@ -1,0 +1,211 @@
+//! A model from file to object: the one place where the stages meet.
+//!
+//! ```text
+//! load      .xml + .bin, or .oir   -> Graph
+//! passes    Graph                  -> Graph     and remarks: why an operation stays in float
+//! lower     Graph                  -> Program
+//! codegen   Program                -> object
+//! ```
+//!
+//! [`plan`] stops before machine code, [`compile`] goes to the end. Nothing here decides anything about a model; a stage's
+//! options pass through.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::codegen::object::{self, Object};
+use crate::codegen::target::Target;
+use crate::diag::{self, Diagnostic, Kind, Place};
+use crate::emit::header::identifier;
+use crate::emit::report::Report;
+use crate::frontend::{self, ImportOptions};
+use crate::ir::{Graph, file};
+use crate::lower::program::Program;
+use crate::lower::{self, LowerOptions};
+use crate::passes::manager::{self, Options as PassOptions};
+use crate::passes::{PIPELINE, Remark};
+
+/// What the user decides about a compilation.
+#[derive(Clone, Debug)]
+pub struct CompileOptions {
+    /// Batch and shapes of the inputs.
+    pub import: ImportOptions,
+    /// Prefix of the symbols, a C identifier; by default made of the name of the model's file.
+    pub name: Option<String>,
+    pub target: Target,
+    pub passes: PassOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    Import,
+    Passes,
+    Lower,
+    Codegen,
+}
+
+impl Stage {
+    pub const ALL: [Stage; 4] = [Stage::Import, Stage::Passes, Stage::Lower, Stage::Codegen];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Stage::Import => "import",
+            Stage::Passes => "passes",
+            Stage::Lower => "lower",
+            Stage::Codegen => "codegen",
+        }
+    }
+}
+
+/// What a compilation tells while it runs.
+pub struct Monitor<'m> {
+    /// Called when a stage begins.
+    pub stage: &'m mut dyn FnMut(Stage),
+    /// Takes what `--print-after` and the like ask for.
+    pub log: &'m mut dyn Write,
+}
+
+/// A model before machine code.
+pub struct Plan {
+    /// After all passes.
+    pub graph: Graph,
+    pub program: Program,
+    pub remarks: Vec<Remark>,
+    /// How long each stage took, in order.
+    pub times: Vec<(Stage, Duration)>,
+}
+
+impl Plan {
+    /// What became of each operation.
+    pub fn report(&self) -> Report<'_> {
+        Report::new(&self.graph, &self.program, &self.remarks)
+    }
+}
+
+pub struct Compiled {
+    pub plan: Plan,
+    pub object: Object,
+}
+
+/// A model's source, read once.
+pub struct Source {
+    pub graph: Graph,
+    /// Hexadecimal digest of the files' contents.
+    pub hash: String,
+}
+
+/// Compiles the model at `path` into an object.
+///
+/// # Errors
+/// Of any stage; each stage reports all it finds.
+pub fn compile(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) -> diag::Result<Compiled> {
+    let mut plan = plan(path, options, monitor)?;
+    let object = timed(Stage::Codegen, &mut plan.times, monitor, |_| object::build(&plan.program, &options.target))?;
+    Ok(Compiled { plan, object })
+}
+
+/// Everything up to machine code: what `check` and `explain` need.
+///
+/// # Errors
+/// As [`compile`].
+pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) -> diag::Result<Plan> {
+    let mut times = Vec::new();
+    let Source { mut graph, hash } = timed(Stage::Import, &mut times, monitor, |_| load(path, &options.import))?;
+    if let Some(name) = &options.name {
+        graph.name.clone_from(name);
+    }
+    let report =
+        timed(Stage::Passes, &mut times, monitor, |log| manager::run(&mut graph, PIPELINE, &options.passes, log))?;
+    let lower_options = LowerOptions { width: options.target.width, model_hash: hash };
+    let program = timed(Stage::Lower, &mut times, monitor, |_| lower::lower(&graph, &lower_options))?;
+    Ok(Plan { graph, program, remarks: report.context.remarks, times })
+}
+
+fn timed<T>(
+    stage: Stage,
+    times: &mut Vec<(Stage, Duration)>,
+    monitor: &mut Monitor<'_>,
+    work: impl FnOnce(&mut dyn Write) -> diag::Result<T>,
+) -> diag::Result<T> {
+    (monitor.stage)(stage);
+    let begin = Instant::now();
+    let result = work(monitor.log);
+    times.push((stage, begin.elapsed()));
+    result
+}
+
+/// Reads an OpenVINO IR or a text dump, by the extension of `path`. The graph's name is a C identifier: an IR's file name,
+/// since the names inside are often those of the tool that wrote them, or the name that a text dump gives.
+///
+/// # Errors
+/// Files that cannot be read, and all problems in them; an extension of another kind; batch or shapes for a text dump,
+/// whose shapes are what they are.
+pub fn load(path: &Path, options: &ImportOptions) -> diag::Result<Source> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("xml") => {
+            let mut graph = frontend::import_files(path, options)?;
+            graph.name = identifier(&path.file_stem().unwrap_or_default().to_string_lossy());
+            Ok(Source { graph, hash: digest(&[path.to_owned(), path.with_extension("bin")])? })
+        }
+        Some("oir") => {
+            if options.batch.is_some() || !options.shapes.is_empty() {
+                let message = "--batch and --shape apply to OpenVINO models; a text dump has its shapes";
+                return Err(Diagnostic::error(Kind::Usage, place(path), message).into());
+            }
+            let mut graph = file::read(path)?.graph;
+            graph.name = identifier(&graph.name);
+            Ok(Source { graph, hash: digest(&text_files(path))? })
+        }
+        _ => Err(Diagnostic::error(Kind::Usage, place(path), "not a model's file name")
+            .with_help("give the .xml file of an OpenVINO IR, or an .oir text dump")
+            .into()),
+    }
+}
+
+/// A text dump and its side file, if it has one.
+fn text_files(path: &Path) -> Vec<PathBuf> {
+    let mut side = path.as_os_str().to_owned();
+    side.push(".bin");
+    let side = PathBuf::from(side);
+    [Some(path.to_owned()), Some(side).filter(|side| side.exists())].into_iter().flatten().collect()
+}
+
+fn place(path: &Path) -> Place {
+    Place::file(path.display().to_string())
+}
+
+/// FNV-1a of 128 bits over the contents of the files: tells models apart, and is no protection against forgery.
+/// <http://www.isthe.com/chongo/tech/comp/fnv/>
+fn digest(paths: &[PathBuf]) -> diag::Result<String> {
+    const OFFSET_BASIS: u128 = 0x6c62272e07bb014262b821756295c58d;
+    const PRIME: u128 = (1 << 88) + 0x13b;
+    let mut hash = OFFSET_BASIS;
+    for path in paths {
+        let bytes = fs::read(path)
+            .map_err(|error| Diagnostic::error(Kind::Io, place(path), format!("cannot be read: {error}")))?;
+        hash = bytes.iter().fold(hash, |hash, &byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
+    }
+    Ok(format!("{hash:032x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values from the test suite of the reference implementation.
+    #[test]
+    fn digest_is_fnv1a() {
+        let path = std::env::temp_dir().join(format!("octet-digest-{}", std::process::id()));
+        for (text, expected) in [
+            ("", "6c62272e07bb014262b821756295c58d"),
+            ("a", "d228cb696f1a8caf78912b704e4a8964"),
+            ("foobar", "343e1662793c64bf6f0d3597ba446f18"),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(digest(std::slice::from_ref(&path)).unwrap(), expected, "{text:?}");
+        }
+        fs::remove_file(path).unwrap();
+    }
+}

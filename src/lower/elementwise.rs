@@ -1,0 +1,319 @@
+//! Pointwise trees, reductions, softmax and normalisations; and the epilogues of all kernels.
+
+use crate::ir::op::{NormalizeL2Attrs, ReduceAttrs, ReduceKind};
+use crate::ir::{ElemType, Node, Op, QuantParams, Shape, Value};
+
+use super::expr::{self, Finish, Load, Tree};
+use super::grid::Dims;
+use super::kernel::{KernelSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, ReduceSpec, SoftmaxSpec};
+use super::plan::{Anchor, absorbed_dequantize, accumulated_source};
+use super::pointwise::{Epilogue, Inner, LaneType, PwTensor};
+use super::view::{View, channels_last, row_major};
+use super::{Lowering, Operand};
+
+/// Rows of flat kernels have at least this many elements.
+const FLAT_ROW: usize = 256;
+
+/// Where an epilogue's tensors lie, and the root's place.
+pub struct Laid {
+    pub loads: Vec<View>,
+    pub dst: View,
+}
+
+impl Laid {
+    /// Loads, then the store.
+    pub fn views(&self) -> impl Iterator<Item = &View> {
+        self.loads.iter().chain([&self.dst])
+    }
+
+    pub fn operands(&self) -> Vec<Operand> {
+        self.views().map(Operand::of).collect()
+    }
+}
+
+impl Lowering<'_> {
+    /// Allocates the root in `order` and finds every load a form whose innermost dimension `inner` is contiguous or uniform.
+    pub fn lay_out(&mut self, root: Value, tree: &Tree, order: &[usize], inner: Option<usize>) -> Result<Laid, String> {
+        let shape = self.graph.ty(root).shape.clone();
+        let mut loads = Vec::new();
+        for load in &tree.loads {
+            let view = match load {
+                Load::Value(value) => {
+                    let view = self.view(*value)?;
+                    self.with_inner(view, &shape, order, inner)
+                }
+                Load::Table { sizes, values } => {
+                    let view = self.table(values, sizes);
+                    self.with_inner(view, &shape, order, inner)
+                }
+            };
+            loads.push(view);
+        }
+        let dst = self.allocate(root, order);
+        self.views[root] = Some(dst.clone());
+        Ok(Laid { loads, dst })
+    }
+
+    /// f32 constants as a dense view.
+    fn table(&mut self, values: &[f32], sizes: &[usize]) -> View {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let storage = self.const_storage(bytes);
+        View::dense(storage, ElemType::F32, sizes, &row_major(sizes.len()))
+    }
+
+    /// The view broadcast to `shape`, copied first if `inner` would be strided.
+    fn with_inner(&mut self, view: View, shape: &Shape, order: &[usize], inner: Option<usize>) -> View {
+        let whole = view.broadcast(shape.dims());
+        let elem = view.elem.bytes() as i64;
+        let good = inner.is_none_or(|dim| shape[dim] == 1 || whole.strides[dim] == 0 || whole.strides[dim] == elem);
+        if good {
+            return whole;
+        }
+        let added = shape.rank() - view.rank();
+        let own_order: Vec<usize> = order.iter().filter(|&&dim| dim >= added).map(|&dim| dim - added).collect();
+        let copy = self.copied(&view, &own_order);
+        copy.broadcast(shape.dims())
+    }
+
+    /// The epilogue with strides taken from `dims`, whose operands are `skipped` others, then the loads and the store.
+    pub fn epilogue(&self, tree: &Tree, laid: &Laid, dims: &Dims, skipped: usize, inner: Option<usize>) -> Epilogue {
+        let tensor = |(index, view): (usize, &View)| PwTensor {
+            elem: view.elem,
+            strides: dims.strides[skipped + index].clone(),
+            inner: match inner {
+                Some(dim) if view.sizes[dim] > 1 && view.strides[dim] == 0 => Inner::Splat,
+                _ => Inner::Contiguous,
+            },
+            exact_reads: self.reads_exactly(view),
+            aliased: false,
+        };
+        let mut tensors: Vec<PwTensor> = laid.views().enumerate().map(tensor).collect();
+        let stores = tensors.pop().into_iter().collect();
+        Epilogue { program: tree.program.clone(), loads: tensors, stores }
+    }
+
+    /// A stored value without an accumulator.
+    pub fn pointwise(&mut self, root: Value) -> Result<(), String> {
+        let tree = expr::tree(self.graph, &self.plan, root, LaneType::I32, &[])?;
+        let order = self.natural_order(root, &tree)?;
+        let inner = order.last().copied();
+        let laid = self.lay_out(root, &tree, &order, inner)?;
+        let views: Vec<&View> = laid.views().collect();
+        let mut dims = Dims::of(&views, &order);
+        let mut merged = merge_inner(&mut dims, &views);
+        let inner_size = merged.sizes.pop().unwrap_or(1);
+        let inner_strides: Vec<i64> = merged.strides.iter_mut().map(|strides| strides.pop().unwrap_or(0)).collect();
+        let mut epilogue = self.epilogue(&tree, &laid, &merged, 0, None);
+        let tensors = epilogue.loads.iter_mut().chain(&mut epilogue.stores);
+        for (tensor, stride) in tensors.zip(inner_strides) {
+            tensor.inner = if stride == 0 && inner_size > 1 { Inner::Splat } else { Inner::Contiguous };
+        }
+        let spec = PointwiseSpec { outer: merged.sizes, inner: inner_size, epilogue };
+        self.push_step(KernelSpec::Pointwise(spec), laid.operands(), &tree.nodes.clone(), 0);
+        Ok(())
+    }
+
+    /// The order in which the largest load lies in memory; channels last if there is none.
+    fn natural_order(&mut self, root: Value, tree: &Tree) -> Result<Vec<usize>, String> {
+        let shape = self.graph.ty(root).shape.clone();
+        let mut best: Option<View> = None;
+        for load in &tree.loads {
+            let Load::Value(value) = load else { continue };
+            let view = self.view(*value)?;
+            if best.as_ref().is_none_or(|best| view.elements() > best.elements()) {
+                best = Some(view);
+            }
+        }
+        Ok(match best {
+            Some(view) if view.rank() == shape.rank() && view.elements() > 1 => view.order(),
+            _ => channels_last(shape.rank()),
+        })
+    }
+
+    pub fn reduce(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
+        let node = anchor.node;
+        let Op::Reduce(attrs) = self.graph.op(node).clone() else { return Err("internal error: no reduce".into()) };
+        let source = accumulated_source(self.graph, node, 0);
+        let src = self.view(source)?;
+        self.expect_elem(&src, &[ElemType::F32, ElemType::I32, ElemType::U8, ElemType::I8], "a reduction")?;
+        let finish = self.reduce_finish(node, &attrs, &src);
+        let tree = expr::tree(self.graph, &self.plan, root, expr::lane_of(src.elem), &finish)?;
+        let kept: Vec<usize> = (0..src.rank()).filter(|dim| !attrs.axes.contains(dim)).collect();
+        let order = self.reduced_order(root, &src, &kept, attrs.keep_dims);
+        let last = src.order().last().copied().filter(|&dim| src.strides[dim] == src.elem.bytes() as i64);
+        let inner = last.filter(|dim| kept.contains(dim));
+        let result_dim =
+            |dim: usize| if attrs.keep_dims { dim } else { kept.iter().position(|&k| k == dim).unwrap_or(0) };
+        let laid = self.lay_out(root, &tree, &order, inner.map(result_dim))?;
+        let outer: Vec<usize> =
+            src.order().into_iter().filter(|dim| kept.contains(dim) && Some(*dim) != inner).collect();
+        let outer_result: Vec<usize> = outer.iter().map(|&dim| result_dim(dim)).collect();
+        let mut dims = Dims::of(&laid.views().collect::<Vec<_>>(), &outer_result);
+        dims.strides.insert(0, outer.iter().map(|&dim| src.strides[dim]).collect());
+        let dims = dims.merged();
+        let inner_reduced = inner.is_none() && last.is_some();
+        let reduced: Vec<usize> = src
+            .order()
+            .into_iter()
+            .filter(|dim| attrs.axes.contains(dim) && (!inner_reduced || Some(*dim) != last))
+            .collect();
+        let walked = Dims::of(&[&src], &reduced).merged();
+        let spec = ReduceSpec {
+            kind: attrs.kind,
+            elem: src.elem,
+            outer: dims.sizes.clone(),
+            outer_strides: dims.strides[0].clone(),
+            reduced: walked.sizes,
+            reduced_strides: walked.strides[0].clone(),
+            inner: if inner_reduced {
+                last.map_or(1, |dim| src.sizes[dim])
+            } else {
+                inner.map_or(1, |dim| src.sizes[dim])
+            },
+            inner_reduced,
+            exact_reads: self.reads_exactly(&src),
+            epilogue: self.epilogue(&tree, &laid, &dims, 1, inner.map(result_dim)),
+        };
+        let operands = [vec![Operand::of(&src)], laid.operands()].concat();
+        self.push_step(KernelSpec::Reduce(spec), operands, &covered(&tree, node), 0);
+        Ok(())
+    }
+
+    fn reduced_order(&self, root: Value, src: &View, kept: &[usize], keep_dims: bool) -> Vec<usize> {
+        if keep_dims {
+            return src.order();
+        }
+        let rank = self.graph.ty(root).shape.rank();
+        let order: Vec<usize> = src.order().into_iter().filter_map(|dim| kept.iter().position(|&k| k == dim)).collect();
+        if order.len() == rank { order } else { row_major(rank) }
+    }
+
+    /// A sum becomes a mean; integers become what they stand for.
+    fn reduce_finish(&self, node: Node, attrs: &ReduceAttrs, src: &View) -> Vec<Finish> {
+        let count: usize = attrs.axes.iter().map(|&axis| src.sizes[axis]).product();
+        let mut finish = Vec::new();
+        if attrs.kind == ReduceKind::Mean {
+            finish.push(Finish::Scale((1.0 / count as f64) as f32));
+        }
+        if let Some(params) = self.absorbed_params(node) {
+            let summed = if attrs.kind == ReduceKind::Mean { 1.0 } else { count as f64 };
+            let zero_point = params.zero_point.iter().map(|z| z * summed).collect();
+            finish.push(Finish::Dequantize(QuantParams { zero_point, ..params }));
+        }
+        finish
+    }
+
+    /// Parameters of the dequantize that an accumulating kernel takes over.
+    pub fn absorbed_params(&self, node: Node) -> Option<QuantParams> {
+        match self.graph.op(absorbed_dequantize(self.graph, node)?) {
+            Op::Dequantize(params) => Some(params.clone()),
+            _ => None,
+        }
+    }
+
+    pub fn softmax(&mut self, node: Node, axis: usize, log: bool) -> Result<(), String> {
+        let source = self.view(self.graph.operand(node, 0))?;
+        self.expect_elem(&source, &[ElemType::F32], "softmax")?;
+        let root = self.graph.result(node);
+        let rank = source.rank();
+        let last = source.order().last().copied();
+        let src = if last == Some(axis) || last.is_none_or(|dim| source.strides[dim] == 4) {
+            source
+        } else {
+            self.copied(&source, &row_major(rank))
+        };
+        let order = src.order();
+        let dst = self.allocate(root, &order);
+        self.views[root] = Some(dst.clone());
+        let inner_dim = order.last().copied().filter(|&dim| dim != axis && src.strides[dim] == 4 && src.sizes[dim] > 1);
+        let outer: Vec<usize> = order.into_iter().filter(|&dim| dim != axis && Some(dim) != inner_dim).collect();
+        let mut dims = Dims::of(&[&src, &dst], &outer).merged();
+        for offsets in dims.unrolled_to(1) {
+            let one = dims.clone().padded_to(1);
+            let spec = SoftmaxSpec {
+                log,
+                outer: one.sizes[0],
+                src_outer: one.strides[0][0],
+                dst_outer: one.strides[1][0],
+                axis: src.sizes[axis],
+                src_axis: src.strides[axis],
+                dst_axis: dst.strides[axis],
+                inner: inner_dim.map_or(1, |dim| src.sizes[dim]),
+                exact_reads: self.reads_exactly(&src),
+            };
+            let operands = vec![Operand::of(&src).advanced(offsets[0]), Operand::of(&dst).advanced(offsets[1])];
+            self.push_step(KernelSpec::Softmax(spec), operands, &[node], 0);
+        }
+        Ok(())
+    }
+
+    pub fn normalize(&mut self, node: Node) -> Result<(), String> {
+        let source = self.view(self.graph.operand(node, 0))?;
+        self.expect_elem(&source, &[ElemType::F32], "normalization")?;
+        let (kind, axes, eps, eps_mode) = match self.graph.op(node).clone() {
+            Op::Mvn(a) if a.normalize_variance => (NormalizeKind::MeanVariance, a.axes, a.eps, a.eps_mode),
+            Op::Mvn(a) => (NormalizeKind::Mean, a.axes, a.eps, a.eps_mode),
+            Op::NormalizeL2(NormalizeL2Attrs { axes, eps, eps_mode }) => (NormalizeKind::L2, axes, eps, eps_mode),
+            other => return Err(format!("internal error: {} is no normalization", other.name())),
+        };
+        let last = source.order().last().copied();
+        let src = match last {
+            Some(dim) if source.strides[dim] != 4 => self.copied(&source, &row_major(source.rank())),
+            _ => source,
+        };
+        let order = src.order();
+        let root = self.graph.result(node);
+        let dst = self.allocate(root, &order);
+        self.views[root] = Some(dst.clone());
+        let inner = order.last().copied();
+        let inner_reduced = inner.is_some_and(|dim| axes.contains(&dim));
+        let outer: Vec<usize> =
+            order.iter().copied().filter(|dim| !axes.contains(dim) && Some(*dim) != inner).collect();
+        let reduced: Vec<usize> =
+            order.iter().copied().filter(|dim| axes.contains(dim) && Some(*dim) != inner).collect();
+        let outer = Dims::of(&[&src, &dst], &outer).merged();
+        let reduced = Dims::of(&[&src, &dst], &reduced).merged();
+        let spec = NormalizeSpec {
+            kind,
+            eps,
+            eps_mode,
+            src_outer: outer.strides[0].clone(),
+            dst_outer: outer.strides[1].clone(),
+            outer: outer.sizes,
+            src_reduced: reduced.strides[0].clone(),
+            dst_reduced: reduced.strides[1].clone(),
+            reduced: reduced.sizes,
+            inner: inner.map_or(1, |dim| src.sizes[dim]),
+            inner_reduced,
+            exact_reads: self.reads_exactly(&src),
+        };
+        self.push_step(KernelSpec::Normalize(spec), vec![Operand::of(&src), Operand::of(&dst)], &[node], 0);
+        Ok(())
+    }
+}
+
+/// Nodes a kernel covers: its anchor first.
+pub fn covered(tree: &Tree, anchor: Node) -> Vec<Node> {
+    std::iter::once(anchor).chain(tree.nodes.iter().copied()).collect()
+}
+
+/// Merges dimensions, and cuts a flat one into rows. The last dimension stays the inner one: uniform or contiguous for every
+/// operand.
+fn merge_inner(dims: &mut Dims, views: &[&View]) -> Dims {
+    let merged = dims.clone().merged();
+    let usable = |dims: &Dims| {
+        let inner = dims.rank() - 1;
+        views.iter().zip(&dims.strides).all(|(view, strides)| [0, view.elem.bytes() as i64].contains(&strides[inner]))
+    };
+    match merged.rank() {
+        0 => merged.padded_to(1),
+        1 if usable(&merged) => merged.with_rows(FLAT_ROW),
+        _ if usable(&merged) => merged,
+        _ => {
+            let mut split = merged;
+            split.sizes.push(1);
+            split.strides.iter_mut().for_each(|strides| strides.push(0));
+            split
+        }
+    }
+}

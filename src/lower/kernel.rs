@@ -1,0 +1,425 @@
+//! What each kernel computes: one spec per family, every size, stride and tap a constant.
+//!
+//! A kernel is a function of pointers, in the order of [`KernelSpec::operands`], and a range `begin..end` of its
+//! [`KernelSpec::items`]; items may run in any order and on any thread. Strides and offsets are in bytes and may be
+//! negative. Specs are compared to share machine code between steps: nothing in a spec depends on a layer's name or values.
+
+use super::pointwise::Epilogue;
+use crate::ir::ElemType;
+use crate::ir::op::{Activation, Direction, EpsMode, ReduceKind, RnnKind};
+use crate::simd::ir::Mem;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum KernelSpec {
+    Conv(ConvSpec),
+    Depthwise(DepthwiseSpec),
+    Pool(PoolSpec),
+    Pointwise(PointwiseSpec),
+    Reduce(ReduceSpec),
+    Softmax(SoftmaxSpec),
+    Normalize(NormalizeSpec),
+    Copy(CopySpec),
+    Fill(FillSpec),
+    Resize(ResizeSpec),
+    Gather(GatherSpec),
+    MatMul(MatMulSpec),
+    Rnn(RnnSpec),
+}
+
+/// Types of a multiply-accumulate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mac {
+    /// u8 source, i8 weights, i32 accumulator.
+    U8I8,
+    /// u8 source, i16 weights in -256..=255, i32 accumulator.
+    U8I16,
+    /// f32, multiply and add rounded separately, taps in order.
+    F32,
+}
+
+/// Byte strides of a pixel grid `[batch, row, pixel]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Grid {
+    pub batch: i64,
+    pub row: i64,
+    pub pixel: i64,
+}
+
+/// Dense and grouped convolution, and products with constant matrices: for every output pixel and channel a sum over taps.
+///
+/// The source is channels-last inside a border that already holds the padding. A tap is a byte offset from the output
+/// pixel's source address. Operands: src, packed weights (see `lower::pack`), then the epilogue's loads and stores.
+/// Outer dimensions of the epilogue's tensors are `[batch, row, pixel]`; its inner dimension is the output channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConvSpec {
+    pub mac: Mac,
+    pub batch: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub oc: usize,
+    /// Strides of the source in output pixels: strides of the convolution are multiplied in.
+    pub src: Grid,
+    /// Output channels are computed in blocks of `block_vectors` 32-bit vectors; the last block may be partial. With
+    /// groups every group has its own blocks: `block_channels` lists (first channel, channels) of each block.
+    pub block_vectors: usize,
+    pub block_channels: Vec<(usize, usize)>,
+    /// Pixels of a row computed together, at most.
+    pub tile_pixels: usize,
+    /// Blocks are the outer loop and the unit of work (weights stay in cache); else rows are.
+    pub blocks_outer: bool,
+    pub epilogue: Epilogue,
+}
+
+/// Convolution of each channel by itself (channel multiplier 1).
+///
+/// Operands: src, packed weights, then the epilogue's loads and stores, as for [`ConvSpec`]. Items are output rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DepthwiseSpec {
+    pub mac: Mac,
+    pub batch: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub channels: usize,
+    pub src: Grid,
+    /// Byte offset of each tap from the output pixel's source address, in the order of the weights' rows.
+    pub taps: Vec<i64>,
+    /// Per block of vector-width channels: the plain form cannot saturate (`lower::pack` proved it).
+    pub safe_blocks: Vec<bool>,
+    pub epilogue: Epilogue,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PoolKind {
+    Max,
+    /// The sum, exact for integers; the epilogue divides (its first load is the reciprocal per pixel where pads are excluded).
+    Sum,
+}
+
+/// Pooling over a window, channels-last. Operands: src, then the epilogue's loads and stores. Items are output rows.
+///
+/// Taps outside the source are left out: row `oh` uses taps `y` with `0 <= oh * stride_y + y * dilation_y - pad_y < ih`, columns
+/// likewise. The accumulator is i32 for integer sources, f32 for floats.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolSpec {
+    pub kind: PoolKind,
+    pub elem: ElemType,
+    pub batch: usize,
+    pub channels: usize,
+    pub ih: usize,
+    pub iw: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub kernel: [usize; 2],
+    pub strides: [usize; 2],
+    pub dilations: [usize; 2],
+    pub pads: [usize; 2],
+    /// Strides of source pixels (not multiplied by the pooling strides).
+    pub src: Grid,
+    pub epilogue: Epilogue,
+}
+
+/// A pointwise program over `outer` dimensions and a contiguous inner one. Operands: the epilogue's loads and stores.
+/// Items are the product of `outer`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PointwiseSpec {
+    pub outer: Vec<usize>,
+    pub inner: usize,
+    pub epilogue: Epilogue,
+}
+
+/// Reduction over `reduced` dimensions for each element of `outer` x `inner`. Operands: src, then the epilogue's.
+///
+/// Outer dimensions of the epilogue's tensors are `outer`. If `inner_reduced`, the innermost contiguous dimension is reduced
+/// too and the epilogue's inner dimension has one element. The accumulator is i32 for integer sources, f32 for floats; `Mean`
+/// accumulates a sum and the epilogue divides. Items are the product of `outer`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReduceSpec {
+    pub kind: ReduceKind,
+    pub elem: ElemType,
+    pub outer: Vec<usize>,
+    pub outer_strides: Vec<i64>,
+    pub reduced: Vec<usize>,
+    pub reduced_strides: Vec<i64>,
+    pub inner: usize,
+    pub inner_reduced: bool,
+    pub exact_reads: bool,
+    pub epilogue: Epilogue,
+}
+
+/// Softmax of f32 rows over `axis` elements. Operands: src, dst (f32, dense rows of the same strides as src or others).
+/// With `axis_stride == 4` rows are contiguous; else `inner` contiguous columns are processed side by side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SoftmaxSpec {
+    pub log: bool,
+    pub outer: usize,
+    pub src_outer: i64,
+    pub dst_outer: i64,
+    pub axis: usize,
+    pub src_axis: i64,
+    pub dst_axis: i64,
+    /// 1 when the axis is the contiguous dimension.
+    pub inner: usize,
+    pub exact_reads: bool,
+}
+
+/// Mean-variance or L2 normalisation of f32 rows. Operands: src, dst. Rows of `reduced` x `inner` elements; the inner
+/// dimension is contiguous, and reduced too iff `inner_reduced`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NormalizeSpec {
+    pub kind: NormalizeKind,
+    pub eps: f64,
+    pub eps_mode: EpsMode,
+    pub outer: Vec<usize>,
+    pub src_outer: Vec<i64>,
+    pub dst_outer: Vec<i64>,
+    pub reduced: Vec<usize>,
+    pub src_reduced: Vec<i64>,
+    pub dst_reduced: Vec<i64>,
+    pub inner: usize,
+    pub inner_reduced: bool,
+    pub exact_reads: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NormalizeKind {
+    Mean,
+    MeanVariance,
+    L2,
+}
+
+/// A strided copy of elements of `elem_bytes` bytes. Operands: src, dst. Dimensions outermost first; lowering has merged what
+/// can be merged. Items are the size of dimension 0.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CopySpec {
+    pub elem_bytes: usize,
+    pub sizes: Vec<usize>,
+    pub src: Vec<i64>,
+    pub dst: Vec<i64>,
+    pub exact_reads: bool,
+}
+
+/// Writes a constant into strided elements (the border of a padded buffer). Operands: dst. Items are the size of dimension 0.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FillSpec {
+    pub elem_bytes: usize,
+    /// Little-endian bytes of the element, the first `elem_bytes` of them.
+    pub value: [u8; 8],
+    pub sizes: Vec<usize>,
+    pub dst: Vec<i64>,
+}
+
+/// Separable resampling of two dimensions, channels-last. Operands: src, the tables, then the epilogue's.
+///
+/// The tables (i32 and f32, see `lower::pack`): for each output row `taps` pairs (source row, weight), then for each output column
+/// likewise. With one tap of weight 1 (nearest) the accumulator has the source's lane type, else f32. Items are output rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResizeSpec {
+    pub elem: ElemType,
+    pub batch: usize,
+    pub channels: usize,
+    pub oh: usize,
+    pub ow: usize,
+    /// 1 for nearest, 2 for linear, 4 for cubic, more with antialiasing.
+    pub taps: [usize; 2],
+    pub src: Grid,
+    pub epilogue: Epilogue,
+}
+
+/// `dst[outer, i, ..] = src[outer, indices[i], ..]`. Operands: src, indices, dst. Indices out of range are clamped to
+/// the ends. Items are `outer * indices`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GatherSpec {
+    pub index_elem: ElemType,
+    pub outer: usize,
+    pub axis: usize,
+    pub indices: usize,
+    /// Indices per outer element (batch dims) or the same for all.
+    pub indices_outer: i64,
+    /// Contiguous bytes per index.
+    pub bytes: usize,
+    pub src_outer: i64,
+    pub src_axis: i64,
+    pub dst_outer: i64,
+    pub dst_axis: i64,
+}
+
+/// Product of two matrices known only at run time: `acc[m, n] = sum_k a[m, k] * b[k, n]` for each of `batch`.
+/// Operands: a, b, scratch (`lower::pack::MatMulScratch` per item), then the epilogue's. Outer dimensions of the epilogue's tensors are
+/// `batch.., m`; inner is n. Items are batches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatMulSpec {
+    /// Element types of a and b: u8 or i8 each, or both f32.
+    pub a_elem: ElemType,
+    pub b_elem: ElemType,
+    pub batch: Vec<usize>,
+    pub a_batch: Vec<i64>,
+    pub b_batch: Vec<i64>,
+    pub m: usize,
+    pub k: usize,
+    pub n: usize,
+    pub a_m: i64,
+    pub a_k: i64,
+    pub b_k: i64,
+    pub b_n: i64,
+    pub epilogue: Epilogue,
+}
+
+/// A recurrent sequence in f32 state. Operands: x projections, initial states, weights, bias, outputs (see the kernel).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RnnSpec {
+    pub kind: RnnKind,
+    pub direction: Direction,
+    pub activations: Vec<Activation>,
+    pub clip: Option<f32>,
+    pub linear_before_reset: bool,
+    pub batch: usize,
+    pub sequence: usize,
+    pub input: usize,
+    pub hidden: usize,
+}
+
+/// What a kernel does with an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+impl Access {
+    /// How a kernel may load from an operand with this access.
+    pub fn mem(self) -> Mem {
+        match self {
+            Access::Read => Mem::Const,
+            Access::Write | Access::ReadWrite => Mem::Mutable,
+        }
+    }
+}
+
+impl KernelSpec {
+    /// Name of the family in `explain` and in symbols.
+    pub fn family(&self) -> &'static str {
+        match self {
+            KernelSpec::Conv(_) => "conv",
+            KernelSpec::Depthwise(_) => "depthwise",
+            KernelSpec::Pool(_) => "pool",
+            KernelSpec::Pointwise(_) => "pointwise",
+            KernelSpec::Reduce(_) => "reduce",
+            KernelSpec::Softmax(_) => "softmax",
+            KernelSpec::Normalize(_) => "normalize",
+            KernelSpec::Copy(_) => "copy",
+            KernelSpec::Fill(_) => "fill",
+            KernelSpec::Resize(_) => "resize",
+            KernelSpec::Gather(_) => "gather",
+            KernelSpec::MatMul(_) => "matmul",
+            KernelSpec::Rnn(_) => "rnn",
+        }
+    }
+
+    /// Access of each pointer operand, in order.
+    pub fn operands(&self) -> Vec<Access> {
+        match self {
+            KernelSpec::Conv(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
+            KernelSpec::Depthwise(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
+            KernelSpec::Pool(s) => with_epilogue(&[Access::Read], &s.epilogue),
+            KernelSpec::Pointwise(s) => with_epilogue(&[], &s.epilogue),
+            KernelSpec::Reduce(s) => with_epilogue(&[Access::Read], &s.epilogue),
+            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Copy(_) => {
+                vec![Access::Read, Access::Write]
+            }
+            KernelSpec::Fill(_) => vec![Access::Write],
+            KernelSpec::Resize(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
+            KernelSpec::Gather(_) => vec![Access::Read, Access::Read, Access::Write],
+            KernelSpec::MatMul(s) => with_epilogue(&[Access::Read, Access::Read, Access::ReadWrite], &s.epilogue),
+            KernelSpec::Rnn(_) => vec![Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite],
+        }
+    }
+
+    /// Kernel and precision in the grammar of OpenVINO's counters: `conv_u8i8_I8`.
+    pub fn exec_type(&self) -> String {
+        let mac = |mac: Mac| match mac {
+            Mac::U8I8 => "_u8i8",
+            Mac::U8I16 => "_u8i16",
+            Mac::F32 => "_f32",
+        };
+        let detail = match self {
+            KernelSpec::Conv(s) => mac(s.mac),
+            KernelSpec::Depthwise(s) => mac(s.mac),
+            _ => "",
+        };
+        format!("{}{detail}_{}", self.family(), self.precision())
+    }
+
+    /// The type a kernel computes in, as OpenVINO's counters write it: `I8`, `FP32`, or `I32` for indices and counts.
+    pub fn precision(&self) -> &'static str {
+        let elem = |elem: ElemType| match elem {
+            ElemType::F32 | ElemType::F16 | ElemType::BF16 => "FP32",
+            ElemType::I64 | ElemType::I32 | ElemType::I16 => "I32",
+            ElemType::I8 | ElemType::U8 | ElemType::I4 | ElemType::U4 | ElemType::Bool => "I8",
+        };
+        let mac = |mac: Mac| if mac == Mac::F32 { "FP32" } else { "I8" };
+        match self {
+            KernelSpec::Conv(s) => mac(s.mac),
+            KernelSpec::Depthwise(s) => mac(s.mac),
+            KernelSpec::MatMul(s) => elem(s.a_elem),
+            KernelSpec::Pool(s) => elem(s.elem),
+            KernelSpec::Reduce(s) => elem(s.elem),
+            KernelSpec::Resize(s) => elem(s.elem),
+            KernelSpec::Pointwise(s) => s.epilogue.stores.first().map_or("FP32", |store| elem(store.elem)),
+            KernelSpec::Copy(CopySpec { elem_bytes, .. }) | KernelSpec::Fill(FillSpec { elem_bytes, .. }) => {
+                if *elem_bytes == 1 {
+                    "I8"
+                } else {
+                    "FP32"
+                }
+            }
+            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Rnn(_) | KernelSpec::Gather(_) => "FP32",
+        }
+    }
+
+    /// Elements the kernel writes: a measure of its work where there are no multiply-accumulates.
+    pub fn elements(&self) -> usize {
+        let product = |sizes: &[usize]| sizes.iter().product::<usize>();
+        match self {
+            KernelSpec::Conv(s) => s.batch * s.oh * s.ow * s.oc,
+            KernelSpec::Depthwise(s) => s.batch * s.oh * s.ow * s.channels,
+            KernelSpec::Pool(s) => s.batch * s.oh * s.ow * s.channels * product(&s.kernel),
+            KernelSpec::Pointwise(s) => product(&s.outer) * s.inner,
+            KernelSpec::Reduce(s) => product(&s.outer) * product(&s.reduced) * s.inner,
+            KernelSpec::Softmax(s) => s.outer * s.axis * s.inner,
+            KernelSpec::Normalize(s) => product(&s.outer) * product(&s.reduced) * s.inner,
+            KernelSpec::Copy(s) => product(&s.sizes),
+            KernelSpec::Fill(s) => product(&s.sizes),
+            KernelSpec::Resize(s) => s.batch * s.oh * s.ow * s.channels,
+            KernelSpec::Gather(s) => s.outer * s.indices * s.bytes / 4,
+            KernelSpec::MatMul(s) => product(&s.batch) * s.m * s.n,
+            KernelSpec::Rnn(s) => s.batch * s.sequence * s.hidden,
+        }
+    }
+
+    /// Number of work items: what `begin..end` ranges over.
+    pub fn items(&self) -> usize {
+        match self {
+            KernelSpec::Conv(s) if s.blocks_outer => s.block_channels.len(),
+            KernelSpec::Conv(s) => s.batch * s.oh,
+            KernelSpec::Depthwise(s) => s.batch * s.oh,
+            KernelSpec::Pool(s) => s.batch * s.oh,
+            KernelSpec::Pointwise(s) => s.outer.iter().product(),
+            KernelSpec::Reduce(s) => s.outer.iter().product(),
+            KernelSpec::Softmax(s) => s.outer,
+            KernelSpec::Normalize(s) => s.outer.iter().product(),
+            KernelSpec::Copy(s) => s.sizes.first().copied().unwrap_or(1),
+            KernelSpec::Fill(s) => s.sizes.first().copied().unwrap_or(1),
+            KernelSpec::Resize(s) => s.batch * s.oh,
+            KernelSpec::Gather(s) => s.outer * s.indices,
+            KernelSpec::MatMul(s) => s.batch.iter().product(),
+            KernelSpec::Rnn(_) => 1,
+        }
+    }
+}
+
+fn with_epilogue(first: &[Access], epilogue: &Epilogue) -> Vec<Access> {
+    let loads = epilogue.loads.iter().map(|load| if load.aliased { Access::ReadWrite } else { Access::Read });
+    let stores = epilogue.stores.iter().map(|_| Access::Write);
+    first.iter().copied().chain(loads).chain(stores).collect()
+}

@@ -1,0 +1,153 @@
+//! Lifetimes of buffers to offsets in the workspace.
+//!
+//! A buffer lives from the first step that touches it to the last. Buffers are placed from the largest to the smallest, each
+//! at the lowest offset where it overlaps no placed buffer that lives at the same time. [`check`] tests the result, not the
+//! algorithm.
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+
+use super::place::{StorageData, StorageKind};
+use super::program::{ALIGN, Place, READ_SLACK, Step};
+use super::view::Storage;
+use super::{Operand, PendingStep};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Buffer {
+    storage: Storage,
+    bytes: usize,
+    first: usize,
+    last: usize,
+    offset: usize,
+}
+
+impl Buffer {
+    fn lives_with(&self, other: &Buffer) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+
+    fn overlaps(&self, other: &Buffer) -> bool {
+        self.offset < other.offset + other.bytes && other.offset < self.offset + self.bytes
+    }
+}
+
+/// Steps with final places, and the bytes of the workspace.
+///
+/// # Errors
+/// An internal inconsistency: an operand outside its storage, or two live buffers on the same bytes.
+pub fn assign(
+    storages: &PrimaryMap<Storage, StorageData>,
+    pending: Vec<PendingStep>,
+) -> Result<(Vec<Step>, usize), String> {
+    let mut buffers = lifetimes(storages, &pending);
+    buffers.sort_by_key(|buffer| (std::cmp::Reverse(buffer.bytes), buffer.first, buffer.storage));
+    for index in 0..buffers.len() {
+        buffers[index].offset = lowest_offset(&buffers[..index], &buffers[index]);
+    }
+    check(&buffers)?;
+    let mut offsets: SecondaryMap<Storage, usize> = SecondaryMap::new();
+    for buffer in &buffers {
+        offsets[buffer.storage] = buffer.offset;
+    }
+    let end = buffers.iter().map(|buffer| buffer.offset + buffer.bytes).max().unwrap_or(0);
+    let place = |operand: &Operand| place(storages, &offsets, *operand);
+    let step = |pending: PendingStep| -> Result<Step, String> {
+        let operands = pending.operands.iter().map(place).collect::<Result<_, _>>()?;
+        Ok(Step { kernel: pending.kernel, operands, parallel: pending.parallel, label: pending.label })
+    };
+    let steps = pending.into_iter().map(step).collect::<Result<_, _>>()?;
+    Ok((steps, (end + READ_SLACK).next_multiple_of(ALIGN)))
+}
+
+/// Workspace buffers that some step touches.
+fn lifetimes(storages: &PrimaryMap<Storage, StorageData>, pending: &[PendingStep]) -> Vec<Buffer> {
+    let mut ranges: SecondaryMap<Storage, Option<(usize, usize)>> = SecondaryMap::new();
+    for (step, pending) in pending.iter().enumerate() {
+        for operand in &pending.operands {
+            let range = &mut ranges[operand.storage];
+            *range = Some((range.map_or(step, |(first, _)| first), step));
+        }
+    }
+    let buffer = |(storage, data): (Storage, &StorageData)| {
+        let (first, last) = ranges[storage].filter(|_| data.kind == StorageKind::Workspace)?;
+        Some(Buffer { storage, bytes: data.bytes.next_multiple_of(ALIGN), first, last, offset: 0 })
+    };
+    storages.iter().filter_map(buffer).collect()
+}
+
+fn lowest_offset(placed: &[Buffer], buffer: &Buffer) -> usize {
+    let mut taken: Vec<(usize, usize)> = placed
+        .iter()
+        .filter(|other| other.lives_with(buffer))
+        .map(|other| (other.offset, other.offset + other.bytes))
+        .collect();
+    taken.sort_unstable();
+    let mut offset = 0;
+    for (begin, end) in taken {
+        if offset + buffer.bytes <= begin {
+            break;
+        }
+        offset = offset.max(end);
+    }
+    offset
+}
+
+/// No two buffers that live at the same time share a byte.
+fn check(buffers: &[Buffer]) -> Result<(), String> {
+    for (index, a) in buffers.iter().enumerate() {
+        for b in &buffers[..index] {
+            if a.lives_with(b) && a.overlaps(b) {
+                return Err(format!(
+                    "{} and {} live in steps {}..={} on the same bytes",
+                    a.storage, b.storage, a.first, a.last
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn place(
+    storages: &PrimaryMap<Storage, StorageData>,
+    offsets: &SecondaryMap<Storage, usize>,
+    operand: Operand,
+) -> Result<Place, String> {
+    let data = &storages[operand.storage];
+    let offset = usize::try_from(operand.offset).ok().filter(|&offset| offset <= data.bytes);
+    let offset = offset.ok_or_else(|| format!("offset {} of {} lies outside it", operand.offset, operand.storage))?;
+    Ok(match data.kind {
+        StorageKind::Workspace => Place::Workspace { offset: offsets[operand.storage] + offset },
+        StorageKind::Input(index) => Place::Input { index, offset },
+        StorageKind::Output(index) => Place::Output { index, offset },
+        StorageKind::Const(id) => Place::Const { id, offset },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use cranelift_entity::EntityRef;
+
+    use super::*;
+
+    fn buffer(index: usize, bytes: usize, first: usize, last: usize) -> Buffer {
+        Buffer { storage: Storage::new(index), bytes, first, last, offset: 0 }
+    }
+
+    #[test]
+    fn a_gap_between_live_buffers_is_used() {
+        let placed = [
+            Buffer { offset: 0, ..buffer(0, 64, 0, 9) },
+            Buffer { offset: 192, ..buffer(1, 64, 0, 9) },
+            Buffer { offset: 64, ..buffer(2, 128, 0, 1) },
+        ];
+        assert_eq!(lowest_offset(&placed, &buffer(3, 128, 2, 3)), 64);
+        assert_eq!(lowest_offset(&placed, &buffer(3, 192, 2, 3)), 256);
+    }
+
+    #[test]
+    fn the_checker_sees_an_overlap() {
+        let apart = [buffer(0, 64, 0, 1), buffer(1, 64, 2, 3)];
+        assert_eq!(check(&apart), Ok(()));
+        let together = [buffer(0, 64, 0, 2), buffer(1, 64, 2, 3)];
+        assert!(check(&together).is_err());
+    }
+}

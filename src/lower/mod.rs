@@ -1,0 +1,304 @@
+//! Graph to [`program::Program`]: fusion into kernels, layouts, weight packing, memory plan. After this no graph exists.
+//!
+//! - [`plan`]: which values are stored, and which are computed inside the kernel that uses them.
+//! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
+//! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
+//! - [`window`], [`product`], [`elementwise`], [`movement`]: from operations to kernel specs, family by family.
+//! - [`grid`]: loops over common dimensions, merged and cut for kernels.
+//! - [`pack`]: constants in the order kernels read them.
+//! - [`memory`]: lifetimes to offsets.
+//!
+//! The result: [`program`], and in it [`kernel`] specs.
+
+mod elementwise;
+mod expr;
+mod grid;
+pub mod kernel;
+mod memory;
+mod movement;
+pub mod pack;
+mod place;
+mod plan;
+pub mod pointwise;
+mod product;
+pub mod program;
+mod view;
+mod window;
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+
+use crate::diag::{Diagnostic, Diagnostics, Kind, Place as DiagPlace};
+use crate::ir::{ElemType, Graph, Layer, Node, Op, Value};
+use crate::simd::ir::Width;
+
+use kernel::KernelSpec;
+use place::{Placement, StorageData, StorageKind, border_storages, border_view};
+use plan::Plan;
+use program::{ConstId, KernelId, Label, Port, Program};
+use view::{Storage, View};
+
+#[derive(Clone, Debug)]
+pub struct LowerOptions {
+    /// Vector width that constants are packed for.
+    pub width: Width,
+    /// Hexadecimal digest of the source model, passed on to the object.
+    pub model_hash: String,
+}
+
+/// Elements (or eighths of multiply-accumulates) from which a step is worth a barrier between threads: some microseconds.
+const PARALLEL_WORK: u64 = 16 << 10;
+
+/// A step before the memory plan.
+#[derive(Clone, Debug)]
+struct PendingStep {
+    kernel: KernelId,
+    operands: Vec<Operand>,
+    parallel: bool,
+    label: Label,
+}
+
+/// An address inside a storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Operand {
+    storage: Storage,
+    offset: i64,
+}
+
+impl Operand {
+    fn of(view: &View) -> Operand {
+        Operand { storage: view.storage, offset: view.offset }
+    }
+
+    fn start(storage: Storage) -> Operand {
+        Operand { storage, offset: 0 }
+    }
+
+    fn advanced(self, bytes: i64) -> Operand {
+        Operand { offset: self.offset + bytes, ..self }
+    }
+}
+
+struct Lowering<'g> {
+    graph: &'g Graph,
+    width: Width,
+    plan: Plan,
+    placement: Placement,
+    views: SecondaryMap<Value, Option<View>>,
+    storages: PrimaryMap<Storage, StorageData>,
+    outputs: Vec<Storage>,
+    constants: PrimaryMap<ConstId, Vec<u8>>,
+    kernels: PrimaryMap<KernelId, KernelSpec>,
+    steps: Vec<PendingStep>,
+    /// The node being lowered: its layers name the steps.
+    current: Option<Node>,
+}
+
+/// Lowers a verified graph.
+///
+/// # Errors
+/// Every operation without a kernel, with its layer.
+pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
+    let plan = Plan::new(graph);
+    let placement = Placement::new(graph, |value| is_written_by_kernel(graph, &plan, value));
+    let mut storages = PrimaryMap::new();
+    let (inputs, outputs) = border_storages(graph, &mut storages);
+    let mut lowering = Lowering {
+        graph,
+        width: options.width,
+        plan,
+        placement,
+        views: SecondaryMap::new(),
+        storages,
+        outputs,
+        constants: PrimaryMap::new(),
+        kernels: PrimaryMap::new(),
+        steps: Vec::new(),
+        current: None,
+    };
+    for (&value, &storage) in graph.inputs().iter().zip(&inputs) {
+        lowering.views[value] = Some(border_view(graph, value, storage));
+    }
+    lowering.nodes()?;
+    lowering.finish(&options.model_hash)
+}
+
+/// The value gets memory of its own that its kernel writes: not a view of another, not a constant, not an input.
+fn is_written_by_kernel(graph: &Graph, plan: &Plan, value: Value) -> bool {
+    let Some(node) = graph.def_node(value) else { return false };
+    let movement = match graph.op(node) {
+        Op::Reshape { .. } | Op::Transpose { .. } | Op::Split { .. } | Op::Slice(_) | Op::Broadcast { .. } => true,
+        Op::Const(_) => true,
+        _ => false,
+    };
+    plan.is_stored(value) && !movement
+}
+
+impl Lowering<'_> {
+    /// Every node in order; problems are collected.
+    fn nodes(&mut self) -> crate::diag::Result<()> {
+        let mut problems = Vec::new();
+        let nodes: Vec<Node> = self.graph.body_nodes().collect();
+        for node in nodes {
+            self.current = Some(node);
+            if let Err(reason) = self.node(node) {
+                problems.push(self.problem(node, reason));
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(Diagnostics(problems)) }
+    }
+
+    fn problem(&self, node: Node, reason: String) -> Diagnostic {
+        let place = match self.graph.layers(node).first() {
+            Some(&layer) => {
+                let layer = self.graph.layer(layer);
+                DiagPlace { file: None, line: Some(layer.line), item: Some(format!("layer \"{}\"", layer.name)) }
+            }
+            None => DiagPlace::item(self.graph.op(node).name()),
+        };
+        if reason.starts_with("internal error") {
+            return Diagnostic::internal(place, reason.trim_start_matches("internal error: "));
+        }
+        Diagnostic::error(Kind::Model, place, reason)
+            .with_help("the operation is understood but has no kernel in this form; please report the model")
+    }
+
+    fn node(&mut self, node: Node) -> Result<(), String> {
+        let graph = self.graph;
+        let results = graph.results(node);
+        let needed = results.iter().any(|&result| self.plan.is_stored(result));
+        let op = graph.op(node);
+        if matches!(op, Op::Return) {
+            return self.outputs();
+        }
+        if !needed {
+            return Ok(());
+        }
+        if plan::is_pointwise(graph, node) || plan::is_anchor(op) {
+            return self.root(graph.result(node));
+        }
+        match op {
+            Op::Const(id) => {
+                let tensor = graph.tensor(*id);
+                let storage = self.const_storage(tensor.to_bytes());
+                self.views[results[0]] = Some(border_view(graph, results[0], storage));
+                Ok(())
+            }
+            Op::Softmax { axis, log } => self.softmax(node, *axis, *log),
+            Op::Mvn(_) | Op::NormalizeL2(_) => self.normalize(node),
+            _ => self.movement(node),
+        }
+    }
+
+    /// The kernel of a stored pointwise or accumulated value.
+    fn root(&mut self, root: Value) -> Result<(), String> {
+        match self.plan.anchor(root) {
+            None => self.pointwise(root),
+            Some(anchor) => match self.graph.op(anchor.node) {
+                Op::Convolution(_) => self.convolution(root, anchor),
+                Op::Deconvolution(_) => self.deconvolution(root, anchor),
+                Op::MatMul { .. } => self.product(root, anchor),
+                Op::MaxPool(_) | Op::AvgPool(_) => self.pool(root, anchor),
+                Op::Reduce(_) => self.reduce(root, anchor),
+                Op::Interpolate(_) => self.resize(root, anchor),
+                other => Err(format!("internal error: {} is no anchor", other.name())),
+            },
+        }
+    }
+
+    /// Copies what was not written into the caller's memory.
+    fn outputs(&mut self) -> Result<(), String> {
+        for (index, &value) in self.graph.outputs().iter().enumerate() {
+            let storage = self.outputs[index];
+            let source = self.view(value)?;
+            if source.storage != storage {
+                let target = border_view(self.graph, value, storage);
+                self.copy(&source, &target);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a stored value lies.
+    fn view(&mut self, value: Value) -> Result<View, String> {
+        if let Some(view) = &self.views[value] {
+            return Ok(view.clone());
+        }
+        if let Some(tensor) = self.graph.const_value(value) {
+            let storage = self.const_storage(tensor.to_bytes());
+            let view = border_view(self.graph, value, storage);
+            self.views[value] = Some(view.clone());
+            return Ok(view);
+        }
+        Err(format!("internal error: {value} has no place when it is used"))
+    }
+
+    /// Kernels may not read past the end of the caller's memory.
+    fn reads_exactly(&self, view: &View) -> bool {
+        matches!(self.storages[view.storage].kind, StorageKind::Input(_) | StorageKind::Output(_))
+    }
+
+    /// A step of the current node; equal specs share a kernel.
+    fn push_step(&mut self, spec: KernelSpec, operands: Vec<Operand>, covered: &[Node], macs: u64) {
+        if spec.items() == 0 {
+            return;
+        }
+        debug_assert_eq!(spec.operands().len(), operands.len(), "{} with other operands", spec.family());
+        let kernel = match self.kernels.iter().find(|(_, known)| **known == spec) {
+            Some((id, _)) => id,
+            None => self.kernels.push(spec),
+        };
+        let spec = &self.kernels[kernel];
+        let parallel = spec.items() > 1 && (spec.elements() as u64).max(macs / 8) >= PARALLEL_WORK;
+        let label = self.label(covered, macs);
+        self.steps.push(PendingStep { kernel, operands, parallel, label });
+    }
+
+    /// Names of a step: the layer that computes most, and all it covers.
+    fn label(&self, covered: &[Node], macs: u64) -> Label {
+        let current = self.current.into_iter().filter(|_| covered.is_empty());
+        let nodes: Vec<Node> = covered.iter().copied().chain(current).collect();
+        let mut layers: Vec<Layer> = nodes.iter().flat_map(|&node| self.graph.layers(node).iter().copied()).collect();
+        let main = nodes.first().and_then(|&node| self.main_layer(node)).or(layers.first().copied());
+        layers.sort();
+        layers.dedup();
+        let name = |layer: Layer| self.graph.layer(layer).name.clone();
+        Label {
+            layer: main.map(name).unwrap_or_default(),
+            layers: layers.into_iter().map(name).collect(),
+            layer_type: main.map(|layer| self.graph.layer(layer).kind.clone()).unwrap_or_default(),
+            macs,
+        }
+    }
+
+    /// Among the layers merged into a node, the one it is called after: a multiplication of weights and activations first.
+    fn main_layer(&self, node: Node) -> Option<Layer> {
+        let layers = self.graph.layers(node);
+        let weighty = |kind: &str| kind.contains("Convolution") || kind == "MatMul" || kind.ends_with("Sequence");
+        let main = layers.iter().copied().find(|&layer| weighty(&self.graph.layer(layer).kind));
+        main.or(layers.last().copied())
+    }
+
+    fn finish(mut self, model_hash: &str) -> crate::diag::Result<Program> {
+        let (steps, workspace_bytes) = memory::assign(&self.storages, std::mem::take(&mut self.steps))
+            .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;
+        let port = |name: &String, value: &Value| Port { name: name.clone(), ty: self.graph.ty(*value).clone() };
+        Ok(Program {
+            name: self.graph.name.clone(),
+            model_hash: model_hash.to_string(),
+            inputs: self.graph.input_names.iter().zip(self.graph.inputs()).map(|(n, v)| port(n, v)).collect(),
+            outputs: self.graph.output_names.iter().zip(self.graph.outputs()).map(|(n, v)| port(n, v)).collect(),
+            workspace_bytes,
+            constants: self.constants,
+            kernels: self.kernels,
+            steps,
+        })
+    }
+
+    /// The source of a kernel with `elem` elements; another type has no kernel.
+    fn expect_elem(&self, view: &View, allowed: &[ElemType], what: &str) -> Result<(), String> {
+        match allowed.contains(&view.elem) {
+            true => Ok(()),
+            false => Err(format!("{what} of {} has no kernel", view.elem)),
+        }
+    }
+}

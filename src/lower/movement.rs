@@ -1,0 +1,306 @@
+//! Operations that move elements: views where strides allow, strided copies elsewhere.
+
+use crate::ir::op::{DepthMode, PadMode, SliceAttrs};
+use crate::ir::{ElemType, Node, Op, Value};
+
+use super::kernel::{CopySpec, GatherSpec, KernelSpec};
+use super::view::{View, merge_common, row_major};
+use super::{Lowering, Operand};
+
+impl Lowering<'_> {
+    pub fn movement(&mut self, node: Node) -> Result<(), String> {
+        let graph = self.graph;
+        let results = graph.results(node).to_vec();
+        let result = results[0];
+        match graph.op(node) {
+            Op::Reshape { shape } => {
+                let src = self.view(graph.operand(node, 0))?;
+                let view = match src.reshaped(shape) {
+                    Some(view) => view,
+                    None => self.reshape_by_copy(&src, result)?,
+                };
+                self.views[result] = Some(view);
+                Ok(())
+            }
+            Op::Transpose { perm } => {
+                let src = self.view(graph.operand(node, 0))?;
+                self.views[result] = Some(src.permuted(perm));
+                Ok(())
+            }
+            Op::Broadcast { shape } => {
+                let src = self.view(graph.operand(node, 0))?;
+                self.views[result] = Some(src.broadcast(shape.dims()));
+                Ok(())
+            }
+            Op::Split { axis, lengths } => {
+                let src = self.view(graph.operand(node, 0))?;
+                let mut begin = 0;
+                for (&part, &length) in results.iter().zip(lengths) {
+                    self.views[part] = Some(src.part(*axis, begin, length));
+                    begin += length;
+                }
+                Ok(())
+            }
+            Op::Slice(SliceAttrs { begin, lengths, strides }) => {
+                let src = self.view(graph.operand(node, 0))?;
+                self.views[result] = Some(src.sliced(begin, lengths, strides));
+                Ok(())
+            }
+            Op::Concat { axis } => self.concat(node, *axis),
+            Op::Pad(_) => self.pad(node),
+            Op::Tile { repeats } => self.tile(node, &repeats.clone()),
+            Op::Reverse { axis } => self.reverse(node, *axis),
+            Op::DepthToSpace { block, mode } => self.depth_to_space(node, *block, *mode),
+            Op::SpaceToDepth { block, mode } => self.space_to_depth(node, *block, *mode),
+            Op::BatchToSpace { .. } | Op::SpaceToBatch { .. } => {
+                Err(format!("{} has no kernel", graph.op(node).name()))
+            }
+            Op::Gather { axis, batch_dims } => self.gather(node, *axis, *batch_dims),
+            other => Err(format!("{} has no kernel", other.name())),
+        }
+    }
+
+    /// Copies element by element; both views have the same sizes and element size.
+    pub fn copy(&mut self, src: &View, dst: &View) {
+        let order = dst.order();
+        let (from, to) = (src.permuted(&order), dst.permuted(&order));
+        let (sizes, mut strides) = merge_common(&to.sizes, &[from.strides, to.strides]);
+        let to = strides.pop().unwrap_or_default();
+        let from = strides.pop().unwrap_or_default();
+        let exact_reads = self.reads_exactly(src);
+        let spec = CopySpec { elem_bytes: src.elem.bytes(), sizes, src: from, dst: to, exact_reads };
+        self.push_step(KernelSpec::Copy(spec), vec![Operand::of(src), Operand::of(dst)], &[], 0);
+    }
+
+    /// A dense copy in the workspace whose dimensions lie in `order`.
+    pub fn copied(&mut self, src: &View, order: &[usize]) -> View {
+        let dst = self.padded(src.elem, &src.sizes, order, None);
+        self.copy(src, &dst);
+        dst
+    }
+
+    /// The elements in row-major order of the source's shape, written where the result wants them.
+    fn reshape_by_copy(&mut self, src: &View, result: Value) -> Result<View, String> {
+        let shape = self.graph.ty(result).shape.clone();
+        // Written through the result's own place, if that can be seen in the source's shape.
+        let wanted = self.allocate(result, &super::view::channels_last(shape.rank()));
+        if let Some(seen) = crate::ir::Shape::new(src.sizes.clone()).and_then(|sizes| wanted.reshaped(&sizes)) {
+            self.copy(src, &seen);
+            return Ok(wanted);
+        }
+        let flat = self.copied(src, &row_major(src.rank()));
+        flat.reshaped(&shape).ok_or_else(|| "internal error: a row-major tensor cannot be reshaped".to_string())
+    }
+
+    /// Parts that were not written in place are copied.
+    fn concat(&mut self, node: Node, axis: usize) -> Result<(), String> {
+        let whole = self.concat_view(node);
+        let mut begin = 0;
+        for &part in self.graph.operands(node) {
+            let src = self.view(part)?;
+            let length = src.sizes[axis];
+            let dst = whole.part(axis, begin, length);
+            begin += length;
+            let in_place = (src.storage, src.offset, &src.strides) == (dst.storage, dst.offset, &dst.strides);
+            if !in_place {
+                self.copy(&src, &dst);
+            }
+        }
+        Ok(())
+    }
+
+    fn pad(&mut self, node: Node) -> Result<(), String> {
+        let Op::Pad(attrs) = self.graph.op(node).clone() else { return Err("internal error: no pad".into()) };
+        let src = self.view(self.graph.operand(node, 0))?;
+        let result = self.graph.result(node);
+        let dst = self.allocate(result, &src.order());
+        self.views[result] = Some(dst.clone());
+        let rank = src.rank();
+        if attrs.mode == PadMode::Constant {
+            self.fill_number(&dst, attrs.value)?;
+        }
+        // Where the source lies in the result, cropped by negative pads.
+        let mut crop = (vec![0; rank], src.sizes.clone());
+        let mut inside = (vec![0; rank], vec![0; rank]);
+        for dim in 0..rank {
+            let (before, after) = (attrs.begin[dim], attrs.end[dim]);
+            crop.0[dim] = (-before).max(0) as usize;
+            crop.1[dim] = src.sizes[dim].saturating_sub(crop.0[dim] + (-after).max(0) as usize);
+            inside = {
+                let (mut begins, mut lengths) = inside;
+                begins[dim] = before.max(0) as usize;
+                lengths[dim] = crop.1[dim];
+                (begins, lengths)
+            };
+        }
+        let ones = vec![1; rank];
+        let middle = dst.sliced(&inside.0, &inside.1, &ones);
+        self.copy(&src.sliced(&crop.0, &crop.1, &ones), &middle);
+        if attrs.mode != PadMode::Constant {
+            self.mirror_borders(&dst, &inside.0, &inside.1, attrs.mode);
+        }
+        Ok(())
+    }
+
+    /// Fills borders from the elements inside, one dimension after the other, so that corners come from filled borders.
+    fn mirror_borders(&mut self, dst: &View, begin: &[usize], lengths: &[usize], mode: PadMode) {
+        let rank = dst.rank();
+        let (mut from, mut size) = (begin.to_vec(), lengths.to_vec());
+        for dim in 0..rank {
+            let (first, last) = (begin[dim], begin[dim] + lengths[dim] - 1);
+            let ones = vec![1; rank];
+            for at in (0..first).chain(last + 1..dst.sizes[dim]) {
+                let distance = if at < first { first - at } else { at - last };
+                let inward = match mode {
+                    PadMode::Edge | PadMode::Constant => 0,
+                    PadMode::Reflect => distance,
+                    PadMode::Symmetric => distance - 1,
+                };
+                let source = if at < first { first + inward } else { last - inward };
+                (from[dim], size[dim]) = (source, 1);
+                let src = dst.sliced(&from, &size, &ones);
+                from[dim] = at;
+                let line = dst.sliced(&from, &size, &ones);
+                self.copy_inside(&src, &line);
+            }
+            (from[dim], size[dim]) = (0, dst.sizes[dim]);
+        }
+    }
+
+    /// A copy inside one storage: the parts do not overlap.
+    fn copy_inside(&mut self, src: &View, dst: &View) {
+        self.copy(src, dst);
+    }
+
+    fn fill_number(&mut self, view: &View, value: f64) -> Result<(), String> {
+        let integer = value as i32;
+        if f64::from(integer) == value || view.elem.is_float() && f64::from(integer) == value {
+            self.fill(view, integer);
+            return Ok(());
+        }
+        let constant = crate::ir::Tensor::f32(crate::ir::Shape::scalar(), vec![value as f32]);
+        if view.elem != ElemType::F32 {
+            return Err(format!("padding {} with {value} has no kernel", view.elem));
+        }
+        let storage = self.const_storage(constant.to_bytes());
+        let scalar = View::dense(storage, ElemType::F32, &[], &[]);
+        self.copy(&scalar.broadcast(&view.sizes), view);
+        Ok(())
+    }
+
+    fn tile(&mut self, node: Node, repeats: &[usize]) -> Result<(), String> {
+        let src = self.view(self.graph.operand(node, 0))?;
+        let result = self.graph.result(node);
+        let sizes = self.graph.ty(result).shape.dims().to_vec();
+        let dst = self.allocate(result, &row_major(sizes.len()));
+        self.views[result] = Some(dst.clone());
+        let src = src.broadcast(&[vec![1; sizes.len() - src.rank()], src.sizes.clone()].concat());
+        // Each dimension of the result is (repeat, size): walk both as dimensions of their own.
+        let mut from = View { sizes: Vec::new(), strides: Vec::new(), halo: None, ..src.clone() };
+        let mut to = View { sizes: Vec::new(), strides: Vec::new(), halo: None, ..dst.clone() };
+        for dim in 0..sizes.len() {
+            let repeat = sizes[dim].checked_div(src.sizes[dim]).unwrap_or(0);
+            debug_assert!(repeats.len() <= sizes.len());
+            from.sizes.extend([repeat, src.sizes[dim]]);
+            from.strides.extend([0, src.strides[dim]]);
+            to.sizes.extend([repeat, src.sizes[dim]]);
+            to.strides.extend([dst.strides[dim] * src.sizes[dim] as i64, dst.strides[dim]]);
+        }
+        self.copy(&from, &to);
+        Ok(())
+    }
+
+    fn reverse(&mut self, node: Node, axis: usize) -> Result<(), String> {
+        let src = self.view(self.graph.operand(node, 0))?;
+        let mut begin = vec![0; src.rank()];
+        let mut steps = vec![1; src.rank()];
+        begin[axis] = src.sizes[axis].saturating_sub(1);
+        steps[axis] = -1;
+        self.views[self.graph.result(node)] = Some(src.sliced(&begin, &src.sizes.clone(), &steps));
+        Ok(())
+    }
+
+    /// `[n, c, h, w]` to `[n, c / b^2, h * b, w * b]` for any number of spatial dimensions.
+    fn depth_to_space(&mut self, node: Node, block: usize, mode: DepthMode) -> Result<(), String> {
+        let src = self.view(self.graph.operand(node, 0))?;
+        let result = self.graph.result(node);
+        let dst = self.allocate(result, &super::view::channels_last(src.rank()));
+        self.views[result] = Some(dst.clone());
+        let (deep, wide) = block_views(&src, &dst, block, mode);
+        self.copy(&deep, &wide);
+        Ok(())
+    }
+
+    fn space_to_depth(&mut self, node: Node, block: usize, mode: DepthMode) -> Result<(), String> {
+        let src = self.view(self.graph.operand(node, 0))?;
+        let result = self.graph.result(node);
+        let dst = self.allocate(result, &super::view::channels_last(src.rank()));
+        self.views[result] = Some(dst.clone());
+        let (deep, wide) = block_views(&dst, &src, block, mode);
+        self.copy(&wide, &deep);
+        Ok(())
+    }
+
+    fn gather(&mut self, node: Node, axis: usize, batch_dims: usize) -> Result<(), String> {
+        if batch_dims != 0 {
+            return Err("gather with batch dimensions has no kernel".into());
+        }
+        let src = self.view(self.graph.operand(node, 0))?;
+        let indices = self.view(self.graph.operand(node, 1))?;
+        self.expect_elem(&indices, &[ElemType::I32, ElemType::I64], "gather with indices")?;
+        let src = if src.is_row_major() { src } else { self.copied(&src, &row_major(src.rank())) };
+        let indices = if indices.is_row_major() { indices } else { self.copied(&indices, &row_major(indices.rank())) };
+        let result = self.graph.result(node);
+        let rank = self.graph.ty(result).shape.rank();
+        let placed = self.allocate(result, &row_major(rank));
+        let dst =
+            if placed.is_row_major() { placed } else { self.padded(src.elem, &placed.sizes, &row_major(rank), None) };
+        self.views[result] = Some(dst.clone());
+        let inner: usize = src.sizes[axis + 1..].iter().product();
+        let bytes = inner * src.elem.bytes();
+        let count = indices.elements();
+        let spec = GatherSpec {
+            index_elem: indices.elem,
+            outer: src.sizes[..axis].iter().product(),
+            axis: src.sizes[axis],
+            indices: count,
+            indices_outer: 0,
+            bytes,
+            src_outer: (src.sizes[axis] * bytes) as i64,
+            src_axis: bytes as i64,
+            dst_outer: (count * bytes) as i64,
+            dst_axis: bytes as i64,
+        };
+        let operands = vec![Operand::of(&src), Operand::of(&indices), Operand::of(&dst)];
+        self.push_step(KernelSpec::Gather(spec), operands, &[node], 0);
+        Ok(())
+    }
+}
+
+/// `deep` `[n, c * b^k, s..]` and `wide` `[n, c, s * b ..]` seen with the same dimensions: n, c, (b, s) for each spatial one.
+fn block_views(deep: &View, wide: &View, block: usize, mode: DepthMode) -> (View, View) {
+    let spatial = deep.rank() - 2;
+    let channels = wide.sizes[1];
+    let blocks = block.pow(spatial as u32);
+    let channel_stride = deep.strides[1];
+    let (per_channel, per_block) = match mode {
+        DepthMode::BlocksFirst => (channel_stride, channel_stride * channels as i64),
+        DepthMode::DepthFirst => (channel_stride * blocks as i64, channel_stride),
+    };
+    let mut from = View {
+        sizes: vec![deep.sizes[0], channels],
+        strides: vec![deep.strides[0], per_channel],
+        halo: None,
+        ..deep.clone()
+    };
+    let mut to =
+        View { sizes: from.sizes.clone(), strides: vec![wide.strides[0], wide.strides[1]], halo: None, ..wide.clone() };
+    for dim in 0..spatial {
+        let inner_blocks = block.pow((spatial - 1 - dim) as u32) as i64;
+        from.sizes.extend([deep.sizes[dim + 2], block]);
+        from.strides.extend([deep.strides[dim + 2], per_block * inner_blocks]);
+        to.sizes.extend([deep.sizes[dim + 2], block]);
+        to.strides.extend([wide.strides[dim + 2] * block as i64, wide.strides[dim + 2]]);
+    }
+    (from, to)
+}

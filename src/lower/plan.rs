@@ -1,0 +1,244 @@
+//! Which values get a place in memory, and which are computed inside the kernel that uses them.
+//!
+//! Walking backwards, every value that a movement, a window or the model's border needs is *stored*. A stored pointwise value
+//! is the root of a tree: operands are computed in the same kernel where they have no other use (or are as cheap as a
+//! dequantize), down to stored values, constants, and at most one *anchor*: the accumulator of a convolution, product,
+//! pooling, reduction or resize, in whose epilogue the tree then runs.
+//!
+//! Invariants of a plan: every operand of a tree is a constant, a stored value, or inside the tree; an anchor belongs to
+//! exactly one tree; what is not stored and not in a tree is dead.
+
+use cranelift_entity::SecondaryMap;
+
+use crate::ir::op::BinaryOp;
+use crate::ir::{ElemType, Graph, Node, Op, Value};
+
+/// An accumulator whose kernel runs a tree as its epilogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    pub node: Node,
+    /// The value in the tree that stands for the accumulator: the node's result, or that plus an exact i32 constant.
+    pub value: Value,
+    /// The i32 constant the accumulator starts with.
+    pub init: Option<Value>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    stored: SecondaryMap<Value, bool>,
+    anchors: SecondaryMap<Value, Option<Anchor>>,
+    /// The node is computed by another root's kernel.
+    absorbed: SecondaryMap<Node, bool>,
+}
+
+impl Plan {
+    pub fn new(graph: &Graph) -> Plan {
+        let mut plan = Plan::default();
+        let nodes: Vec<Node> = graph.body_nodes().collect();
+        for &node in nodes.iter().rev() {
+            plan.visit(graph, node);
+        }
+        plan
+    }
+
+    pub fn is_stored(&self, value: Value) -> bool {
+        self.stored[value]
+    }
+
+    /// The anchor of a stored value's tree.
+    pub fn anchor(&self, root: Value) -> Option<Anchor> {
+        self.anchors[root]
+    }
+
+    fn visit(&mut self, graph: &Graph, node: Node) {
+        let op = graph.op(node);
+        if is_pointwise(graph, node) {
+            let root = graph.result(node);
+            if self.stored[root] {
+                self.grow_root(graph, root);
+            }
+            return;
+        }
+        if matches!(op, Op::Const(_)) || self.dead(graph, node) {
+            return;
+        }
+        if is_anchor(op) && !self.absorbed[node] {
+            let root = graph.result(node);
+            self.stored[root] = true;
+            self.anchors[root] = Some(Anchor { node, value: root, init: None });
+        }
+        for index in 0..graph.operands(node).len() {
+            let operand = accumulated_source(graph, node, index);
+            self.stored[operand] = true;
+        }
+    }
+
+    fn dead(&self, graph: &Graph, node: Node) -> bool {
+        let used = |&value: &Value| !graph.users(value).is_empty();
+        graph.op(node).info().pure && !graph.results(node).iter().any(used)
+    }
+
+    /// Roots a tree at `root`: chooses its anchor, then stores what the tree does not compute.
+    fn grow_root(&mut self, graph: &Graph, root: Value) {
+        let mut candidates = Vec::new();
+        if let Some(node) = graph.def_node(root) {
+            for &operand in graph.operands(node) {
+                find_anchors(graph, root, operand, &mut candidates);
+            }
+        }
+        // The one computed last: the others are then there when its kernel runs.
+        let anchor = candidates.into_iter().max_by_key(|anchor| anchor.node);
+        self.anchors[root] = anchor;
+        if let Some(anchor) = anchor {
+            self.absorbed[anchor.node] = true;
+        }
+        self.grow(graph, root, root, anchor);
+    }
+
+    fn grow(&mut self, graph: &Graph, root: Value, value: Value, anchor: Option<Anchor>) {
+        let Some(node) = graph.def_node(value) else { return };
+        for &operand in graph.operands(node) {
+            if anchor.is_some_and(|anchor| anchor.value == operand) || graph.const_value(operand).is_some() {
+                continue;
+            }
+            let mut inside = Vec::new();
+            find_anchors(graph, root, operand, &mut inside);
+            let holds_ours = anchor.is_some_and(|anchor| inside.contains(&anchor));
+            let foreign = !inside.is_empty() && !holds_ours;
+            if !foreign && inlines(graph, root, operand) {
+                self.grow(graph, root, operand, anchor);
+            } else {
+                self.stored[operand] = true;
+            }
+        }
+    }
+}
+
+/// Anchors that a tree rooted at `root` reaches through `value`.
+fn find_anchors(graph: &Graph, root: Value, value: Value, found: &mut Vec<Anchor>) {
+    if let Some(anchor) = as_anchor(graph, root, value) {
+        return found.push(anchor);
+    }
+    if let (true, Some(node)) = (inlines(graph, root, value), graph.def_node(value)) {
+        for &operand in graph.operands(node) {
+            find_anchors(graph, root, operand, found);
+        }
+    }
+}
+
+/// `value` as the accumulator of a tree of the same shape.
+fn as_anchor(graph: &Graph, root: Value, value: Value) -> Option<Anchor> {
+    graph.single_user(value)?;
+    let node = graph.def_node(value)?;
+    if graph.ty(value).shape != graph.ty(root).shape {
+        return None;
+    }
+    if is_anchor(graph.op(node)) {
+        return Some(Anchor { node, value, init: None });
+    }
+    let Op::Binary(BinaryOp::Add) = graph.op(node) else { return None };
+    let (sum, constant) = (graph.operand(node, 0), graph.operand(node, 1));
+    let inner = graph.def_node(sum).filter(|_| graph.single_user(sum).is_some())?;
+    let exact = graph.ty(sum).elem == ElemType::I32 && starts_with_init(graph.op(inner));
+    let same_shape = graph.ty(sum).shape == graph.ty(value).shape;
+    let per_channel = graph.const_value(constant).is_some() && is_per_channel(graph, inner, constant);
+    (exact && same_shape && per_channel).then_some(Anchor { node: inner, value, init: Some(constant) })
+}
+
+/// Kernels whose accumulator can start at a constant per output channel.
+fn starts_with_init(op: &Op) -> bool {
+    matches!(op, Op::Convolution(_) | Op::MatMul { .. })
+}
+
+/// A constant that varies along the output channel only.
+fn is_per_channel(graph: &Graph, anchor: Node, constant: Value) -> bool {
+    let rank = graph.ty(graph.result(anchor)).shape.rank();
+    let axis = if matches!(graph.op(anchor), Op::MatMul { .. }) { rank.saturating_sub(1) } else { 1 };
+    let dims = graph.ty(constant).shape.dims();
+    let added = rank - dims.len().min(rank);
+    dims.iter().enumerate().all(|(dim, &size)| size == 1 || dim + added == axis)
+}
+
+/// Whether a tree computes `value` inside instead of loading it.
+fn inlines(graph: &Graph, root: Value, value: Value) -> bool {
+    let Some(node) = graph.def_node(value) else { return false };
+    if !is_pointwise(graph, node) {
+        return false;
+    }
+    if graph.users(value).len() == 1 {
+        return graph.ty(value).shape == graph.ty(root).shape || is_cheap(graph, node);
+    }
+    is_cheap(graph, node)
+}
+
+/// Cheaper to compute again from its stored source than to load as f32.
+fn is_cheap(graph: &Graph, node: Node) -> bool {
+    let conversion = matches!(graph.op(node), Op::Dequantize(_) | Op::Convert { .. });
+    let source = |value: Value| match graph.def_node(value) {
+        Some(def) => !is_pointwise(graph, def) && !is_anchor(graph.op(def)) || is_stored_anyway(graph, value),
+        None => true,
+    };
+    conversion && source(graph.operand(node, 0))
+}
+
+/// Integers that go to memory in any case: results of quantization.
+fn is_stored_anyway(graph: &Graph, value: Value) -> bool {
+    matches!(graph.def_op(value), Some(Op::Quantize(_) | Op::Requantize(_)))
+        || matches!(graph.def_op(value), Some(Op::MaxPool(_)))
+}
+
+/// The value a kernel reads for an operand: sums of integers are taken before the dequantize in front of them.
+pub fn accumulated_source(graph: &Graph, node: Node, index: usize) -> Value {
+    let operand = graph.operand(node, index);
+    match absorbed_dequantize(graph, node) {
+        Some(dequantize) if index == 0 => graph.operand(dequantize, 0),
+        _ => operand,
+    }
+}
+
+/// The per-tensor dequantize in front of an average or a sum, which is then taken of the integers: exact, and a quarter of
+/// the bytes.
+pub fn absorbed_dequantize(graph: &Graph, node: Node) -> Option<Node> {
+    use crate::ir::op::ReduceKind::{Mean, Sum};
+    let linear = match graph.op(node) {
+        Op::AvgPool(attrs) => attrs.exclude_pad || attrs.pads_begin.iter().chain(&attrs.pads_end).all(|&pad| pad == 0),
+        Op::Reduce(attrs) => matches!(attrs.kind, Sum | Mean),
+        _ => false,
+    };
+    let source = graph.def_node(*graph.operands(node).first()?)?;
+    let Op::Dequantize(params) = graph.op(source) else { return None };
+    let narrow = matches!(graph.ty(graph.operand(source, 0)).elem, ElemType::U8 | ElemType::I8);
+    (linear && narrow && params.axis.is_none()).then_some(source)
+}
+
+/// Operations whose kernels accumulate and take an epilogue.
+pub fn is_anchor(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Convolution(_)
+            | Op::Deconvolution(_)
+            | Op::MatMul { .. }
+            | Op::MaxPool(_)
+            | Op::AvgPool(_)
+            | Op::Reduce(_)
+            | Op::Interpolate(_)
+    )
+}
+
+/// Operations on single elements, of types that lanes can hold.
+pub fn is_pointwise(graph: &Graph, node: Node) -> bool {
+    let form = match graph.op(node) {
+        Op::Unary(_) | Op::Binary(_) | Op::Select | Op::Convert { .. } => true,
+        Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => true,
+        Op::FakeQuantize { .. } => graph.operands(node)[1..].iter().all(|&range| graph.const_value(range).is_some()),
+        _ => false,
+    };
+    let in_lanes = |&value: &Value| fits_lanes(graph.ty(value).elem);
+    form && graph.operands(node).iter().all(in_lanes) && graph.results(node).iter().all(in_lanes)
+}
+
+/// Element types that pointwise kernels load and store.
+pub fn fits_lanes(elem: ElemType) -> bool {
+    use ElemType::{Bool, F32, I8, I16, I32, U8};
+    matches!(elem, F32 | I32 | I16 | I8 | U8 | Bool)
+}

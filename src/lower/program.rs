@@ -1,0 +1,80 @@
+//! A compiled model before machine code: kernels, constants, and steps that run kernels on places in memory.
+//!
+//! Invariants: every operand of a step lies inside its constant, buffer, input or output; a kernel never writes what it
+//! declares `Mem::Const`; workspace places of values that live at the same time do not overlap; constants are followed by
+//! at least [`READ_SLACK`] readable bytes, and so is the workspace's last buffer, because kernels load whole vectors.
+
+use cranelift_entity::{PrimaryMap, entity_impl};
+
+use super::kernel::KernelSpec;
+use crate::ir::TensorType;
+
+/// Bytes behind the end of any constant or buffer that a kernel may read (and ignore). Model inputs have none: kernels
+/// that read them declare `exact_reads`. The widest: one block of 64 channels of f32.
+pub const READ_SLACK: usize = 256;
+
+/// Alignment of constants and buffers.
+pub const ALIGN: usize = 64;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KernelId(u32);
+entity_impl!(KernelId, "kernel");
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConstId(u32);
+entity_impl!(ConstId, "const");
+
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Prefix of the object's symbols.
+    pub name: String,
+    /// Hexadecimal digest of the source model.
+    pub model_hash: String,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+    pub workspace_bytes: usize,
+    pub constants: PrimaryMap<ConstId, Vec<u8>>,
+    /// Each spec once.
+    pub kernels: PrimaryMap<KernelId, KernelSpec>,
+    pub steps: Vec<Step>,
+}
+
+/// A tensor at the model's border: dense and row-major in the model's order of dimensions.
+#[derive(Clone, Debug)]
+pub struct Port {
+    pub name: String,
+    pub ty: TensorType,
+}
+
+/// One call of a kernel.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub kernel: KernelId,
+    /// In the order of [`KernelSpec::operands`].
+    pub operands: Vec<Place>,
+    /// Large enough to be shared between threads.
+    pub parallel: bool,
+    pub label: Label,
+}
+
+/// What a profile or a symbol calls a step.
+#[derive(Clone, Debug, Default)]
+pub struct Label {
+    /// Source layer that gives the step its name.
+    pub layer: String,
+    /// All source layers the step computes, in order.
+    pub layers: Vec<String>,
+    /// The source's own type of the main layer: `Convolution`.
+    pub layer_type: String,
+    /// Multiply-accumulates of one inference.
+    pub macs: u64,
+}
+
+/// Where an operand starts, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Input { index: usize, offset: usize },
+    Output { index: usize, offset: usize },
+    Workspace { offset: usize },
+    Const { id: ConstId, offset: usize },
+}

@@ -1,0 +1,533 @@
+//! Convolutions, deconvolutions, pooling and resizing: sliding windows over channels-last tensors.
+
+use crate::interp::axis_taps;
+use crate::ir::op::{ConvAttrs, DeconvAttrs, InterpolateAttrs, PoolAttrs};
+use crate::ir::{ElemType, Node, Op, Tensor, Value};
+
+use super::elementwise::{Laid, covered};
+use super::expr::{self, Finish, Tree};
+use super::grid::Dims;
+use super::kernel::{ConvSpec, DepthwiseSpec, Grid, KernelSpec, Mac, PoolKind, PoolSpec, ResizeSpec};
+use super::pack::{self, Group, Run, Weights};
+use super::place::window_halo;
+use super::plan::{Anchor, accumulated_source};
+use super::pointwise::LaneType;
+use super::view::{View, channels_last};
+use super::{Lowering, Operand};
+
+/// Weights of this size and above are walked once, with all pixels inside.
+const BLOCKS_OUTER_BYTES: usize = 256 << 10;
+/// A flat range of pixels is cut into rows of at least so many.
+const ROW_PIXELS: usize = 24;
+
+/// One window position: where it reads relative to the output pixel's source, and which weights it uses.
+#[derive(Clone, Debug)]
+struct Tap {
+    offset: i64,
+    /// Row-major index into the weights' spatial dimensions.
+    weight: usize,
+}
+
+/// Constant weights as rows of taps.
+enum Rows {
+    Int(Vec<i32>),
+    F32(Vec<f32>),
+}
+
+impl Rows {
+    fn as_weights(&self) -> Weights<'_> {
+        match self {
+            Rows::Int(rows) => Weights::Int(rows),
+            Rows::F32(rows) => Weights::F32(rows),
+        }
+    }
+
+    /// `len` weights picked one by one.
+    fn pick(weights: &Tensor, len: usize, index: impl Fn(usize) -> usize) -> Result<Rows, String> {
+        if let Some(values) = weights.as_f32() {
+            return Ok(Rows::F32((0..len).map(|i| values[index(i)]).collect()));
+        }
+        let values = weights.to_i64().ok_or("weights are neither f32 nor integers")?;
+        Ok(Rows::Int((0..len).map(|i| values[index(i)] as i32).collect()))
+    }
+}
+
+/// A convolution as kernels see it: output pixels, taps, groups, and where results go.
+pub struct Convolved<'a> {
+    pub anchor: Anchor,
+    pub tree: &'a Tree,
+    pub laid: Laid,
+    /// The source as the output pixels walk it: sizes of the result, strides times the window's.
+    pub src: View,
+    pub outer: Vec<usize>,
+    pub channel: usize,
+    pub macs: u64,
+}
+
+impl Lowering<'_> {
+    pub fn convolution(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
+        let node = anchor.node;
+        let Op::Convolution(attrs) = self.graph.op(node).clone() else {
+            return Err("internal error: no convolution".into());
+        };
+        let weights = self.const_weights(node)?;
+        let src = self.window_source(node)?;
+        let mac = mac_of(&src, &weights)?;
+        let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
+        let rank = src.rank();
+        let laid = self.lay_out(root, &tree, &channels_last(rank), Some(1))?;
+        let taps = conv_taps(&src, &attrs, weights.shape().dims());
+        let oc = weights.shape()[0];
+        let spatial: usize = (2..rank).map(|dim| self.graph.ty(self.graph.result(node)).shape[dim]).product();
+        let macs = (src.sizes[0] * spatial * weights.shape().elements()) as u64;
+        let walked = walked_source(&src, &attrs.strides, &attrs.pads_begin, &laid.dst);
+        let outer = std::iter::once(0).chain(2..rank).collect();
+        let convolved = Convolved { anchor, tree: &tree, laid, src: walked, outer, channel: 1, macs };
+        if attrs.groups == src.sizes[1] && oc == attrs.groups && weights.shape()[1] == 1 {
+            return self.depthwise(convolved, &taps, &weights, mac);
+        }
+        let dense = attrs.groups == 1 && attrs.dilations.last() == Some(&1);
+        let contiguous = dense && src.strides.last().copied() == Some((src.sizes[1] * src.elem.bytes()) as i64);
+        let kw = weights.shape().dims().last().copied().unwrap_or(1);
+        let (groups, rows) = conv_groups(&src, &weights, &taps, attrs.groups, if contiguous { kw } else { 1 })?;
+        self.dense_convolution(convolved, mac, &groups, rows.as_weights())
+    }
+
+    /// Emits the kernel of a dense or grouped convolution, or a product with constants.
+    pub fn dense_convolution(
+        &mut self,
+        convolved: Convolved,
+        mac: Mac,
+        groups: &[Group],
+        weights: Weights,
+    ) -> Result<(), String> {
+        let Convolved { anchor, tree, laid, src, outer, channel, macs } = convolved;
+        let oc = laid.dst.sizes[channel];
+        let init = self.init_of(anchor, oc)?;
+        let (block_vectors, tile_pixels) = tile(mac, self.width.lanes32(), groups);
+        let packed = pack::pack_conv(mac, self.width, block_vectors, groups, weights, &init);
+        let blocks_outer = packed.blob.len() >= BLOCKS_OUTER_BYTES;
+        let blob = self.const_storage(packed.blob);
+        let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
+        let mut dims = Dims::of(&views, &outer).merged().with_rows(ROW_PIXELS);
+        let steps = dims.unrolled_to(3);
+        let dims = dims.padded_to(3);
+        let spec = ConvSpec {
+            mac,
+            batch: dims.sizes[0],
+            oh: dims.sizes[1],
+            ow: dims.sizes[2],
+            oc,
+            src: grid(&dims.strides[0]),
+            block_vectors,
+            block_channels: packed.block_channels,
+            tile_pixels,
+            blocks_outer,
+            epilogue: self.epilogue(tree, &laid, &dims, 1, Some(channel)),
+        };
+        let share = macs / steps.len() as u64;
+        for offsets in steps {
+            let mut operands = vec![Operand::of(&src).advanced(offsets[0]), Operand::start(blob)];
+            operands.extend(laid.operands().into_iter().zip(&offsets[1..]).map(|(o, &bytes)| o.advanced(bytes)));
+            self.push_step(KernelSpec::Conv(spec.clone()), operands, &covered(tree, anchor.node), share);
+        }
+        Ok(())
+    }
+
+    fn depthwise(&mut self, convolved: Convolved, taps: &[Tap], weights: &Tensor, mac: Mac) -> Result<(), String> {
+        let Convolved { anchor, tree, laid, src, outer, macs, .. } = convolved;
+        let channels = laid.dst.sizes[1];
+        let per_channel = taps.len();
+        let rows =
+            Rows::pick(weights, per_channel * channels, |i| (i % channels) * per_channel + taps[i / channels].weight)?;
+        let init = self.init_of(anchor, channels)?;
+        let packed = pack::pack_depthwise(mac, self.width, rows.as_weights(), channels, &init);
+        let blob = self.const_storage(packed.blob);
+        let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
+        let mut dims = Dims::of(&views, &outer).merged();
+        let steps = dims.unrolled_to(3);
+        let dims = dims.padded_to(3);
+        let spec = DepthwiseSpec {
+            mac,
+            batch: dims.sizes[0],
+            oh: dims.sizes[1],
+            ow: dims.sizes[2],
+            channels,
+            src: grid(&dims.strides[0]),
+            taps: taps.iter().map(|tap| tap.offset).collect(),
+            safe_blocks: packed.safe_blocks,
+            epilogue: self.epilogue(tree, &laid, &dims, 1, Some(1)),
+        };
+        let share = macs / steps.len() as u64;
+        for offsets in steps {
+            let mut operands = vec![Operand::of(&src).advanced(offsets[0]), Operand::start(blob)];
+            operands.extend(laid.operands().into_iter().zip(&offsets[1..]).map(|(o, &bytes)| o.advanced(bytes)));
+            self.push_step(KernelSpec::Depthwise(spec.clone()), operands, &covered(tree, anchor.node), share);
+        }
+        Ok(())
+    }
+
+    /// Every residue of the output modulo the stride is a convolution of its own, written with stride.
+    pub fn deconvolution(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
+        let node = anchor.node;
+        let Op::Deconvolution(attrs) = self.graph.op(node).clone() else {
+            return Err("internal error: no deconvolution".into());
+        };
+        let weights = self.const_weights(node)?;
+        let src = self.window_source(node)?;
+        let mac = mac_of(&src, &weights)?;
+        let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
+        let rank = src.rank();
+        let laid = self.lay_out(root, &tree, &channels_last(rank), Some(1))?;
+        let macs = (src.elements() * weights.shape().elements() / weights.shape()[0].max(1)) as u64;
+        let phases: usize = attrs.strides.iter().product();
+        for phase in 0..phases {
+            let residues = unravel(phase, &attrs.strides);
+            let Some((walked, part)) = phase_views(&src, &laid, &residues, &attrs) else { continue };
+            let taps = phase_taps(&src, &residues, &attrs, weights.shape().dims());
+            let (groups, rows) = deconv_groups(&src, &weights, &taps, attrs.groups)?;
+            let outer = std::iter::once(0).chain(2..rank).collect();
+            let macs = macs / phases as u64;
+            let convolved = Convolved { anchor, tree: &tree, laid: part, src: walked, outer, channel: 1, macs };
+            self.dense_convolution(convolved, mac, &groups, rows.as_weights())?;
+        }
+        Ok(())
+    }
+
+    fn const_weights(&self, node: Node) -> Result<std::sync::Arc<Tensor>, String> {
+        let weights = self.graph.const_value(self.graph.operand(node, 1));
+        weights
+            .cloned()
+            .ok_or_else(|| format!("{} with weights that are not constant has no kernel", self.graph.op(node).name()))
+    }
+
+    /// The source of a window: channels innermost, its border there, outside the caller's memory.
+    fn window_source(&mut self, node: Node) -> Result<View, String> {
+        let view = self.view(self.graph.operand(node, 0))?;
+        let wanted = window_halo(self.graph, node);
+        let bordered = wanted.is_empty() || view.halo.as_ref().is_some_and(|halo| halo.covers(&wanted));
+        let innermost = view.sizes[1] == 1 || view.strides[1] == view.elem.bytes() as i64;
+        if bordered && innermost && !self.reads_exactly(&view) {
+            return Ok(view);
+        }
+        let halo = Some(wanted).filter(|halo| !halo.is_empty());
+        let target = self.padded(view.elem, &view.sizes, &channels_last(view.rank()), halo);
+        self.copy(&view, &target);
+        Ok(target)
+    }
+
+    /// What the accumulator of each output channel starts with.
+    pub fn init_of(&self, anchor: Anchor, oc: usize) -> Result<Vec<i32>, String> {
+        let Some(init) = anchor.init else { return Ok(vec![0; oc]) };
+        let tensor = self.graph.const_value(init).ok_or("internal error: start of an accumulator is not constant")?;
+        let values = tensor.to_i64().ok_or("internal error: start of an accumulator is not an integer")?;
+        let at = |channel: usize| values[if values.len() == 1 { 0 } else { channel }] as i32;
+        Ok((0..oc).map(at).collect())
+    }
+
+    pub fn pool(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
+        let node = anchor.node;
+        let (kind, attrs) = match self.graph.op(node).clone() {
+            Op::MaxPool(attrs) => (PoolKind::Max, attrs),
+            Op::AvgPool(attrs) => (PoolKind::Sum, attrs),
+            other => return Err(format!("internal error: {} is no pooling", other.name())),
+        };
+        let view = self.view(accumulated_source(self.graph, node, 0))?;
+        self.expect_elem(&view, &[ElemType::F32, ElemType::U8, ElemType::I8], "pooling")?;
+        if view.rank() > 4 {
+            return Err(format!("pooling over {} dimensions has no kernel", view.rank() - 2));
+        }
+        let inner = view.sizes[1] == 1 || view.strides[1] == view.elem.bytes() as i64;
+        let src = match inner && !self.reads_exactly(&view) {
+            true => view,
+            false => self.copied(&view, &channels_last(view.rank())),
+        };
+        let dst = self.graph.ty(self.graph.result(node)).shape.dims().to_vec();
+        let finish = self.pool_finish(node, kind, &attrs, &src.sizes, &dst);
+        let tree = expr::tree(self.graph, &self.plan, root, expr::lane_of(src.elem), &finish)?;
+        let laid = self.lay_out(root, &tree, &channels_last(src.rank()), Some(1))?;
+        let outer: Vec<usize> = std::iter::once(0).chain(2..src.rank()).collect();
+        let dims = Dims::of(&laid.views().collect::<Vec<_>>(), &outer);
+        let dims = two_spatial(dims);
+        let spatial = |values: &[usize], missing: usize| match values {
+            [w] => [missing, *w],
+            values => [values[0], values[1]],
+        };
+        let in_sizes = spatial(&src.sizes[2..], 1);
+        let out_sizes = spatial(&dst[2..], 1);
+        let row = if src.rank() == 3 { 0 } else { src.strides[2] };
+        let spec = PoolSpec {
+            kind,
+            elem: src.elem,
+            batch: src.sizes[0],
+            channels: src.sizes[1],
+            ih: in_sizes[0],
+            iw: in_sizes[1],
+            oh: out_sizes[0],
+            ow: out_sizes[1],
+            kernel: spatial(&attrs.kernel, 1),
+            strides: spatial(&attrs.strides, 1),
+            dilations: spatial(&attrs.dilations, 1),
+            pads: spatial(&attrs.pads_begin, 0),
+            src: Grid { batch: src.strides[0], row, pixel: src.strides[src.rank() - 1] },
+            epilogue: self.epilogue(&tree, &laid, &dims, 0, Some(1)),
+        };
+        let operands = [vec![Operand::of(&src)], laid.operands()].concat();
+        self.push_step(KernelSpec::Pool(spec), operands, &covered(&tree, node), 0);
+        Ok(())
+    }
+
+    /// A sum becomes an average; integers become what they stand for.
+    fn pool_finish(&self, node: Node, kind: PoolKind, attrs: &PoolAttrs, src: &[usize], dst: &[usize]) -> Vec<Finish> {
+        let mut finish = Vec::new();
+        if kind == PoolKind::Sum {
+            finish.push(average(attrs, src, dst));
+        }
+        finish.extend(self.absorbed_params(node).map(Finish::Dequantize));
+        finish
+    }
+
+    pub fn resize(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
+        let node = anchor.node;
+        let Op::Interpolate(attrs) = self.graph.op(node).clone() else {
+            return Err("internal error: no interpolate".into());
+        };
+        let view = self.view(self.graph.operand(node, 0))?;
+        self.expect_elem(&view, &[ElemType::F32, ElemType::U8, ElemType::I8], "interpolation")?;
+        let spatial_only = view.rank() == 4 && attrs.axes.iter().all(|&axis| axis >= 2);
+        let padded = attrs.pads_begin.iter().chain(&attrs.pads_end).any(|&pad| pad > 0);
+        if !spatial_only || padded {
+            return Err("interpolation over other dimensions than height and width, or with pads, has no kernel".into());
+        }
+        let inner = view.sizes[1] == 1 || view.strides[1] == view.elem.bytes() as i64;
+        let src = match inner && !self.reads_exactly(&view) {
+            true => view,
+            false => self.copied(&view, &channels_last(4)),
+        };
+        let dst = self.graph.ty(self.graph.result(node)).shape.dims().to_vec();
+        let rows = resize_taps(&attrs, 2, src.sizes[2], dst[2]);
+        let cols = resize_taps(&attrs, 3, src.sizes[3], dst[3]);
+        let taps = [&rows, &cols].map(|taps| taps.first().map_or(1, Vec::len));
+        let lane = if taps == [1, 1] { expr::lane_of(src.elem) } else { LaneType::F32 };
+        let tree = expr::tree(self.graph, &self.plan, root, lane, &[])?;
+        let laid = self.lay_out(root, &tree, &channels_last(4), Some(1))?;
+        let table = self.const_storage(pack::resize_table(&rows, &cols));
+        let dims = Dims::of(&laid.views().collect::<Vec<_>>(), &[0, 2, 3]);
+        let spec = ResizeSpec {
+            elem: src.elem,
+            batch: src.sizes[0],
+            channels: src.sizes[1],
+            oh: dst[2],
+            ow: dst[3],
+            taps,
+            src: Grid { batch: src.strides[0], row: src.strides[2], pixel: src.strides[3] },
+            epilogue: self.epilogue(&tree, &laid, &dims, 0, Some(1)),
+        };
+        let operands = [vec![Operand::of(&src), Operand::start(table)], laid.operands()].concat();
+        self.push_step(KernelSpec::Resize(spec), operands, &covered(&tree, node), 0);
+        Ok(())
+    }
+}
+
+/// Source elements and weights of every result element along a dimension, as many for each; a dimension that is not
+/// resized is copied.
+fn resize_taps(attrs: &InterpolateAttrs, dim: usize, src: usize, dst: usize) -> Vec<Vec<(usize, f32)>> {
+    let Some(axis) = attrs.axes.iter().position(|&axis| axis == dim) else {
+        return (0..dst).map(|x| vec![(x, 1.0)]).collect();
+    };
+    let exact = axis_taps(attrs, src, dst, attrs.scales[axis]);
+    let count = exact.iter().map(Vec::len).max().unwrap_or(1);
+    let rounded = |taps: Vec<(usize, f64)>| {
+        let last = taps.last().map_or(0, |&(x, _)| x);
+        let mut taps: Vec<(usize, f32)> = taps.into_iter().map(|(x, weight)| (x, weight as f32)).collect();
+        taps.resize(count, (last, 0.0));
+        taps
+    };
+    exact.into_iter().map(rounded).collect()
+}
+
+pub fn grid(strides: &[i64]) -> Grid {
+    Grid { batch: strides[0], row: strides[1], pixel: strides[2] }
+}
+
+pub fn mac_lane(mac: Mac) -> LaneType {
+    if mac == Mac::F32 { LaneType::F32 } else { LaneType::I32 }
+}
+
+/// The multiply-accumulate for these types.
+pub fn mac_of(src: &View, weights: &Tensor) -> Result<Mac, String> {
+    match (src.elem, weights.elem()) {
+        (ElemType::U8, ElemType::I8) => Ok(Mac::U8I8),
+        (ElemType::U8, ElemType::I16) => Ok(Mac::U8I16),
+        (ElemType::F32, ElemType::F32) => Ok(Mac::F32),
+        (src, weights) => Err(format!("multiplication of {src} by {weights} weights has no kernel")),
+    }
+}
+
+/// Vectors of output channels and pixels that are computed together: as many accumulators as registers hold beside the
+/// weights and one broadcast.
+fn tile(mac: Mac, lanes: usize, groups: &[Group]) -> (usize, usize) {
+    let channels = groups.iter().map(|group| group.oc).max().unwrap_or(1);
+    let vectors = channels.div_ceil(lanes).clamp(1, 4);
+    let accumulators = if mac == Mac::U8I16 { 8 } else { 12 };
+    (vectors, (accumulators / vectors).clamp(1, 6))
+}
+
+/// The source seen from output pixels: sizes of the result, strides times the window's, the first window's corner first.
+fn walked_source(src: &View, strides: &[usize], pads: &[usize], dst: &View) -> View {
+    let mut view = View { halo: None, ..src.clone() };
+    for dim in 2..src.rank() {
+        view.offset -= pads[dim - 2] as i64 * src.strides[dim];
+        view.strides[dim] = src.strides[dim] * strides[dim - 2] as i64;
+        view.sizes[dim] = dst.sizes[dim];
+    }
+    view
+}
+
+/// Every window position in row-major order.
+fn conv_taps(src: &View, attrs: &ConvAttrs, weights: &[usize]) -> Vec<Tap> {
+    let kernel = &weights[2..];
+    let count: usize = kernel.iter().product();
+    let offset = |index: usize| -> i64 {
+        let at = unravel(index, kernel);
+        (0..kernel.len()).map(|d| (at[d] * attrs.dilations[d]) as i64 * src.strides[d + 2]).sum()
+    };
+    (0..count).map(|weight| Tap { offset: offset(weight), weight }).collect()
+}
+
+/// Runs and weight rows per group: `joined` neighbouring taps lie in one contiguous run.
+fn conv_groups(
+    src: &View,
+    weights: &Tensor,
+    taps: &[Tap],
+    groups: usize,
+    joined: usize,
+) -> Result<(Vec<Group>, Rows), String> {
+    let dims = weights.shape().dims();
+    let (oc, ic) = (dims[0], dims[1]);
+    let group_oc = oc / groups;
+    let elem = src.elem.bytes() as i64;
+    let group = |g: usize| Group {
+        runs: taps
+            .chunks(joined)
+            .map(|run| Run { offset: run[0].offset + (g * ic) as i64 * elem, len: ic * run.len() })
+            .collect(),
+        first_oc: g * group_oc,
+        oc: group_oc,
+    };
+    let row = taps.len() * ic;
+    let count = taps.len();
+    let rows = Rows::pick(weights, oc * row, |i| {
+        let (o, rest) = (i / row, i % row);
+        (o * ic + rest % ic) * count + taps[rest / ic].weight
+    })?;
+    Ok(((0..groups).map(group).collect(), rows))
+}
+
+/// As [`conv_groups`] for weights `[ic, oc / groups, k..]`.
+fn deconv_groups(src: &View, weights: &Tensor, taps: &[Tap], groups: usize) -> Result<(Vec<Group>, Rows), String> {
+    let dims = weights.shape().dims();
+    let (ic, group_oc) = (dims[0] / groups, dims[1]);
+    let positions: usize = dims[2..].iter().product();
+    let elem = src.elem.bytes() as i64;
+    let group = |g: usize| Group {
+        runs: taps.iter().map(|tap| Run { offset: tap.offset + (g * ic) as i64 * elem, len: ic }).collect(),
+        first_oc: g * group_oc,
+        oc: group_oc,
+    };
+    let row = taps.len() * ic;
+    let rows = Rows::pick(weights, groups * group_oc * row, |i| {
+        let (o, rest) = (i / row, i % row);
+        let (g, o) = (o / group_oc, o % group_oc);
+        ((g * ic + rest % ic) * group_oc + o) * positions + taps[rest / ic].weight
+    })?;
+    Ok(((0..groups).map(group).collect(), rows))
+}
+
+/// Source and results of the output pixels `residue + i * stride`; `None` if there are none.
+fn phase_views(src: &View, laid: &Laid, residues: &[usize], attrs: &DeconvAttrs) -> Option<(View, Laid)> {
+    let mut walked = View { halo: None, ..src.clone() };
+    let mut begin = vec![0; src.rank()];
+    let mut lengths = laid.dst.sizes.clone();
+    let mut steps = vec![1; src.rank()];
+    for (d, &residue) in residues.iter().enumerate() {
+        let (stride, dim) = (attrs.strides[d], d + 2);
+        let size = laid.dst.sizes[dim];
+        if residue >= size {
+            return None;
+        }
+        (begin[dim], lengths[dim], steps[dim]) = (residue, (size - residue).div_ceil(stride), stride as isize);
+        walked.sizes[dim] = lengths[dim];
+    }
+    let part = |view: &View| View { halo: None, ..view.sliced(&begin, &lengths, &steps) };
+    Some((walked, Laid { loads: laid.loads.iter().map(part).collect(), dst: part(&laid.dst) }))
+}
+
+/// Taps that reach output pixels of this residue: those where `residue + pad - k * dilation` divides by the stride.
+fn phase_taps(src: &View, residues: &[usize], attrs: &DeconvAttrs, weights: &[usize]) -> Vec<Tap> {
+    let kernel = &weights[2..];
+    let count: usize = kernel.iter().product();
+    let tap = |weight: usize| {
+        let at = unravel(weight, kernel);
+        let mut offset = 0;
+        for d in 0..kernel.len() {
+            let numerator = (residues[d] + attrs.pads_begin[d]) as i64 - (at[d] * attrs.dilations[d]) as i64;
+            if numerator.rem_euclid(attrs.strides[d] as i64) != 0 {
+                return None;
+            }
+            offset += numerator.div_euclid(attrs.strides[d] as i64) * src.strides[d + 2];
+        }
+        Some(Tap { offset, weight })
+    };
+    (0..count).filter_map(tap).collect()
+}
+
+/// Indices of element `index` of a row-major tensor.
+fn unravel(mut index: usize, sizes: &[usize]) -> Vec<usize> {
+    let mut at = vec![0; sizes.len()];
+    for dim in (0..sizes.len()).rev() {
+        at[dim] = index % sizes[dim];
+        index /= sizes[dim];
+    }
+    at
+}
+
+/// `[batch, row, pixel]` also for one spatial dimension.
+fn two_spatial(mut dims: Dims) -> Dims {
+    if dims.rank() == 2 {
+        dims.sizes.insert(1, 1);
+        dims.strides.iter_mut().for_each(|strides| strides.insert(1, 0));
+    }
+    dims
+}
+
+/// How a sum over a window becomes an average: one factor, or one per pixel where windows are cut.
+fn average(attrs: &PoolAttrs, src: &[usize], dst: &[usize]) -> Finish {
+    let rank = src.len();
+    let counts: Vec<Vec<usize>> =
+        (0..rank - 2).map(|d| (0..dst[d + 2]).map(|o| window_count(attrs, d, src[d + 2], o)).collect()).collect();
+    let uniform = counts.iter().all(|counts| counts.iter().all(|&count| count == counts[0]));
+    if uniform {
+        let count: usize = counts.iter().map(|counts| counts[0]).product();
+        return Finish::Scale((1.0 / count as f64) as f32);
+    }
+    let sizes: Vec<usize> = [1, 1].into_iter().chain(dst[2..].iter().copied()).collect();
+    let spatial = &sizes[2..];
+    let values = (0..spatial.iter().product::<usize>()).map(|index| {
+        let at = unravel(index, spatial);
+        let count: usize = at.iter().zip(&counts).map(|(&o, counts)| counts[o]).product();
+        (1.0 / count as f64) as f32
+    });
+    let values = values.collect();
+    Finish::ScaleBy { sizes, values }
+}
+
+/// What an average over window `index` of spatial dimension `dim` divides by.
+fn window_count(attrs: &PoolAttrs, dim: usize, src: usize, index: usize) -> usize {
+    if !attrs.exclude_pad {
+        return attrs.kernel[dim];
+    }
+    let at = |k: usize| index * attrs.strides[dim] + k * attrs.dilations[dim];
+    let inside = |&k: &usize| (attrs.pads_begin[dim]..attrs.pads_begin[dim] + src).contains(&at(k));
+    (0..attrs.kernel[dim]).filter(inside).count().max(1)
+}

@@ -1,0 +1,207 @@
+//! Depthwise convolution: blocks of as many channels as a vector has bytes, pixels side by side.
+//!
+//! Bytes: the sources of four taps are interleaved to four vectors in packed order, each 32-bit lane holding the four taps of
+//! one channel, and multiplied with weights laid out alike. Groups of taps are chosen so that neighbouring pixels share them
+//! ([`DepthwiseLayout`]); what a pixel interleaves, the next one uses again. 16-bit weights take pairs of taps widened to
+//! 16 bits, f32 single taps.
+
+use crate::ir::ElemType;
+use crate::lower::kernel::{DepthwiseSpec, Mac};
+use crate::lower::pack::DepthwiseLayout;
+use crate::simd::builder::{Builder, Pointer};
+use crate::simd::ir::{Half, IntMem, Ty, Val, VecOp};
+
+use super::Items;
+use super::epilogue::{self, Operands, Tile, displaced};
+use super::nest;
+use super::strip::Strip;
+
+/// Pixels computed together: enough to share most of what they interleave.
+const TILE_PIXELS: usize = 4;
+
+pub fn build(b: &mut Builder, spec: &DepthwiseSpec, operands: &[Pointer], items: Items) {
+    let &[src, weights, ref rest @ ..] = operands else {
+        panic!("internal error: depthwise without source and weights")
+    };
+    let has_masks = spec.safe_blocks.contains(&false);
+    let layout = DepthwiseLayout::new(spec.mac, b.width(), spec.taps.len(), has_masks);
+    let depthwise = Depthwise { spec, layout };
+    let operands = Operands::new(&spec.epilogue, rest);
+    nest::for_items(b, items, |b, item| {
+        let indices = nest::indices(b, item, &[spec.batch, spec.oh]);
+        let src = nest::at(b, src, &indices, &[spec.src.batch, spec.src.row]);
+        let operands = operands.at(b, &spec.epilogue, 0, indices[0]).at(b, &spec.epilogue, 1, indices[1]);
+        nest::for_strips(b, spec.channels, 4, |b, channel, strip| {
+            // a partial block has fewer vectors, but the layout of a whole one
+            let strip = Strip { vectors: 4, ..strip };
+            let src = b.index(src, channel, depthwise.elem().bytes() as i64);
+            let block = b.div_imm(channel, b.width().bytes() as i64);
+            let weights = b.index(weights, block, depthwise.layout.block_bytes() as i64);
+            let operands = operands.at_channel(b, &spec.epilogue, channel);
+            depthwise.block(b, Block { src, weights, strip, operands: &operands });
+        });
+    });
+}
+
+struct Depthwise<'a> {
+    spec: &'a DepthwiseSpec,
+    layout: DepthwiseLayout,
+}
+
+/// A block of channels in one output row.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    src: Pointer,
+    weights: Pointer,
+    strip: Strip,
+    operands: &'a Operands,
+}
+
+/// What pixels of a tile share: the vectors of a set of source offsets.
+type Shared = Vec<(Vec<Option<i64>>, Vec<Val>)>;
+
+impl Depthwise<'_> {
+    fn elem(&self) -> ElemType {
+        if self.spec.mac == Mac::F32 { ElemType::F32 } else { ElemType::U8 }
+    }
+
+    fn block(&self, b: &mut Builder, block: Block) {
+        if !self.layout.has_masks {
+            return self.row(b, block, true);
+        }
+        if !self.spec.safe_blocks.contains(&true) {
+            return self.row(b, block, false);
+        }
+        let safe = b.load_int(block.weights, 0, IntMem::I32);
+        b.if_else(
+            safe,
+            |b| {
+                self.row(b, block, true);
+                Vec::new()
+            },
+            |b| {
+                self.row(b, block, false);
+                Vec::new()
+            },
+        );
+    }
+
+    /// All pixels of the row.
+    fn row(&self, b: &mut Builder, block: Block, safe: bool) {
+        nest::for_tiles(b, self.spec.ow, TILE_PIXELS, |b, x, pixels| {
+            let src = b.index(block.src, x, self.spec.src.pixel);
+            let operands = block.operands.at(b, &self.spec.epilogue, 2, x);
+            let accumulators = self.accumulate(b, Block { src, ..block }, pixels, safe);
+            let tile = Tile { pixels, channel: 0, strip: block.strip };
+            epilogue::apply(b, &self.spec.epilogue, &operands, tile, &accumulators);
+        });
+    }
+
+    fn accumulate(&self, b: &mut Builder, block: Block, pixels: usize, safe: bool) -> Vec<Vec<Val>> {
+        let bytes = b.width().bytes();
+        let ty = if self.spec.mac == Mac::F32 { Ty::VF32 } else { Ty::V32 };
+        let starts: Vec<Val> = (0..block.strip.live())
+            .map(|v| b.load(ty, block.weights, (DepthwiseLayout::INIT + v * bytes) as i32))
+            .collect();
+        let mut shared = Shared::new();
+        let mut accumulators = Vec::with_capacity(pixels);
+        for pixel in 0..pixels {
+            let mut sums = starts.clone();
+            for (i, group) in self.layout.groups.iter().enumerate() {
+                let shift = pixel as i64 * self.spec.src.pixel;
+                let taps: Vec<Option<i64>> =
+                    group.iter().map(|tap| tap.map(|tap| self.spec.taps[tap] + shift)).collect();
+                let sources = self.sources(b, block, taps, &mut shared);
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = self.product(b, block.weights, (4 * i + v) * bytes, *sum, sources[v], safe);
+                }
+            }
+            accumulators.push(sums);
+        }
+        accumulators
+    }
+
+    /// The vectors of a group of taps at these source offsets.
+    fn sources(&self, b: &mut Builder, block: Block, taps: Vec<Option<i64>>, shared: &mut Shared) -> Vec<Val> {
+        if let Some((_, vectors)) = shared.iter().find(|(known, _)| *known == taps) {
+            return vectors.clone();
+        }
+        let (src, strip) = (block.src, block.strip);
+        let vectors = match self.spec.mac {
+            Mac::F32 => {
+                let (src, offset) = displaced(b, src, taps[0].unwrap_or(0));
+                strip.load(b, ElemType::F32, src, offset, false)
+            }
+            Mac::U8I8 => interleaved_quads(b, src, &taps).to_vec(),
+            Mac::U8I16 => interleaved_pairs(b, src, &taps).to_vec(),
+        };
+        shared.push((taps, vectors.clone()));
+        vectors
+    }
+
+    /// `sum` plus a vector of products; `at` is the place of the weights in the block.
+    fn product(&self, b: &mut Builder, weights: Pointer, at: usize, sum: Val, source: Val, safe: bool) -> Val {
+        let place = (self.layout.weights() + at) as i32;
+        match self.spec.mac {
+            Mac::F32 => {
+                let weight = b.load(Ty::VF32, weights, place);
+                let product = b.fmul(source, weight);
+                b.fadd(sum, product)
+            }
+            Mac::U8I16 => {
+                let weight = b.load(Ty::V16, weights, place);
+                let product = b.madd(source, weight);
+                b.vadd(sum, product)
+            }
+            Mac::U8I8 if safe => {
+                let weight = b.load(Ty::V8, weights, place);
+                b.dot4(sum, source, weight)
+            }
+            Mac::U8I8 => {
+                let magnitude = b.load(Ty::V8, weights, place);
+                let mask = b.load(Ty::V8, weights, (self.layout.masks() + at) as i32);
+                let signed = b.vec_op(VecOp::Xor, source, mask);
+                b.dot4(sum, magnitude, signed)
+            }
+        }
+    }
+}
+
+/// The bytes of a tap, or zeros.
+fn tap_bytes(b: &mut Builder, src: Pointer, tap: Option<i64>) -> Val {
+    match tap {
+        Some(offset) => {
+            let (src, offset) = displaced(b, src, offset);
+            b.load(Ty::V8, src, offset)
+        }
+        None => b.splat_const(Ty::V8, 0),
+    }
+}
+
+/// Four taps per 32-bit lane.
+fn interleaved_quads(b: &mut Builder, src: Pointer, taps: &[Option<i64>]) -> [Val; 4] {
+    let taps: Vec<Val> = taps.iter().map(|&tap| tap_bytes(b, src, tap)).collect();
+    let mut vectors = [taps[0]; 4];
+    for (i, half) in [Half::Low, Half::High].into_iter().enumerate() {
+        let first = b.interleave(half, 1, taps[0], taps[1]);
+        let second = b.interleave(half, 1, taps[2], taps[3]);
+        vectors[2 * i] = b.interleave(Half::Low, 2, first, second);
+        vectors[2 * i + 1] = b.interleave(Half::High, 2, first, second);
+    }
+    vectors
+}
+
+/// Two taps per 32-bit lane, widened to 16 bits.
+fn interleaved_pairs(b: &mut Builder, src: Pointer, taps: &[Option<i64>]) -> [Val; 4] {
+    let taps: Vec<Val> = taps.iter().map(|&tap| tap_bytes(b, src, tap)).collect();
+    let zero = b.splat_const(Ty::V8, 0);
+    let mut vectors = [zero; 4];
+    for (i, half) in [Half::Low, Half::High].into_iter().enumerate() {
+        let pairs = b.interleave(half, 1, taps[0], taps[1]);
+        for (j, half) in [Half::Low, Half::High].into_iter().enumerate() {
+            let wide = b.interleave(half, 1, pairs, zero);
+            vectors[2 * i + j] = b.cast(Ty::V16, wide);
+        }
+    }
+    vectors
+}

@@ -1,0 +1,243 @@
+//! Evaluates a pointwise program on strips: the end of every kernel that computes, and all of a pointwise kernel.
+//!
+//! The program runs vector by vector, and for each vector pixel by pixel: what does not depend on the pixel (channel
+//! constants and what is computed from them) is loaded once per vector, and few values live at a time.
+
+use crate::ir::ElemType;
+use crate::lower::pointwise::{Epilogue, Inner, PwInst, PwTensor, Ref};
+use crate::simd::builder::{Builder, Pointer};
+use crate::simd::ir::Val;
+
+use super::lanes;
+use super::strip::{Strip, load_splat};
+
+/// Where an epilogue's tensors are read and written: at the current outer indices and channel.
+#[derive(Clone, Debug)]
+pub struct Operands {
+    pub loads: Vec<Pointer>,
+    pub stores: Vec<Pointer>,
+}
+
+impl Operands {
+    /// Pointers in the order of the kernel's parameters behind those of the family.
+    pub fn new(epilogue: &Epilogue, params: &[Pointer]) -> Operands {
+        let (loads, stores) = params.split_at(epilogue.loads.len());
+        Operands { loads: loads.to_vec(), stores: stores.to_vec() }
+    }
+
+    /// Moves to index `index` of outer dimension `dim`.
+    pub fn at(&self, b: &mut Builder, epilogue: &Epilogue, dim: usize, index: Val) -> Operands {
+        self.moved(b, epilogue, index, |tensor| tensor.strides[dim])
+    }
+
+    /// Moves by `channels` along the inner dimension.
+    pub fn at_channel(&self, b: &mut Builder, epilogue: &Epilogue, channels: Val) -> Operands {
+        self.moved(b, epilogue, channels, channel_bytes)
+    }
+
+    fn moved(&self, b: &mut Builder, epilogue: &Epilogue, index: Val, bytes: impl Fn(&PwTensor) -> i64) -> Operands {
+        // tensors with one stride share the product
+        let mut products: Vec<(i64, Val)> = Vec::new();
+        let mut all = |b: &mut Builder, pointers: &[Pointer], tensors: &[PwTensor]| -> Vec<Pointer> {
+            let moved = pointers.iter().zip(tensors).map(|(&pointer, tensor)| {
+                let stride = bytes(tensor);
+                if stride == 0 {
+                    return pointer;
+                }
+                let known = products.iter().find(|(bytes, _)| *bytes == stride).map(|&(_, product)| product);
+                let product = known.unwrap_or_else(|| {
+                    let product = if stride == 1 { index } else { b.imul_imm(index, stride) };
+                    products.push((stride, product));
+                    product
+                });
+                b.advance(pointer, product)
+            });
+            moved.collect()
+        };
+        let loads = all(b, &self.loads, &epilogue.loads);
+        Operands { loads, stores: all(b, &self.stores, &epilogue.stores) }
+    }
+}
+
+/// Bytes from one channel to the next.
+fn channel_bytes(tensor: &PwTensor) -> i64 {
+    match tensor.inner {
+        Inner::Contiguous => tensor.elem.bytes() as i64,
+        Inner::Splat => 0,
+    }
+}
+
+/// Pixels side by side along the last outer dimension, and a strip of channels of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Tile {
+    pub pixels: usize,
+    /// First channel of the strip, from where the operands point.
+    pub channel: usize,
+    pub strip: Strip,
+}
+
+/// Runs the program on a tile and stores its results. `accumulators[pixel][vector]` has all live vectors of the strip, or is empty
+/// if the program uses none.
+pub fn apply(b: &mut Builder, epilogue: &Epilogue, operands: &Operands, tile: Tile, accumulators: &[Vec<Val>]) {
+    let evaluation = Evaluation::new(b, epilogue, operands, tile, accumulators);
+    let mut results = vec![vec![Vec::new(); epilogue.stores.len()]; tile.pixels];
+    for vector in 0..tile.strip.live() {
+        let shared = evaluation.shared(b, vector);
+        for (pixel, results) in results.iter_mut().enumerate() {
+            let values = evaluation.pixel(b, &shared, pixel, vector);
+            for (result, (value, _)) in results.iter_mut().zip(&epilogue.program.stores) {
+                result.push(values[value.0 as usize]);
+            }
+        }
+    }
+    for (pixel, results) in results.iter().enumerate() {
+        for (i, values) in results.iter().enumerate() {
+            evaluation.store(b, i, pixel, values);
+        }
+    }
+}
+
+struct Evaluation<'a> {
+    epilogue: &'a Epilogue,
+    operands: &'a Operands,
+    tile: Tile,
+    accumulators: &'a [Vec<Val>],
+    /// Whether an instruction has the same value for all pixels.
+    uniform: Vec<bool>,
+    /// `loaded[load][pixel][vector]`; one pixel where all share it.
+    loaded: Vec<Vec<Vec<Val>>>,
+}
+
+impl<'a> Evaluation<'a> {
+    fn new(
+        b: &mut Builder,
+        epilogue: &'a Epilogue,
+        operands: &'a Operands,
+        tile: Tile,
+        accumulators: &'a [Vec<Val>],
+    ) -> Evaluation<'a> {
+        let mut evaluation =
+            Evaluation { epilogue, operands, tile, accumulators, uniform: uniform(epilogue), loaded: Vec::new() };
+        for (tensor, &pointer) in epilogue.loads.iter().zip(&operands.loads) {
+            let pixels = if pixel_stride(tensor) == 0 { 1 } else { tile.pixels };
+            let loaded = (0..pixels).map(|pixel| evaluation.load(b, tensor, pointer, pixel)).collect();
+            evaluation.loaded.push(loaded);
+        }
+        evaluation
+    }
+
+    fn load(&self, b: &mut Builder, tensor: &PwTensor, pointer: Pointer, pixel: usize) -> Vec<Val> {
+        let (pointer, offset) = self.place(b, tensor, pointer, pixel);
+        match tensor.inner {
+            Inner::Contiguous => self.tile.strip.load(b, tensor.elem, pointer, offset, tensor.exact_reads),
+            Inner::Splat => vec![load_splat(b, tensor.elem, pointer, offset); self.tile.strip.live()],
+        }
+    }
+
+    fn store(&self, b: &mut Builder, index: usize, pixel: usize, values: &[Val]) {
+        let tensor = &self.epilogue.stores[index];
+        let elem = self.epilogue.program.stores[index].1;
+        assert_eq!(elem, tensor.elem, "internal error: a store of another element type");
+        let (pointer, offset) = self.place(b, tensor, self.operands.stores[index], pixel);
+        let strip = match tensor.inner {
+            Inner::Contiguous => self.tile.strip,
+            Inner::Splat => Strip { valid: 1, ..self.tile.strip },
+        };
+        strip.store(b, elem, pointer, offset, &values[..strip.live()]);
+    }
+
+    /// Address of the tile's strip in pixel `pixel`.
+    fn place(&self, b: &mut Builder, tensor: &PwTensor, pointer: Pointer, pixel: usize) -> (Pointer, i32) {
+        let offset = pixel_stride(tensor) * pixel as i64 + channel_bytes(tensor) * self.tile.channel as i64;
+        displaced(b, pointer, offset)
+    }
+
+    /// Values that all pixels share, of one vector.
+    fn shared(&self, b: &mut Builder, vector: usize) -> Vec<Option<Val>> {
+        let mut values: Vec<Option<Val>> = vec![None; self.uniform.len()];
+        for (i, inst) in self.epilogue.program.insts.iter().enumerate() {
+            if self.uniform[i] {
+                let value = self.inst(b, inst, 0, vector, |r: Ref| values[r.0 as usize]);
+                values[i] = Some(value);
+            }
+        }
+        values
+    }
+
+    fn pixel(&self, b: &mut Builder, shared: &[Option<Val>], pixel: usize, vector: usize) -> Vec<Val> {
+        let mut values: Vec<Val> = Vec::with_capacity(shared.len());
+        for (inst, shared) in self.epilogue.program.insts.iter().zip(shared) {
+            let value =
+                shared.unwrap_or_else(|| self.inst(b, inst, pixel, vector, |r: Ref| Some(values[r.0 as usize])));
+            values.push(value);
+        }
+        values
+    }
+
+    fn inst(
+        &self,
+        b: &mut Builder,
+        inst: &PwInst,
+        pixel: usize,
+        vector: usize,
+        value: impl Fn(Ref) -> Option<Val>,
+    ) -> Val {
+        let value = |r: Ref| value(r).unwrap_or_else(|| panic!("internal error: %{} is used before it is known", r.0));
+        match *inst {
+            PwInst::Accumulator => self.accumulators[pixel][vector],
+            PwInst::Load(i) => {
+                let pixels = &self.loaded[i];
+                pixels[pixel.min(pixels.len() - 1)][vector]
+            }
+            PwInst::ConstF32(x) => b.splat_const_f32(x),
+            PwInst::ConstI32(x) => b.splat_const(crate::simd::ir::Ty::V32, x.into()),
+            PwInst::ToFloat(x) => b.to_float(value(x)),
+            PwInst::Quantize { x, low, high } => lanes::quantize(b, value(x), low, high),
+            PwInst::Truncate(x) => lanes::truncate(b, value(x)),
+            PwInst::Unary(op, x) => lanes::unary(b, op, value(x)),
+            PwInst::Binary(op, x, y) => lanes::binary(b, op, value(x), value(y)),
+            PwInst::Select(condition, x, y) => lanes::select(b, value(condition), value(x), value(y)),
+        }
+    }
+}
+
+/// Which instructions have the same value for all pixels of a tile.
+fn uniform(epilogue: &Epilogue) -> Vec<bool> {
+    let mut uniform: Vec<bool> = Vec::with_capacity(epilogue.program.insts.len());
+    for inst in &epilogue.program.insts {
+        let of = |r: &Ref| uniform[r.0 as usize];
+        let value = match inst {
+            PwInst::Accumulator => false,
+            PwInst::Load(i) => pixel_stride(&epilogue.loads[*i]) == 0,
+            PwInst::ConstF32(_) | PwInst::ConstI32(_) => true,
+            PwInst::ToFloat(x) | PwInst::Quantize { x, .. } | PwInst::Truncate(x) | PwInst::Unary(_, x) => of(x),
+            PwInst::Binary(_, x, y) => of(x) && of(y),
+            PwInst::Select(x, y, z) => of(x) && of(y) && of(z),
+        };
+        uniform.push(value);
+    }
+    uniform
+}
+
+/// Bytes from one pixel of a tile to the next.
+fn pixel_stride(tensor: &PwTensor) -> i64 {
+    tensor.strides.last().copied().unwrap_or(0)
+}
+
+/// `pointer + offset` with the offset in the instruction where it fits.
+pub fn displaced(b: &mut Builder, pointer: Pointer, offset: i64) -> (Pointer, i32) {
+    // room for the offsets inside a strip
+    const LIMIT: i64 = 1 << 30;
+    if offset.abs() < LIMIT {
+        return (pointer, offset as i32);
+    }
+    let offset = b.int(offset);
+    (b.advance(pointer, offset), 0)
+}
+
+/// Whether any tensor has elements narrower than a lane, so that packed order pays.
+pub fn has_narrow(epilogue: &Epilogue) -> bool {
+    epilogue.loads.iter().chain(&epilogue.stores).any(|tensor| {
+        tensor.inner == Inner::Contiguous && !matches!(tensor.elem, ElemType::F32 | ElemType::I32 | ElemType::I64)
+    })
+}

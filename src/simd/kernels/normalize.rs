@@ -1,0 +1,196 @@
+//! Mean, variance and L2 normalisation of f32: sums in one or two passes, then the elements.
+//!
+//! If the inner dimension is reduced a row goes by vectors and its tail element by element; else columns go side by side, a strip
+//! at a time. Sums are taken per row first and then over rows, which keeps their error small.
+
+use crate::ir::ElemType;
+use crate::ir::op::{BinaryOp, EpsMode};
+use crate::lower::kernel::{NormalizeKind, NormalizeSpec};
+use crate::simd::builder::{Builder, Pointer};
+use crate::simd::ir::{FloatOp, FloatUnary, Reduction, Val};
+
+use super::Items;
+use super::lanes;
+use super::nest;
+use super::reduce::reduced;
+use super::strip::{Strip, load_splat};
+
+pub fn build(b: &mut Builder, spec: &NormalizeSpec, operands: &[Pointer], items: Items) {
+    let &[src, dst] = operands else { panic!("internal error: normalization takes two operands") };
+    nest::for_items(b, items, |b, item| {
+        let indices = nest::indices(b, item, &spec.outer);
+        let src = nest::at(b, src, &indices, &spec.src_outer);
+        let dst = nest::at(b, dst, &indices, &spec.dst_outer);
+        if spec.inner_reduced {
+            return normalize(b, spec, &Rows { spec, src, dst });
+        }
+        nest::for_strips(b, spec.inner, 4, |b, column, strip| {
+            let (src, dst) = (b.index(src, column, 4), b.index(dst, column, 4));
+            normalize(b, spec, &Columns { spec, src, dst, strip });
+        });
+    });
+}
+
+/// What is reduced together. Statistics are one vector for rows (the same in all lanes), one per vector of a strip of columns.
+trait Part {
+    /// The sum of `f(statistic, x)` over all reduced elements.
+    fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val>;
+    /// Stores `f(statistic, x)` for every element.
+    fn map(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val);
+}
+
+fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
+    if spec.kind == NormalizeKind::L2 {
+        let sums = part.sum(b, &|b, _, x| b.fmul(x, x));
+        let norms: Vec<Val> = sums.into_iter().map(|sum| l2_norm(b, spec, sum)).collect();
+        return part.map(b, &|b, i, x| b.float_op(FloatOp::Div, x, norms[i]));
+    }
+    let sums = part.sum(b, &|_, _, x| x);
+    let means: Vec<Val> = sums.into_iter().map(|sum| mean(b, spec, sum)).collect();
+    if spec.kind == NormalizeKind::Mean {
+        return part.map(b, &|b, i, x| b.fsub(x, means[i]));
+    }
+    let squares = part.sum(b, &|b, i, x| {
+        let mean = means[i];
+        lanes::binary(b, BinaryOp::SquaredDifference, x, mean)
+    });
+    let deviations: Vec<Val> = squares
+        .into_iter()
+        .map(|sum| {
+            let variance = mean(b, spec, sum);
+            deviation(b, spec, variance)
+        })
+        .collect();
+    part.map(b, &|b, i, x| {
+        let centred = b.fsub(x, means[i]);
+        b.float_op(FloatOp::Div, centred, deviations[i])
+    });
+}
+
+fn mean(b: &mut Builder, spec: &NormalizeSpec, sum: Val) -> Val {
+    let inner = if spec.inner_reduced { spec.inner } else { 1 };
+    let count = spec.reduced.iter().product::<usize>() * inner;
+    let count = b.splat_const_f32(count as f32);
+    b.float_op(FloatOp::Div, sum, count)
+}
+
+fn deviation(b: &mut Builder, spec: &NormalizeSpec, variance: Val) -> Val {
+    let eps = b.splat_const_f32(spec.eps as f32);
+    match spec.eps_mode {
+        EpsMode::Inside => {
+            let sum = b.fadd(variance, eps);
+            b.float_unary(FloatUnary::Sqrt, sum)
+        }
+        EpsMode::Outside => {
+            let root = b.float_unary(FloatUnary::Sqrt, variance);
+            b.fadd(root, eps)
+        }
+    }
+}
+
+fn l2_norm(b: &mut Builder, spec: &NormalizeSpec, sum: Val) -> Val {
+    let eps = b.splat_const_f32(spec.eps as f32);
+    let sum = match spec.eps_mode {
+        EpsMode::Inside => b.fadd(sum, eps),
+        EpsMode::Outside => b.float_op(FloatOp::Max, sum, eps),
+    };
+    b.float_unary(FloatUnary::Sqrt, sum)
+}
+
+/// Rows of contiguous elements.
+struct Rows<'a> {
+    spec: &'a NormalizeSpec,
+    src: Pointer,
+    dst: Pointer,
+}
+
+impl Rows<'_> {
+    /// Elements in whole vectors.
+    fn whole(&self, b: &Builder) -> usize {
+        let lanes = b.width().lanes32();
+        self.spec.inner / lanes * lanes
+    }
+}
+
+impl Part for Rows<'_> {
+    fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val> {
+        let strip = Strip::full(b.width(), 1);
+        let (lanes, whole) = (b.width().lanes32(), self.whole(b));
+        let none = b.splat_const_f32(0.0);
+        nest::fold_all(b, &self.spec.reduced, &[none], &mut |b, indices, carried| {
+            let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
+            let (zero, end) = (b.int(0), b.int(whole as i64));
+            let sum = b.for_range((zero, end, lanes as i64), &[none], |b, index, carried| {
+                let src = b.index(src, index, 4);
+                let x = strip.load(b, ElemType::F32, src, 0, true)[0];
+                let term = f(b, 0, x);
+                vec![b.fadd(carried[0], term)]
+            });
+            let mut sum = reduced(b, Reduction::AddF32, sum[0]);
+            for i in whole..self.spec.inner {
+                let x = load_splat(b, ElemType::F32, src, 4 * i as i32);
+                let term = f(b, 0, x);
+                sum = b.fadd(sum, term);
+            }
+            vec![b.fadd(carried[0], sum)]
+        })
+    }
+
+    fn map(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) {
+        nest::for_all(b, &self.spec.reduced, &mut |b, indices| {
+            let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
+            let dst = nest::at(b, self.dst, indices, &self.spec.dst_reduced);
+            nest::for_strips(b, self.spec.inner, 1, |b, index, strip| {
+                let (src, dst) = (b.index(src, index, 4), b.index(dst, index, 4));
+                let x = strip.load(b, ElemType::F32, src, 0, self.spec.exact_reads)[0];
+                let y = f(b, 0, x);
+                strip.store(b, ElemType::F32, dst, 0, &[y]);
+            });
+        });
+    }
+}
+
+/// Columns side by side.
+struct Columns<'a> {
+    spec: &'a NormalizeSpec,
+    src: Pointer,
+    dst: Pointer,
+    strip: Strip,
+}
+
+impl Columns<'_> {
+    fn load(&self, b: &mut Builder, indices: &[Val]) -> Vec<Val> {
+        let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
+        self.strip.load(b, ElemType::F32, src, 0, self.spec.exact_reads)
+    }
+}
+
+impl Part for Columns<'_> {
+    fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val> {
+        let none = b.splat_const_f32(0.0);
+        let init = vec![none; self.strip.live()];
+        let Some((&last, outer)) = self.spec.reduced.split_last() else {
+            return self.load(b, &[]).into_iter().enumerate().map(|(i, x)| f(b, i, x)).collect();
+        };
+        nest::fold_all(b, outer, &init, &mut |b, indices, carried| {
+            let row = nest::fold_all(b, &[last], &init, &mut |b, index, carried| {
+                let loaded = self.load(b, &[indices, index].concat());
+                let terms = carried.iter().zip(loaded).enumerate().map(|(i, (&sum, x))| {
+                    let term = f(b, i, x);
+                    b.fadd(sum, term)
+                });
+                terms.collect()
+            });
+            carried.iter().zip(row).map(|(&sum, row)| b.fadd(sum, row)).collect()
+        })
+    }
+
+    fn map(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) {
+        nest::for_all(b, &self.spec.reduced, &mut |b, indices| {
+            let loaded = self.load(b, indices);
+            let results: Vec<Val> = loaded.into_iter().enumerate().map(|(i, x)| f(b, i, x)).collect();
+            let dst = nest::at(b, self.dst, indices, &self.spec.dst_reduced);
+            self.strip.store(b, ElemType::F32, dst, 0, &results);
+        });
+    }
+}

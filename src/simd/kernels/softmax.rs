@@ -1,0 +1,126 @@
+//! Softmax of f32: maximum, exponentials and their sum, division; the exponentials wait in the destination.
+//!
+//! Along the contiguous dimension a row goes by vectors, and its tail is loaded back from the destination, where lanes behind
+//! the row are zeros. Along another dimension columns go side by side, a vector of them at a time.
+
+use crate::ir::ElemType;
+use crate::lower::kernel::SoftmaxSpec;
+use crate::simd::builder::{Builder, Pointer};
+use crate::simd::ir::{FloatOp, Reduction, Ty, Val};
+use crate::simd::math;
+
+use super::Items;
+use super::nest;
+use super::reduce::reduced;
+use super::strip::{Strip, load_splat};
+
+pub fn build(b: &mut Builder, spec: &SoftmaxSpec, operands: &[Pointer], items: Items) {
+    let &[src, dst] = operands else { panic!("internal error: softmax takes two operands") };
+    nest::for_items(b, items, |b, item| {
+        let (src, dst) = (b.index(src, item, spec.src_outer), b.index(dst, item, spec.dst_outer));
+        if spec.inner == 1 && spec.src_axis == 4 && spec.dst_axis == 4 {
+            return row(b, spec, src, dst);
+        }
+        nest::for_strips(b, spec.inner, 1, |b, column, strip| {
+            let (src, dst) = (b.index(src, column, 4), b.index(dst, column, 4));
+            columns(b, spec, src, dst, strip);
+        });
+    });
+}
+
+/// `x - max` as what comes out: the logarithm, or the quotient of the exponential.
+fn normalized(b: &mut Builder, spec: &SoftmaxSpec, (src, exp): (Val, Val), max: Val, sum: Val, log_sum: Val) -> Val {
+    if spec.log {
+        let shifted = b.fsub(src, max);
+        b.fsub(shifted, log_sum)
+    } else {
+        b.float_op(FloatOp::Div, exp, sum)
+    }
+}
+
+fn row(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer) {
+    let max = row_max(b, spec, src);
+    let low = b.splat_const_f32(0.0);
+    let sum = over_row(b, spec, &[low], &mut |b, at, bytes, carried| {
+        let (src, dst) = (b.advance(src, at), b.advance(dst, at));
+        let x = b.load_partial(Ty::VF32, src, 0, bytes);
+        let shifted = b.fsub(x, max);
+        let exp = math::exp(b, shifted);
+        b.store_partial(dst, 0, exp, bytes);
+        // without what the lanes behind the row hold
+        let exp = if bytes < b.width().bytes() { b.load_partial(Ty::VF32, dst, 0, bytes) } else { exp };
+        vec![b.fadd(carried[0], exp)]
+    });
+    let sum = reduced(b, Reduction::AddF32, sum[0]);
+    let log_sum = if spec.log { math::log(b, sum) } else { sum };
+    over_row(b, spec, &[], &mut |b, at, bytes, _| {
+        let (src, dst) = (b.advance(src, at), b.advance(dst, at));
+        let x = if spec.log { b.load_partial(Ty::VF32, src, 0, bytes) } else { sum };
+        let exp = if spec.log { sum } else { b.load_partial(Ty::VF32, dst, 0, bytes) };
+        let y = normalized(b, spec, (x, exp), max, sum, log_sum);
+        b.store_partial(dst, 0, y, bytes);
+        Vec::new()
+    });
+}
+
+type RowBody<'a> = dyn FnMut(&mut Builder, Val, usize, &[Val]) -> Vec<Val> + 'a;
+
+/// Whole vectors in a loop, then the tail: the body gets the offset and the number of bytes.
+fn over_row(b: &mut Builder, spec: &SoftmaxSpec, init: &[Val], body: &mut RowBody) -> Vec<Val> {
+    let width = b.width().bytes();
+    let (bytes, zero) = (4 * spec.axis, b.int(0));
+    let whole = b.int((bytes / width * width) as i64);
+    let carried = b.for_range((zero, whole, width as i64), init, |b, at, carried| body(b, at, width, carried));
+    match bytes % width {
+        0 => carried,
+        tail => body(b, whole, tail, &carried),
+    }
+}
+
+/// The greatest element, in every lane.
+fn row_max(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer) -> Val {
+    let lanes = b.width().lanes32();
+    let whole = spec.axis / lanes;
+    let (zero, end) = (b.int(0), b.int((4 * whole * lanes) as i64));
+    let low = b.splat_const_f32(f32::NEG_INFINITY);
+    let max = b.for_range((zero, end, 4 * lanes as i64), &[low], |b, at, carried| {
+        let src = b.advance(src, at);
+        let x = b.load(Ty::VF32, src, 0);
+        vec![b.float_op(FloatOp::Max, carried[0], x)]
+    });
+    let max = reduced(b, Reduction::MaxF32, max[0]);
+    (whole * lanes..spec.axis).fold(max, |max, i| {
+        let x = load_splat(b, ElemType::F32, src, 4 * i as i32);
+        b.float_op(FloatOp::Max, max, x)
+    })
+}
+
+fn columns(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer, strip: Strip) {
+    let (zero, end) = (b.int(0), b.int(spec.axis as i64));
+    let load = |b: &mut Builder, from: Pointer, index: Val, stride: i64| {
+        let from = b.index(from, index, stride);
+        strip.load(b, ElemType::F32, from, 0, spec.exact_reads)[0]
+    };
+    let low = b.splat_const_f32(f32::NEG_INFINITY);
+    let max = b.for_range((zero, end, 1), &[low], |b, i, carried| {
+        let x = load(b, src, i, spec.src_axis);
+        vec![b.float_op(FloatOp::Max, carried[0], x)]
+    })[0];
+    let none = b.splat_const_f32(0.0);
+    let sum = b.for_range((zero, end, 1), &[none], |b, i, carried| {
+        let x = load(b, src, i, spec.src_axis);
+        let shifted = b.fsub(x, max);
+        let exp = math::exp(b, shifted);
+        let dst = b.index(dst, i, spec.dst_axis);
+        strip.store(b, ElemType::F32, dst, 0, &[exp]);
+        vec![b.fadd(carried[0], exp)]
+    })[0];
+    let log_sum = if spec.log { math::log(b, sum) } else { sum };
+    b.for_each(zero, end, 1, |b, i| {
+        let x = if spec.log { load(b, src, i, spec.src_axis) } else { sum };
+        let exp = if spec.log { sum } else { load(b, dst, i, spec.dst_axis) };
+        let y = normalized(b, spec, (x, exp), max, sum, log_sum);
+        let dst = b.index(dst, i, spec.dst_axis);
+        strip.store(b, ElemType::F32, dst, 0, &[y]);
+    });
+}

@@ -1,0 +1,100 @@
+//! `exp` and `expm1`.
+//!
+//! `x = n ln 2 + r` with an integer `n` and `|r| <= ln 2 / 2`, and `exp(x) = 2^n exp(r)`. To find `n`, `x / ln 2` is added
+//! to 1.5 * 2^23, which rounds it to an integer in the low bits; with 127 more these bits are the exponent of `2^n`.
+//! `n ln 2` is subtracted in two parts, the first short enough that its product with `n` is exact.
+
+use super::{add, at_least, at_most, bits, from_bits, int, mul, polynomial, shift_left};
+use crate::simd::builder::Builder;
+use crate::simd::ir::{ShiftOp, Val, VecOp};
+
+/// 1.5 * 2^23, and the bias of an exponent.
+const ROUNDER: f32 = 12_582_912.0 + 127.0;
+
+/// The nine highest bits of ln 2, and the rest.
+pub(super) const LN2_HIGH: f32 = 0.693_359_4;
+pub(super) const LN2_LOW: f32 = -2.121_944_4e-4;
+
+/// `(expm1(r) - r) / r^2` for `|r| <= 0.35`; error 2^-26.0 relative to `expm1(r)`.
+const EXPM1: [f32; 5] = [0.499_999_97, 0.166_665_42, 0.041_667_43, 0.008_366_876, 0.001_387_188];
+
+/// `exp(x) = 2^n * (1 + tail)`.
+pub(super) struct Reduced {
+    /// `expm1(r)`
+    pub tail: Val,
+    /// `ROUNDER + n`
+    pub rounded: Val,
+}
+
+/// For `|x| < 2^22`.
+pub(super) fn reduce(b: &mut Builder, x: Val) -> Reduced {
+    let quotient = mul(b, x, std::f32::consts::LOG2_E);
+    let rounded = add(b, quotient, ROUNDER);
+    let n = add(b, rounded, -ROUNDER);
+    let high = mul(b, n, -LN2_HIGH);
+    let low = mul(b, n, -LN2_LOW);
+    let r = b.fadd(x, high);
+    let r = b.fadd(r, low);
+    let square = b.fmul(r, r);
+    let series = polynomial(b, r, &EXPM1);
+    let above = b.fmul(square, series);
+    Reduced { tail: b.fadd(r, above), rounded }
+}
+
+impl Reduced {
+    /// `2^n` for `-127 <= n <= 128`; the ends are 0 and infinity.
+    pub fn power(&self, b: &mut Builder) -> Val {
+        let bits = bits(b, self.rounded);
+        let power = shift_left(b, bits, 23);
+        from_bits(b, power)
+    }
+
+    /// `2^(n - down)` for `down - 126 <= n <= down + 127`.
+    pub fn power_less(&self, b: &mut Builder, down: i64) -> Val {
+        let bits = bits(b, self.rounded);
+        let power = shift_left(b, bits, 23);
+        let power = int(b, VecOp::Sub, power, down << 23);
+        from_bits(b, power)
+    }
+}
+
+/// `exp(x)` in the range of normal numbers: 0 below -87.7, infinity above 88.37. 1 ulp.
+pub(super) fn exp_normal(b: &mut Builder, x: Val) -> Val {
+    let x = at_most(b, x, 88.8);
+    let x = at_least(b, x, -88.0);
+    let reduced = reduce(b, x);
+    let power = reduced.power(b);
+    let mantissa = add(b, reduced.tail, 1.0);
+    b.fmul(mantissa, power)
+}
+
+/// 1 ulp, subnormal results too. The power is applied in two halves, so that both are normal numbers.
+pub fn exp(b: &mut Builder, x: Val) -> Val {
+    let x = at_most(b, x, 89.0);
+    let x = at_least(b, x, -104.0);
+    let reduced = reduce(b, x);
+    let rounded = bits(b, reduced.rounded);
+    // n + 254: two biases.
+    let n = int(b, VecOp::Sub, rounded, i64::from(ROUNDER.to_bits()) - 254);
+    let half = b.shift(ShiftOp::RightSigned, n, 1);
+    let rest = b.vec_op(VecOp::Sub, n, half);
+    let mut result = add(b, reduced.tail, 1.0);
+    for exponent in [half, rest] {
+        let power = shift_left(b, exponent, 23);
+        let power = from_bits(b, power);
+        result = b.fmul(result, power);
+    }
+    result
+}
+
+/// `exp(x) - 1`. 1.6 ulp. Computed as twice its half, which does not overflow before the result does.
+pub fn expm1(b: &mut Builder, x: Val) -> Val {
+    let x = at_most(b, x, 89.0);
+    let x = at_least(b, x, -86.0);
+    let reduced = reduce(b, x);
+    let power = reduced.power_less(b, 1);
+    let tail = b.fmul(reduced.tail, power);
+    let whole = add(b, power, -0.5);
+    let half = b.fadd(tail, whole);
+    b.fadd(half, half)
+}

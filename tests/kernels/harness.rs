@@ -1,0 +1,144 @@
+//! Runs a case at every width and compares with what it expects.
+
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{Linkage, Module, default_libcall_names};
+use octet::codegen::clif;
+use octet::codegen::target::Target;
+use octet::lower::kernel::{Access, KernelSpec};
+use octet::simd::interp::{self, Arg, Memory};
+use octet::simd::ir::{Function, Width};
+use octet::simd::kernels;
+use octet::simd::verify::verify;
+
+/// What kernels may read behind a buffer: junk here.
+const SLACK: [u8; 64] = [0xa5; 64];
+
+/// A kernel with its memory.
+pub struct Case {
+    pub spec: KernelSpec,
+    pub regions: Vec<Vec<u8>>,
+    /// Region and offset of each operand.
+    pub operands: Vec<(usize, i64)>,
+    /// Regions without readable bytes behind their end.
+    pub exact: Vec<usize>,
+    /// All regions afterwards.
+    pub expected: Vec<Vec<u8>>,
+    /// Relative error allowed in these regions of floats; all others are compared bit by bit.
+    pub tolerance: Vec<(usize, f32)>,
+}
+
+impl Case {
+    /// A case whose operands are regions of their own, in order; `expected` is still what is there before.
+    pub fn new(spec: KernelSpec, regions: Vec<Vec<u8>>) -> Case {
+        let operands = (0..regions.len()).map(|region| (region, 0)).collect();
+        let expected = regions.clone();
+        Case { spec, regions, operands, exact: Vec::new(), expected, tolerance: Vec::new() }
+    }
+}
+
+pub const WIDTHS: [Width; 3] = [Width::W128, Width::W256, Width::W512];
+
+/// Builds and checks a case at every width.
+pub fn check(name: &str, case: impl Fn(Width) -> Case) {
+    for width in WIDTHS {
+        let name = format!("{name} at {} bits", 8 * width.bytes());
+        let mut case = case(width);
+        for (i, (region, expected)) in case.regions.iter_mut().zip(&mut case.expected).enumerate() {
+            if !case.exact.contains(&i) {
+                region.extend(SLACK);
+                expected.extend(SLACK);
+            }
+        }
+        assert_eq!(case.operands.len(), case.spec.operands().len(), "{name}: number of operands");
+        let function = kernels::build(&case.spec, "kernel", width);
+        verify(&function).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+        let interpreted = interpret(&name, &function, &case);
+        compare(&name, &case, &interpreted);
+        if width == Width::W128 {
+            let ran = run_here(&function, &case);
+            for (region, (ran, interpreted)) in ran.iter().zip(&interpreted).enumerate() {
+                let differs = ran.iter().zip(interpreted).position(|(a, b)| a != b);
+                assert_eq!(differs, None, "{name}: byte of region {region} where machine code differs");
+            }
+        }
+    }
+}
+
+/// The items in two calls, the later half first.
+fn calls(spec: &KernelSpec) -> [(i64, i64); 2] {
+    let items = spec.items() as i64;
+    [(items / 2, items), (0, items / 2)]
+}
+
+fn interpret(name: &str, function: &Function, case: &Case) -> Vec<Vec<u8>> {
+    let mut memory = Memory { regions: case.regions.clone() };
+    for (begin, end) in calls(&case.spec) {
+        let mut args: Vec<Arg> = case.operands.iter().map(|&(region, offset)| Arg::Ptr { region, offset }).collect();
+        args.extend([Arg::Int(begin), Arg::Int(end)]);
+        interp::run_strict(function, &mut memory, &args).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+    }
+    memory.regions
+}
+
+fn compare(name: &str, case: &Case, found: &[Vec<u8>]) {
+    for (region, (expected, found)) in case.expected.iter().zip(found).enumerate() {
+        let tolerance = case.tolerance.iter().find(|(of, _)| *of == region).map_or(0.0, |(_, tolerance)| *tolerance);
+        if tolerance == 0.0 {
+            let differs = expected.iter().zip(found).position(|(a, b)| a != b);
+            if let Some(at) = differs {
+                let all = expected.iter().zip(found).filter(|(a, b)| a != b).count();
+                let end = (at / 4 * 4 + 16).min(expected.len());
+                let (expected, found) = (&expected[at / 4 * 4..end], &found[at / 4 * 4..end]);
+                panic!("{name}: region {region} byte {at} ({all} differ): {found:?}, expected {expected:?}");
+            }
+            continue;
+        }
+        for (i, (expected, found)) in expected.as_chunks().0.iter().zip(found.as_chunks().0).enumerate() {
+            let (expected, found) = (f32::from_le_bytes(*expected), f32::from_le_bytes(*found));
+            let close = (expected - found).abs() <= tolerance * expected.abs().max(1e-3);
+            assert!(close || expected == found, "{name}: region {region} element {i}: {found}, expected {expected}");
+        }
+    }
+}
+
+/// As many arguments as any kernel here has.
+type Entry = unsafe extern "C" fn(i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
+
+fn run_here(function: &Function, case: &Case) -> Vec<Vec<u8>> {
+    let target = Target::native().unwrap().with_width(Width::W128);
+    let isa = target.isa().unwrap();
+    let code = clif::compile(function, &target, &*isa).unwrap();
+    let mut module = JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()));
+    let signature = module.make_signature();
+    let id = module.declare_function("kernel", Linkage::Local, &signature).unwrap();
+    module.define_function_bytes(id, code.align, &code.bytes, &[]).unwrap();
+    module.finalize_definitions().unwrap();
+    let entry = module.get_finalized_function(id);
+    let mut regions = case.regions.clone();
+    // no vector access is wider than the slack, so an address behind the end is still this vector's memory
+    for region in &mut regions {
+        region.extend(SLACK);
+    }
+    for (begin, end) in calls(&case.spec) {
+        let mut words = [0i64; 12];
+        for (word, &(region, offset)) in words.iter_mut().zip(&case.operands) {
+            *word = regions[region].as_mut_ptr() as i64 + offset;
+        }
+        let operands = case.operands.len();
+        assert!(operands + 2 <= words.len(), "more arguments than the entry has");
+        words[operands] = begin;
+        words[operands + 1] = end;
+        // SAFETY: the entry is a function of the C calling convention whose integer arguments stand in the same places
+        // whatever follows them; the interpreter has run the same kernel on the same memory and found no access outside
+        // its regions; the module owns the code and is alive.
+        unsafe {
+            let entry = std::mem::transmute::<*const u8, Entry>(entry);
+            let w = words;
+            entry(w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9], w[10], w[11]);
+        }
+    }
+    for region in &mut regions {
+        region.truncate(region.len() - SLACK.len());
+    }
+    regions
+}

@@ -1,0 +1,60 @@
+//! Lowering against the meaning of the graph: every case is a small graph, interpreted as it is, and as a program of kernels
+//! in the kernel interpreter, at every vector width and with the work cut in several ways. Integers must be equal, floats
+//! close.
+
+mod cases;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use octet::interp;
+use octet::ir::tensor::Data;
+use octet::ir::{Graph, Tensor};
+use octet::lower::{LowerOptions, lower};
+use octet::simd::execute::execute;
+use octet::simd::ir::Width;
+
+fn main() {
+    let args = Arguments::from_args();
+    let trials = cases::all().into_iter().map(|case| Trial::test(case.name.clone(), move || check(&case)));
+    libtest_mimic::run(&args, trials.collect()).exit();
+}
+
+fn check(case: &cases::Case) -> Result<(), Failed> {
+    let graph = cases::graph(case);
+    let inputs: Vec<Tensor> =
+        graph.inputs().iter().enumerate().map(|(i, &v)| cases::random(graph.ty(v), i as u64)).collect();
+    let expected = interp::run(&graph, &inputs)?;
+    for width in [Width::W128, Width::W256, Width::W512] {
+        let options = LowerOptions { width, model_hash: String::new() };
+        let program = lower(&graph, &options).map_err(|problems| problems.to_string())?;
+        for parts in [1, 3] {
+            let got = execute(&program, width, &inputs, parts).map_err(|e| format!("{} bytes: {e}", width.bytes()))?;
+            for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
+                compare(got, expected)
+                    .map_err(|e| format!("{} bytes, {parts} parts, output {index}: {e}", width.bytes()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn compare(got: &Tensor, expected: &Tensor) -> Result<(), String> {
+    if got.ty() != expected.ty() {
+        return Err(format!("{} instead of {}", got.ty(), expected.ty()));
+    }
+    let float = matches!(got.data(), Data::F32(_));
+    let (got, expected) = (got.to_f64(), expected.to_f64());
+    let largest = expected.iter().fold(1.0f64, |max, x| max.max(x.abs()));
+    for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
+        let close = if float { (got - expected).abs() <= 1e-5 * largest } else { got == expected };
+        if !close && !(got.is_nan() && expected.is_nan()) {
+            return Err(format!("element {at} is {got}, expected {expected}"));
+        }
+    }
+    Ok(())
+}
+
+/// A graph that a test wants to look at.
+#[allow(dead_code, reason = "a hand tool for failing cases")]
+fn show(graph: &Graph) -> String {
+    octet::ir::print::print(graph, &octet::ir::print::PrintOptions::test()).text
+}
