@@ -19,6 +19,7 @@ use crate::codegen::object::{self, Object};
 use crate::codegen::target::Target;
 use crate::diag::{self, Diagnostic, Kind, Place};
 use crate::emit::header::identifier;
+use crate::emit::report::Report;
 use crate::frontend::{self, ImportOptions};
 use crate::ir::{Graph, file};
 use crate::lower::program::Program;
@@ -31,7 +32,7 @@ use crate::passes::{PIPELINE, Remark};
 pub struct CompileOptions {
     /// Batch and shapes of the inputs.
     pub import: ImportOptions,
-    /// Prefix of the symbols, a C identifier; by default made of the model's own name.
+    /// Prefix of the symbols, a C identifier; by default made of the name of the model's file.
     pub name: Option<String>,
     pub target: Target,
     pub passes: PassOptions,
@@ -76,6 +77,13 @@ pub struct Plan {
     pub times: Vec<(Stage, Duration)>,
 }
 
+impl Plan {
+    /// What became of each operation.
+    pub fn report(&self) -> Report<'_> {
+        Report::new(&self.graph, &self.program, &self.remarks)
+    }
+}
+
 pub struct Compiled {
     pub plan: Plan,
     pub object: Object,
@@ -105,10 +113,11 @@ pub fn compile(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>)
 pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) -> diag::Result<Plan> {
     let mut times = Vec::new();
     let Source { mut graph, hash } = timed(Stage::Import, &mut times, monitor, |_| load(path, &options.import))?;
-    graph.name = options.name.clone().unwrap_or_else(|| identifier(&graph.name));
-    let report = timed(Stage::Passes, &mut times, monitor, |log| {
-        manager::run(&mut graph, PIPELINE, &options.passes, log)
-    })?;
+    if let Some(name) = &options.name {
+        graph.name.clone_from(name);
+    }
+    let report =
+        timed(Stage::Passes, &mut times, monitor, |log| manager::run(&mut graph, PIPELINE, &options.passes, log))?;
     let lower_options = LowerOptions { width: options.target.width, model_hash: hash };
     let program = timed(Stage::Lower, &mut times, monitor, |_| lower::lower(&graph, &lower_options))?;
     Ok(Plan { graph, program, remarks: report.context.remarks, times })
@@ -127,7 +136,8 @@ fn timed<T>(
     result
 }
 
-/// Reads an OpenVINO IR or a text dump, by the extension of `path`.
+/// Reads an OpenVINO IR or a text dump, by the extension of `path`. The graph's name is a C identifier: an IR's file name,
+/// since the names inside are often those of the tool that wrote them, or the name that a text dump gives.
 ///
 /// # Errors
 /// Files that cannot be read, and all problems in them; an extension of another kind; batch or shapes for a text dump,
@@ -135,7 +145,8 @@ fn timed<T>(
 pub fn load(path: &Path, options: &ImportOptions) -> diag::Result<Source> {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("xml") => {
-            let graph = frontend::import_files(path, options)?;
+            let mut graph = frontend::import_files(path, options)?;
+            graph.name = identifier(&path.file_stem().unwrap_or_default().to_string_lossy());
             Ok(Source { graph, hash: digest(&[path.to_owned(), path.with_extension("bin")])? })
         }
         Some("oir") => {
@@ -143,7 +154,8 @@ pub fn load(path: &Path, options: &ImportOptions) -> diag::Result<Source> {
                 let message = "--batch and --shape apply to OpenVINO models; a text dump has its shapes";
                 return Err(Diagnostic::error(Kind::Usage, place(path), message).into());
             }
-            let graph = file::read(path)?.graph;
+            let mut graph = file::read(path)?.graph;
+            graph.name = identifier(&graph.name);
             Ok(Source { graph, hash: digest(&text_files(path))? })
         }
         _ => Err(Diagnostic::error(Kind::Usage, place(path), "not a model's file name")

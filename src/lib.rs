@@ -16,11 +16,13 @@
 //!      object ──── emit   program, library, header
 //! ```
 //!
-//! Read in that order. [`interp`] is the meaning of every operation, and the judge of everything after the frontend.
+//! Read in that order; [`driver`] is where the stages meet. [`interp`] is the meaning of every operation, and the judge of
+//! everything after the frontend.
 #![forbid(unsafe_code)]
 
 pub mod codegen;
 pub mod diag;
+pub mod driver;
 pub mod emit;
 pub mod frontend;
 pub mod interp;

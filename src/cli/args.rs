@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use octet::codegen::target::Target;
-use octet::diag::Kind;
 use octet::driver::CompileOptions;
 use octet::emit::header::identifier;
 use octet::frontend::ImportOptions;
@@ -47,7 +46,7 @@ pub enum Command {
 pub struct ModelArgs {
     /// OpenVINO IR (model.xml, with model.bin beside it), or an .oir text dump.
     pub model: PathBuf,
-    /// Prefix of the symbols and default name of the results; by default the model's own name.
+    /// Prefix of the symbols and default name of the results; by default the model's file name.
     #[arg(long)]
     pub name: Option<String>,
     /// CPU to compile for: native, x86-64-v2, x86-64-v3, x86-64-v4, generic, and +feature or -feature, separated by commas.
@@ -187,7 +186,8 @@ pub struct ExplainArgs {
 #[derive(Args)]
 pub struct OptArgs {
     /// An .oir text file, or an OpenVINO model.
-    pub file: PathBuf,
+    #[arg(required_unless_present = "list")]
+    pub file: Option<PathBuf>,
     /// Passes to run, in order; `all` stands for those of the compiler. Default: none.
     #[arg(long, value_name = "PASS,..", value_delimiter = ',')]
     pub passes: Vec<String>,

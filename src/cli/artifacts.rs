@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use octet::codegen::object::{infer_symbol, info_symbol};
 use octet::codegen::target::Target;
 use octet::diag::{Diagnostic, Kind, Place};
 use octet::driver::Compiled;
@@ -49,14 +50,18 @@ pub fn write(emit: Emit, compiled: &Compiled, target: &Target, path: &Path) -> R
 pub fn program(compiled: &Compiled, target: &Target) -> Result<Vec<u8>, Failure> {
     let arch = target.triple.split('-').next().unwrap_or_default();
     let stub = stub::program(arch).ok_or_else(|| {
-        Diagnostic::error(Kind::Usage, Place::default(), format!("this octet has no program to attach a model for {arch} to"))
-            .with_help(format!(
-                "use --emit obj,header and link them into your own program; or build octet where `rustup target add \
+        Diagnostic::error(
+            Kind::Usage,
+            Place::default(),
+            format!("this octet has no program to attach a model for {arch} to"),
+        )
+        .with_help(format!(
+            "use --emit obj,header and link them into your own program; or build octet where `rustup target add \
                  {arch}-unknown-linux-gnu` was done"
-            ))
+        ))
     })?;
     let name = &compiled.plan.program.name;
-    exe::attach(stub, &compiled.object.bytes, &format!("{name}_infer"), &format!("{name}_info"))
+    exe::attach(stub, &compiled.object.bytes, &infer_symbol(name), &info_symbol(name))
         .map_err(|error| Diagnostic::internal(Place::item("attaching the model"), error.to_string()).into())
 }
 
@@ -72,7 +77,8 @@ fn shared_library(compiled: &Compiled, target: &Target, path: &Path) -> Result<(
     let object = directory.path().join("model.o");
     write_file(&object, &compiled.object.bytes)?;
     let cc = env::var_os("CC").unwrap_or_else(|| "cc".into());
-    let output = Command::new(&cc).args(["-shared", "-nostdlib", "-Wl,-z,noexecstack", "-o"]).arg(path).arg(&object).output();
+    let output =
+        Command::new(&cc).args(["-shared", "-nostdlib", "-Wl,-z,noexecstack", "-o"]).arg(path).arg(&object).output();
     let problem = match output {
         Ok(output) if output.status.success() => return Ok(()),
         Ok(output) => format!("failed: {}", String::from_utf8_lossy(&output.stderr).trim()),
@@ -80,7 +86,9 @@ fn shared_library(compiled: &Compiled, target: &Target, path: &Path) -> Result<(
     };
     let message = format!("a shared library needs a C compiler, but {} {problem}", cc.display());
     Err(Diagnostic::error(Kind::Io, Place::default(), message)
-        .with_help("install a C compiler, or name one in the environment variable CC; --emit exe, obj and staticlib need none")
+        .with_help(
+            "install a C compiler, or name one in the environment variable CC; --emit exe, obj and staticlib need none",
+        )
         .into())
 }
 

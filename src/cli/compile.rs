@@ -6,7 +6,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use octet::driver::{self, CompileOptions, Compiled, Monitor};
-use octet::emit::report::Report;
 
 use super::args::CompileArgs;
 use super::artifacts;
@@ -38,16 +37,16 @@ pub fn compile(model: &Path, options: &CompileOptions) -> Result<Compiled, Failu
 /// `compiled for x86-64-v3 (native); 4.1 MB constants, ..`
 fn summary(compiled: &Compiled, options: &CompileOptions, native: bool) -> String {
     let (plan, object) = (&compiled.plan, &compiled.object);
-    let report = Report::new(plan, object);
+    let share =
+        plan.report().int8_share().map_or("no MACs".to_owned(), |share| format!("{share:.1} % of MACs in INT8"));
     let mut text = format!("compiled for {}{}", options.target.cpu_name(), if native { " (native)" } else { "" });
     // Writing to a String does not fail.
     let _ = write!(
         text,
-        "; constants {}, workspace {}, code {}; {} of MACs in INT8; {} steps; {:.2} s (",
-        bytes(object.constant_bytes),
+        "; constants {}, workspace {}, code {}; {share}; {} steps; {:.2} s (",
+        bytes(object.constant_bytes as u64),
         bytes(plan.program.workspace_bytes as u64),
-        bytes(object.code_bytes),
-        report.int8_share_text(),
+        bytes(object.code_bytes as u64),
         plan.program.steps.len(),
         plan.times.iter().map(|(_, time)| *time).sum::<Duration>().as_secs_f64(),
     );

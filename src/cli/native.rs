@@ -91,7 +91,9 @@ fn outcome(status: ExitStatus) -> Result<(), Failure> {
     match status.code() {
         Some(0) => Ok(()),
         Some(code) => Err(Failure::Program(u8::try_from(code).unwrap_or(u8::MAX))),
-        None => Err(Diagnostic::internal(Place::item("the compiled program"), format!("it ended with {status}")).into()),
+        None => {
+            Err(Diagnostic::internal(Place::item("the compiled program"), format!("it ended with {status}")).into())
+        }
     }
 }
 
@@ -109,7 +111,11 @@ impl TempDir {
                 Err(error) => return Err(Failure::io(&path, "be created", &error)),
             }
         }
-        Err(Failure::new(Kind::Io, Place::file(base.display().to_string()), "full of directories of earlier runs of octet"))
+        Err(Failure::new(
+            Kind::Io,
+            Place::file(base.display().to_string()),
+            "full of directories of earlier runs of octet",
+        ))
     }
 
     pub fn path(&self) -> &Path {

@@ -1,0 +1,44 @@
+//! `check`: whether a model can be compiled. Runs everything but the code generator, so what it accepts compiles.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use octet::driver::{self, Monitor, Plan};
+use octet::ir::Graph;
+use octet::lower::program::Port;
+
+use super::args::CheckArgs;
+use super::failure::Failure;
+use super::progress::Progress;
+use super::table::{Align, print, table};
+
+pub fn run(args: &CheckArgs) -> Result<(), Failure> {
+    let options = args.model.options()?;
+    let path = &args.model.model;
+    let imported = driver::load(path, &options.import)?.graph;
+    let mut progress = Progress::new();
+    let mut stage = |stage| progress.stage(stage);
+    let plan = driver::plan(path, &options, &mut Monitor { stage: &mut stage, log: &mut io::stderr() })?;
+    progress.clear();
+    print(&text(&imported, &plan))
+}
+
+fn text(imported: &Graph, plan: &Plan) -> String {
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    for (_, layer) in imported.all_layers() {
+        *kinds.entry(layer.kind.as_str()).or_default() += 1;
+    }
+    let layers: usize = kinds.values().sum();
+    let rows: Vec<Vec<String>> =
+        kinds.into_iter().map(|(kind, count)| vec![kind.to_owned(), count.to_string()]).collect();
+    let ports = |title: &str, ports: &[Port]| -> String {
+        ports.iter().map(|port| format!("{title}  {}: {}\n", port.name, port.ty)).collect()
+    };
+    format!(
+        "{}\n{}{}{}: supported, all {layers} layers\n",
+        table(&[("layer type", Align::Left), ("layers", Align::Right)], &rows),
+        ports("input ", &plan.program.inputs),
+        ports("output", &plan.program.outputs),
+        plan.program.name,
+    )
+}

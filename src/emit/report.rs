@@ -1,0 +1,146 @@
+//! What a compilation did to each operation: precision, kernel, and why something computes in float.
+//!
+//! A row is a run of steps for one layer: its kernel, and the copies and borders around it. Layers that were fused into one
+//! kernel share a row. A row's reason is a remark of the passes about one of its layers, the main layer's first.
+//! Multiply-accumulates measure how much of the work is in INT8.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::ir::Graph;
+use crate::lower::kernel::KernelSpec;
+use crate::lower::program::{Label, Program, Step};
+use crate::passes::Remark;
+
+/// The rows, and what they sum up to.
+pub struct Report<'p> {
+    pub model: &'p str,
+    pub rows: Vec<Row<'p>>,
+}
+
+/// What computes one layer, with what is fused into it.
+pub struct Row<'p> {
+    /// Of the step that does most.
+    pub label: &'p Label,
+    /// Line of the layer in the source, from 1; none for what no layer asked for.
+    pub line: Option<u32>,
+    /// `I8`, `I32`, `FP32`: what the main kernel computes in.
+    pub precision: &'static str,
+    /// The kernels, the main one first: `conv + 4 fill`.
+    pub kernel: String,
+    pub macs: u64,
+    /// Why it computes in float, as far as a pass said so.
+    pub reason: Option<&'p str>,
+}
+
+impl<'p> Report<'p> {
+    /// `graph` is what was lowered to `program`; it knows the lines of the layers.
+    pub fn new(graph: &'p Graph, program: &'p Program, remarks: &'p [Remark]) -> Report<'p> {
+        let lines: BTreeMap<&str, u32> =
+            graph.all_layers().map(|(_, layer)| (layer.name.as_str(), layer.line)).collect();
+        let groups = program.steps.chunk_by(|a, b| a.label.layer == b.label.layer);
+        let rows = groups.map(|steps| Row::new(steps, program, &lines, remarks)).collect();
+        Report { model: &program.name, rows }
+    }
+
+    /// Multiply-accumulates of one inference: those in INT8, and all.
+    pub fn macs(&self) -> (u64, u64) {
+        let int8 = self.rows.iter().filter(|row| row.is_int8()).map(|row| row.macs).sum();
+        (int8, self.rows.iter().map(|row| row.macs).sum())
+    }
+
+    /// Share of the multiply-accumulates in INT8, in per cent; none for a model without any.
+    pub fn int8_share(&self) -> Option<f64> {
+        let (int8, all) = self.macs();
+        (all != 0).then(|| 100.0 * int8 as f64 / all as f64)
+    }
+
+    /// The whole report as JSON.
+    pub fn json(&self) -> Value {
+        let (int8, all) = self.macs();
+        let rows: Vec<Value> = self.rows.iter().map(Row::json).collect();
+        json!({
+            "model": self.model,
+            "macs": all,
+            "int8_macs": int8,
+            "int8_share_percent": self.int8_share(),
+            "layers": rows,
+        })
+    }
+}
+
+impl<'p> Row<'p> {
+    /// `steps` is not empty.
+    fn new(steps: &'p [Step], program: &Program, lines: &BTreeMap<&str, u32>, remarks: &'p [Remark]) -> Row<'p> {
+        let spec = |step: &Step| &program.kernels[step.kernel];
+        let weight = |step: &&Step| (step.label.macs, !moves_only(spec(step)), spec(step).elements());
+        let main = steps.iter().max_by_key(weight).unwrap_or(&steps[0]);
+        let precision = spec(main).precision();
+        let reason = if precision == "FP32" { reason(&main.label, remarks) } else { None };
+        Row {
+            label: &main.label,
+            line: lines.get(main.label.layer.as_str()).copied().filter(|&line| line != 0),
+            precision,
+            kernel: kernels(spec(main).family(), steps.iter().map(|step| spec(step).family())),
+            macs: steps.iter().map(|step| step.label.macs).sum(),
+            reason,
+        }
+    }
+
+    pub fn is_int8(&self) -> bool {
+        self.precision == "I8"
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "layer": self.label.layer,
+            "line": self.line,
+            "layers": self.label.layers,
+            "type": self.label.layer_type,
+            "precision": self.precision,
+            "kernel": self.kernel,
+            "macs": self.macs,
+            "reason": self.reason,
+        })
+    }
+}
+
+/// Whether a kernel computes nothing: a border, a copy.
+fn moves_only(spec: &KernelSpec) -> bool {
+    matches!(spec, KernelSpec::Copy(_) | KernelSpec::Fill(_))
+}
+
+/// The families of a row's kernels, `main` first.
+fn kernels(main: &'static str, all: impl Iterator<Item = &'static str>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for family in all {
+        *counts.entry(family).or_default() += 1;
+    }
+    let counted = |family: &str, count: usize| match count {
+        1 => family.to_owned(),
+        count => format!("{count} {family}"),
+    };
+    let first = counted(main, counts.remove(main).unwrap_or(1));
+    let others = counts.into_iter().map(|(family, count)| format!(" + {}", counted(family, count)));
+    first + &others.collect::<String>()
+}
+
+/// The remark about the main layer, else about any of the layers.
+fn reason<'p>(label: &Label, remarks: &'p [Remark]) -> Option<&'p str> {
+    let about = |layer: &String| remarks.iter().find(|remark| remark.layers.contains(layer));
+    let remark = about(&label.layer).or_else(|| label.layers.iter().find_map(about));
+    remark.map(|remark| remark.message.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_counted() {
+        assert_eq!(kernels("conv", ["fill", "conv", "fill"].into_iter()), "conv + 2 fill");
+        assert_eq!(kernels("copy", ["copy", "copy"].into_iter()), "2 copy");
+        assert_eq!(kernels("pool", ["pool"].into_iter()), "pool");
+    }
+}
