@@ -131,14 +131,9 @@ impl Target {
         Target::parse(None, "native")
     }
 
-    /// The target with the widest vectors its features allow.
+    /// A CPU with these features, and vectors as wide as there is a back end for.
     pub fn with_features(arch: Arch, triple: &str, features: u64) -> Target {
-        let width = match features {
-            f if f & cpu::AVX512 != 0 => Width::W512,
-            f if f & cpu::AVX2 != 0 => Width::W256,
-            _ => Width::W128,
-        };
-        Target { arch, triple: triple.to_string(), features, width }
+        Target { arch, triple: triple.to_string(), features, width: Width::W128 }
     }
 
     /// The same CPU with vectors of another width.
@@ -148,6 +143,14 @@ impl Target {
 
     pub fn has(&self, features: u64) -> bool {
         self.features & features == features
+    }
+
+    /// Has an instruction that adds four products u8 x i8 exactly.
+    pub fn has_dot(&self) -> bool {
+        match self.arch {
+            Arch::X86_64 => self.has(cpu::AVX_VNNI) || self.has(cpu::AVX512_VNNI),
+            Arch::Aarch64 => self.has(cpu::I8MM) || self.has(cpu::DOTPROD),
+        }
     }
 
     /// The smallest description `--cpu` reads back: the greatest level inside the features, and what is beyond it.

@@ -1,7 +1,7 @@
 //! From a checked network to the graph: layer after layer, in order.
 //!
-//! A layer that fails leaves its outputs undefined; layers that depend on them are skipped in silence, so that each fault is
-//! reported once, at its root.
+//! A layer that fails leaves its outputs undefined; layers that depend on them are skipped in silence, so that each
+//! fault is reported once, at its root.
 
 use std::collections::BTreeMap;
 
@@ -16,6 +16,13 @@ use super::network::{Network, place};
 use super::weights::Weights;
 use super::xml::{LayerXml, Net};
 
+/// What to do when a layer makes no sense: with the shapes of the file, and with those of the user.
+const REPORT: &str = "export the model again; if OpenVINO itself reads it, report this as a bug of octet";
+const RESHAPED: &str = "the model's layers may not allow the shapes of --shape or --batch: try without them";
+
+/// Elements of constants that layers may create in all: ranges, masks, folded normalisations.
+const CREATED_ELEMENTS: usize = 1 << 26;
+
 /// Everything that grows during an import.
 #[derive(Debug)]
 pub struct Importer<'i> {
@@ -25,19 +32,25 @@ pub struct Importer<'i> {
     /// Name of the XML file in messages.
     pub file: &'i str,
     pub problems: Vec<Diagnostic>,
+    /// What to do about a fault that has no better advice.
+    remedy: &'static str,
+    /// Elements that layers may still create.
+    pub allowance: usize,
 }
 
 /// Results of the layers of one net: `None` after a fault, which has been reported.
 pub type Outputs = Vec<Option<Vec<Value>>>;
 
 impl<'i> Importer<'i> {
-    pub fn new(name: String, bin: &'i [u8], file: &'i str) -> Importer<'i> {
+    pub fn new(name: String, bin: &'i [u8], file: &'i str, reshaped: bool) -> Importer<'i> {
         Importer {
             graph: Graph::new(name),
             folder: Folder::default(),
             weights: Weights::new(bin),
             file,
             problems: Vec::new(),
+            remedy: if reshaped { RESHAPED } else { REPORT },
+            allowance: CREATED_ELEMENTS,
         }
     }
 
@@ -92,7 +105,8 @@ impl<'i> Importer<'i> {
     pub fn fault(&mut self, layer: &LayerXml, fault: Fault) {
         let place = place(self.file, layer);
         let message = format!("{}: {}", layer.kind, fault.message);
-        self.problems.push(Diagnostic { help: fault.help, ..Diagnostic::error(Kind::Model, place, message) });
+        let help = fault.help.unwrap_or_else(|| self.remedy.to_owned());
+        self.problems.push(Diagnostic::error(Kind::Model, place, message).with_help(help));
     }
 
     /// Ends a region.

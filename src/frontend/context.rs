@@ -53,9 +53,15 @@ impl<'a> Context<'_, '_, 'a> {
 
     pub fn operand(&self, index: usize) -> Fallible<Value> {
         self.operands.get(index).copied().ok_or_else(|| {
-            Fault::new(format!("it has {} inputs, input {index} is missing", self.operands.len()))
+            Fault::new(format!("the number of inputs is {}, and input {index} is missing", self.operands.len()))
                 .help("the file is damaged: export the model again")
         })
+    }
+
+    /// Checks the number of inputs.
+    pub fn takes(&self, count: usize) -> Fallible<()> {
+        let given = self.operands.len();
+        if given == count { Ok(()) } else { Err(Fault::new(format!("the number of inputs is {given}, not {count}"))) }
     }
 
     pub fn has(&self, index: usize) -> bool {
@@ -80,7 +86,7 @@ impl<'a> Context<'_, '_, 'a> {
         let Importer { graph, folder, .. } = &mut *self.importer;
         folder.value(graph, value).map_err(|reason| {
             Fault::new(format!("{what} (input {index}) is not a constant: {reason}"))
-                .help("export the model with static shapes, or fix the shapes with --shape")
+                .help("octet needs it when it compiles the model: make it a constant in the source model")
         })
     }
 
@@ -179,10 +185,11 @@ impl<'a> Context<'_, '_, 'a> {
 
     pub fn emit_all(&mut self, op: Op, operands: &[Value]) -> Fallible<Vec<Value>> {
         let name = op.name();
+        let is_own_name = name.replace('_', "").eq_ignore_ascii_case(self.layer.kind);
         let graph = &mut self.importer.graph;
         let node = graph
             .append(self.region, op, operands, &[self.source])
-            .map_err(|reason| Fault::new(format!("{name}: {reason}")))?;
+            .map_err(|reason| Fault::new(if is_own_name { reason } else { format!("its {name} {reason}") }))?;
         Ok(graph.results(node).to_vec())
     }
 
@@ -217,7 +224,19 @@ impl<'a> Context<'_, '_, 'a> {
         if self.dims(x) == dims { Ok(x) } else { self.emit(Op::Broadcast { shape: shape(dims)? }, &[x]) }
     }
 
+    /// Checks that so many elements may still be created. To be asked before they are built.
+    pub fn afford(&self, elements: usize) -> Fallible<()> {
+        if elements <= self.importer.allowance {
+            return Ok(());
+        }
+        Err(Fault::new(format!("its {elements} elements are more than a model's layers may create"))
+            .help("the file is damaged, or the model is too large for octet"))
+    }
+
     pub fn tensor(&mut self, tensor: Tensor) -> Fallible<Value> {
+        let elements = tensor.shape().elements();
+        self.afford(elements)?;
+        self.importer.allowance -= elements;
         let id = self.importer.graph.add_tensor(tensor);
         self.emit(Op::Const(id), &[])
     }

@@ -1,7 +1,7 @@
 //! Element types and shapes as OpenVINO writes them, and what they become.
 //!
-//! The graph has fewer element types than OpenVINO. Types of which a model only has constants and intermediate values are
-//! widened: nothing of a quantized model's meaning hangs on them. Constants are checked to fit.
+//! The graph has fewer element types than OpenVINO. Types of which a model only has constants and intermediate values
+//! are widened: nothing of a quantized model's meaning hangs on them. Constants are checked to fit.
 
 use crate::ir::ElemType;
 

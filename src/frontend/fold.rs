@@ -1,7 +1,8 @@
 //! Values of constant subgraphs, on demand: a target shape computed from `ShapeOf`, axes, the k of a TopK.
 //!
-//! Shapes are static, so `ShapeOf` is a constant and most shape arithmetic has a value here. Evaluation goes over an explicit
-//! stack, remembers both values and failures, and spends a bounded number of elements: a file cannot make it run away.
+//! Shapes are static, so `ShapeOf` is a constant and most shape arithmetic has a value here. Evaluation goes over an
+//! explicit stack, remembers both values and failures, and spends a bounded number of elements: a file cannot make it
+//! run away.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

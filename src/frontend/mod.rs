@@ -10,14 +10,14 @@
 //! - [`network`]: ids resolved, cycles refused, topological order;
 //! - [`elements`]: element types and dimensions as OpenVINO writes them;
 //! - [`shapes`]: the inputs' shapes;
-//! - [`weights`]: constants;
+//! - [`weights`]: constants out of the .bin file;
 //! - [`fold`]: values of constant subgraphs, on demand: operands that the graph has as attributes;
 //! - [`context`]: what the import of one layer sees; [`layers`]: one rule per layer type and version;
 //! - [`build`]: runs the rules.
 //!
-//! Dimensions in the XML are not trusted, not even read: `ir::infer` computes every shape from the inputs' shapes. All problems
-//! are collected; those with a common root are reported once. No input, however hostile, panics, recurses or allocates without a
-//! bound set by the sizes of the two files.
+//! Dimensions in the XML are not trusted, not even read: `ir::infer` computes every shape from the inputs' shapes.
+//! All problems are collected; those with a common root are reported once. No input, however hostile, panics,
+//! recurses or allocates without a bound set by the sizes of the two files.
 
 mod build;
 mod context;
@@ -32,7 +32,7 @@ mod xml;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::diag::{Diagnostic, Diagnostics, Kind, Place, Result};
+use crate::diag::{Diagnostic, Diagnostics, Kind, Place, Result, Severity};
 use crate::ir::{ElemType, Graph, TensorType, Value};
 
 use build::{Importer, Outputs};
@@ -41,6 +41,9 @@ use elements::Stored;
 use network::Network;
 use shapes::Declared;
 use xml::{LayerXml, Net, Reader};
+
+/// Problems that are reported at once.
+const MAX_SHOWN: usize = 50;
 
 /// What the user decides about a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,22 +88,30 @@ pub fn import(xml_text: &str, xml_name: &str, bin: &[u8], options: &ImportOption
     let mut problems = Vec::new();
     let (name, net) = Reader::new(xml_text, xml_name, &mut problems).model(&document);
     if !problems.is_empty() {
-        return Err(Diagnostics(problems));
+        return Err(shown(problems));
     }
     layers::check(&net, xml_name, &mut problems);
     let network = network::resolve(&net, xml_name, &mut problems);
     let inputs = input_types(&net, options, xml_name, &mut problems);
     let (Some(network), Some(inputs), true) = (network, inputs, problems.is_empty()) else {
-        return Err(Diagnostics(problems));
+        return Err(shown(problems));
     };
+    let reshaped = options.batch.is_some() || !options.shapes.is_empty();
     let name = options.name.as_deref().or(name).unwrap_or("model");
-    let mut importer = Importer::new(name.to_owned(), bin, xml_name);
+    let mut importer = Importer::new(name.to_owned(), bin, xml_name, reshaped);
     build_graph(&mut importer, &net, &network, inputs);
-    if importer.problems.is_empty() {
-        Ok(build::without_unused(importer.graph))
-    } else {
-        Err(Diagnostics(importer.problems))
+    if importer.problems.is_empty() { Ok(build::without_unused(importer.graph)) } else { Err(shown(importer.problems)) }
+}
+
+/// The first problems, and how many more there are: a truncated .bin breaks thousands of layers.
+fn shown(mut problems: Vec<Diagnostic>) -> Diagnostics {
+    let more = problems.len().saturating_sub(MAX_SHOWN);
+    problems.truncate(MAX_SHOWN);
+    if more > 0 {
+        let note = Diagnostic::warning(Place::default(), format!("{more} more problems, not shown"));
+        problems.push(Diagnostic { severity: Severity::Note, ..note });
     }
+    Diagnostics(problems)
 }
 
 /// An input of the model: index of its layer, name, type.

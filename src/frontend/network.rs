@@ -1,8 +1,8 @@
 //! From records to a wired network: ids become indices, and the layers come in an order of evaluation.
 //!
 //! Plan: index the ids (each once), resolve each edge to (producer, output) (each input port exactly once), then sort
-//! topologically with a heap, so that layers which are already in order keep the file's order. Nothing recurses: a hostile file
-//! can make a chain of any length.
+//! topologically with a heap, so that layers which are already in order keep the file's order. Nothing recurses: a
+//! hostile file can make a chain of any length.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -38,6 +38,9 @@ pub fn place(file: &str, layer: &LayerXml) -> Place {
 pub fn resolve(net: &Net, file: &str, problems: &mut Vec<Diagnostic>) -> Option<Network> {
     let before = problems.len();
     let by_id = index_layers(net, file, problems);
+    if problems.len() > before {
+        return None;
+    }
     let inputs = wire(net, &by_id, file, problems);
     if problems.len() > before {
         return None;
@@ -70,6 +73,7 @@ fn check_ports(layer: &LayerXml, file: &str, problems: &mut Vec<Diagnostic>) {
 }
 
 fn wire(net: &Net, by_id: &BTreeMap<u64, usize>, file: &str, problems: &mut Vec<Diagnostic>) -> Vec<Vec<Source>> {
+    let before = problems.len();
     let mut inputs: Vec<Vec<Option<Source>>> = net.layers.iter().map(|layer| vec![None; layer.inputs.len()]).collect();
     for edge in &net.edges {
         let ends = resolve_edge(net, by_id, edge);
@@ -81,7 +85,9 @@ fn wire(net: &Net, by_id: &BTreeMap<u64, usize>, file: &str, problems: &mut Vec<
             problems.push(broken(Place::line(file, edge.line), message));
         }
     }
-    for (layer, sources) in net.layers.iter().zip(&inputs) {
+    // an edge that was refused is already the reason for an input without one
+    let layers = if problems.len() > before { [].iter() } else { net.layers.iter() };
+    for (layer, sources) in layers.zip(&inputs) {
         for (port, _) in layer.inputs.iter().zip(sources).filter(|(_, source)| source.is_none()) {
             problems.push(broken(place(file, layer), format!("no edge leads to input port {}", port.id)));
         }

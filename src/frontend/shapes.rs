@@ -1,7 +1,8 @@
 //! The shapes of the model's inputs: what the file declares, and what the user decides.
 //!
-//! Rules: `--shape` gives an input its whole shape; it may change static dimensions, too, where the model's layers allow it. Otherwise `--batch` is dimension 0, static or not, of every input of rank 1
-//! and up. Otherwise a dynamic dimension 0 is 1. What is still dynamic is an error that lists every input.
+//! Rules: `--shape` gives an input its whole shape; it may change static dimensions, too, where the model's layers
+//! allow it. Otherwise `--batch` is dimension 0, static or not, of every input of rank 1 and up. Otherwise a dynamic
+//! dimension 0 is 1. What is still dynamic is an error that lists every input.
 
 use crate::diag::{Diagnostic, Kind, Place};
 use crate::ir::Shape;

@@ -1,7 +1,8 @@
 //! Constants out of the .bin file: bounds, sizes, and the widening of element types.
 //!
-//! Several layers may share bytes; the exporter merges equal constants. Equal (offset, type, shape) gives one constant of the
-//! graph, and the total that is decoded is bounded by the file's size, so a small file cannot ask for much memory.
+//! Several layers may share bytes; the exporter merges equal constants. Equal (offset, type, shape) gives one
+//! constant of the graph, and the total that is decoded is bounded by the file's size, so a small file cannot ask for
+//! much memory.
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! The XML file as records: layers, ports, edges, bodies, with the line each stands on. No meaning yet.
 //!
-//! Strings borrow from the parsed document. What is read is bounded by the file: no number in it sizes an allocation, nesting
-//! of bodies is limited, and the document type definition (entities) is refused by the parser.
+//! Strings borrow from the parsed document. What is read is bounded by the file: no number in it sizes an allocation,
+//! nesting of bodies is limited, and the document type definition (entities) is refused by the parser.
 
 use roxmltree::{Document, Node, ParsingOptions};
 
@@ -89,7 +89,12 @@ impl<'a> LayerXml<'a> {
 pub fn parse<'a>(text: &'a str, file: &str) -> Result<Document<'a>, Diagnostic> {
     let options = ParsingOptions { nodes_limit: MAX_NODES, ..ParsingOptions::default() };
     Document::parse_with_options(text, options).map_err(|error| {
-        let place = Place::line(file, error.pos().row);
+        let row = match error {
+            // the parser has no position for it: the end of the text
+            roxmltree::Error::UnclosedRootNode => u32::try_from(text.lines().count()).unwrap_or(u32::MAX),
+            _ => error.pos().row,
+        };
+        let place = Place::line(file, row);
         let help = "the file may be truncated or is not an OpenVINO IR: export the model again";
         Diagnostic::error(Kind::Model, place, format!("not well-formed XML: {error}")).with_help(help)
     })

@@ -397,7 +397,8 @@ impl Graph {
 
     fn forget_user(&mut self, value: Value, user: Node) {
         let users = &mut self.values[value].users;
-        if let Some(at) = users.iter().position(|&node| node == user) {
+        // from the back: passes that remove nodes go backwards, and a value may have very many users
+        if let Some(at) = users.iter().rposition(|&node| node == user) {
             users.remove(at);
         }
     }

@@ -8,7 +8,8 @@
 //! - [`graph`]: arenas, order, users; the only way to change a graph.
 //! - [`infer`]: the result types of every operation, the only place where shapes are computed.
 //! - [`verify`]: what must hold of every graph, as a checklist.
-//! - [`print`], [`parse`]: the text form, which round-trips; [`dot`]: a picture.
+//! - [`attrs`]: the attributes of every operation as text, in one description for both directions; [`dense`]: elements as text.
+//! - [`print`](mod@print), [`parse`]: the text form, which round-trips; [`file`]: on disk; [`dot`]: a picture.
 //!
 //! Invariants: a node's operands are defined before it in its region or in an enclosing one; every value has one type,
 //! the one `infer` gives; a region ends in `return`. After `verify` is silent, later stages do not check these again.

@@ -620,11 +620,13 @@ impl Op {
 
     /// Regions the operation owns.
     pub fn regions(&self) -> Vec<Region> {
-        match self {
-            Op::If { then_body, else_body } => vec![*then_body, *else_body],
-            Op::Loop(attrs) => vec![attrs.body],
-            _ => Vec::new(),
+        if let Op::If { then_body, else_body } = self {
+            return vec![*then_body, *else_body];
         }
+        if let Op::Loop(attrs) = self {
+            return vec![attrs.body];
+        }
+        Vec::new()
     }
 }
 

@@ -199,16 +199,20 @@ impl<'a> Verifier<'a> {
 
     fn attributes(&mut self, node: Node) {
         let graph = self.graph;
-        match graph.op(node) {
-            Op::Quantize(QuantizeAttrs { params, .. }) | Op::Dequantize(params) if !is_collapsed(params) => {
-                self.error(node, "has equal parameters for every slice of its axis");
-            }
-            Op::ReadValue { variable } => self.variable(node, variable, false),
-            Op::Assign { variable } => self.variable(node, variable, true),
-            _ => {}
+        let op = graph.op(node);
+        if let Op::Quantize(QuantizeAttrs { params, .. }) | Op::Dequantize(params) = op
+            && !is_collapsed(params)
+        {
+            self.error(node, "has equal parameters for every slice of its axis");
+        }
+        if let Op::ReadValue { variable } = op {
+            self.variable(node, variable, false);
+        }
+        if let Op::Assign { variable } = op {
+            self.variable(node, variable, true);
         }
         let narrow = |ty: &TensorType| matches!(ty.elem, ElemType::I4 | ElemType::U4);
-        let produces_narrow = matches!(graph.op(node), Op::Quantize(_) | Op::Requantize(_));
+        let produces_narrow = matches!(op, Op::Quantize(_) | Op::Requantize(_));
         if produces_narrow && graph.results(node).iter().any(|&result| narrow(graph.ty(result))) {
             self.error(node, "computes elements of 4 bits, which constants alone may have");
         }

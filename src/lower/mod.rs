@@ -41,6 +41,8 @@ use view::{Storage, View};
 pub struct LowerOptions {
     /// Vector width that constants are packed for.
     pub width: Width,
+    /// The target has an instruction that adds four products u8 x i8 exactly.
+    pub has_dot: bool,
     /// Hexadecimal digest of the source model, passed on to the object.
     pub model_hash: String,
 }
@@ -81,6 +83,7 @@ impl Operand {
 struct Lowering<'g> {
     graph: &'g Graph,
     width: Width,
+    has_dot: bool,
     plan: Plan,
     placement: Placement,
     views: SecondaryMap<Value, Option<View>>,
@@ -105,6 +108,7 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Progr
     let mut lowering = Lowering {
         graph,
         width: options.width,
+        has_dot: options.has_dot,
         plan,
         placement,
         views: SecondaryMap::new(),

@@ -16,7 +16,9 @@
 use super::PassContext;
 use super::rewrite::{Rewriter, Rule, apply_rules};
 use crate::diag;
-use crate::ir::op::{BinaryOp, InterpolateAttrs, PadAttrs, ReduceAttrs, ReduceKind, SliceAttrs, UnaryOp};
+use crate::ir::op::{
+    BinaryOp, CoordinateMode, InterpolateAttrs, PadAttrs, ReduceAttrs, ReduceKind, SliceAttrs, UnaryOp,
+};
 use crate::ir::{ElemType, Graph, Node, Op, TensorType, Value};
 
 pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
@@ -54,11 +56,7 @@ fn is_identity(graph: &Graph, node: Node) -> bool {
         Op::Split { lengths, .. } => lengths.len() == 1,
         Op::Slice(SliceAttrs { strides, .. }) => same_type() && strides.iter().all(|&stride| stride > 0),
         Op::Pad(PadAttrs { begin, end, .. }) => begin.iter().chain(end).all(|&pad| pad == 0),
-        Op::Interpolate(InterpolateAttrs { scales, pads_begin, pads_end, .. }) => {
-            same_type()
-                && scales.iter().all(|&scale| scale == 1.0)
-                && pads_begin.iter().chain(pads_end).all(|&p| p == 0)
-        }
+        Op::Interpolate(attrs) => same_type() && keeps_coordinates(attrs),
         Op::DepthToSpace { block, .. } | Op::SpaceToDepth { block, .. } => *block == 1,
         Op::BatchToSpace { block, .. } | Op::SpaceToBatch { block, .. } => {
             same_type() && block.iter().all(|&block| block == 1)
@@ -98,6 +96,14 @@ fn is_identity(graph: &Graph, node: Node) -> bool {
     }
 }
 
+/// Each result's coordinate is its own in the source, and no filter is wider than that. The half pixel that
+/// `tf_half_pixel_for_nn` adds may round away from it.
+fn keeps_coordinates(attrs: &InterpolateAttrs) -> bool {
+    attrs.coordinates != CoordinateMode::TfHalfPixelForNn
+        && attrs.scales.iter().all(|&scale| scale == 1.0)
+        && attrs.pads_begin.iter().chain(&attrs.pads_end).all(|&pad| pad == 0)
+}
+
 /// Gives integers unchanged.
 fn is_identity_unary(op: UnaryOp) -> bool {
     matches!(op, UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::RoundAway)
@@ -106,9 +112,12 @@ fn is_identity_unary(op: UnaryOp) -> bool {
 /// `x + 0`, `x - 0`, `x * 1`, `x / 1`. A zero of either sign is neutral: only the sign of a zero result may differ.
 fn neutral_constant(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     let graph = rewriter.graph();
-    let neutral = match graph.op(node) {
-        Op::Binary(BinaryOp::Add | BinaryOp::Sub) => 0.0,
-        Op::Binary(BinaryOp::Mul | BinaryOp::Div) => 1.0,
+    let Op::Binary(op) = graph.op(node) else {
+        return false;
+    };
+    let neutral = match op {
+        BinaryOp::Add | BinaryOp::Sub => 0.0,
+        BinaryOp::Mul | BinaryOp::Div => 1.0,
         _ => return false,
     };
     let (source, constant) = (graph.operand(node, 0), graph.operand(node, 1));
@@ -118,24 +127,23 @@ fn neutral_constant(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
 
 fn reshape_of_reshape(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     let graph = rewriter.graph();
-    match (graph.op(node), producer(graph, node)) {
-        (Op::Reshape { shape }, Some((Op::Reshape { .. }, source))) => {
-            let op = Op::Reshape { shape: shape.clone() };
-            rewriter.replace_op(node, op, &[source])
-        }
-        _ => false,
-    }
+    let (Op::Reshape { shape }, Some((Op::Reshape { .. }, source))) = (graph.op(node), producer(graph, node)) else {
+        return false;
+    };
+    let op = Op::Reshape { shape: shape.clone() };
+    rewriter.replace_op(node, op, &[source])
 }
 
 fn transpose_of_transpose(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     let graph = rewriter.graph();
-    match (graph.op(node), producer(graph, node)) {
-        (Op::Transpose { perm }, Some((Op::Transpose { perm: inner }, source))) => {
-            let op = Op::Transpose { perm: perm.iter().map(|&dim| inner[dim]).collect() };
-            rewriter.replace_op(node, op, &[source])
-        }
-        _ => false,
-    }
+    let Op::Transpose { perm } = graph.op(node) else {
+        return false;
+    };
+    let Some((Op::Transpose { perm: inner }, source)) = producer(graph, node) else {
+        return false;
+    };
+    let op = Op::Transpose { perm: perm.iter().map(|&dim| inner[dim]).collect() };
+    rewriter.replace_op(node, op, &[source])
 }
 
 /// The dimensions that have several elements keep their order.
@@ -183,14 +191,12 @@ fn reduce_as_reshape(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
 
 fn convert_of_convert(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     let graph = rewriter.graph();
-    match (graph.op(node), producer(graph, node)) {
-        (&Op::Convert { elem }, Some((&Op::Convert { elem: between }, source)))
-            if holds_exactly(between, graph.ty(source).elem) =>
-        {
-            rewriter.replace_op(node, Op::Convert { elem }, &[source])
-        }
-        _ => false,
-    }
+    let (&Op::Convert { elem }, Some((&Op::Convert { elem: between }, source))) =
+        (graph.op(node), producer(graph, node))
+    else {
+        return false;
+    };
+    holds_exactly(between, graph.ty(source).elem) && rewriter.replace_op(node, Op::Convert { elem }, &[source])
 }
 
 /// Every value of `narrow` is one of `wide`.

@@ -61,16 +61,15 @@ fn keeps_quantization(graph: &Graph, node: Node) -> bool {
     let op = graph.op(node);
     let source = graph.operands(node).first().map(|&operand| graph.ty(operand).elem);
     let result = graph.ty(graph.result(node));
-    match op {
-        Op::FakeQuantize { .. } | Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => false,
-        Op::Convert { elem } => match source {
-            Some(ElemType::I8 | ElemType::U8 | ElemType::I4 | ElemType::U4) => false,
-            Some(source) if source.is_float() => elem.is_float() || is_small(result),
-            Some(_) | None => true,
-        },
-        _ if op.info().quant == QuantBehaviour::Preserves => true,
-        _ => !result.elem.is_float() || is_small(result),
+    if matches!(op, Op::FakeQuantize { .. } | Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_)) {
+        return false;
     }
+    if matches!(op, Op::Convert { .. }) {
+        let is_weights = matches!(source, Some(ElemType::I8 | ElemType::U8 | ElemType::I4 | ElemType::U4));
+        let stays_float = source.is_some_and(ElemType::is_float) && result.elem.is_float();
+        return !is_weights && (stays_float || !result.elem.is_float() || is_small(result));
+    }
+    op.info().quant == QuantBehaviour::Preserves || !result.elem.is_float() || is_small(result)
 }
 
 fn is_small(ty: &TensorType) -> bool {

@@ -1,12 +1,14 @@
 //! The whole LPT pipeline against the meaning of the graph it started from: both are interpreted on the same inputs.
 //!
-//! Graphs come from a generator, seed by seed: every operation with a sinking rule, per-tensor and per-channel ranges with
+//! Every case of `tests/ir/lpt` is one graph: what is asserted there about its form is asserted here about its numbers.
+//! More graphs come from a generator, seed by seed: every operation with a sinking rule, per-tensor and per-channel ranges with
 //! and without zero points, weights in every form. Outputs must agree up to ties of roundings: nearly all of them exactly,
 //! and the error in total below the bar of the zoo.
 
 mod generator;
 
 use octet::interp;
+use octet::ir::parse::parse_text;
 use octet::ir::print::{PrintOptions, print};
 use octet::ir::{Graph, Tensor};
 use octet::passes::{Remark, manager};
@@ -79,4 +81,39 @@ fn random_graphs_keep_their_meaning() {
     if let Some(first) = failures.iter().min_by_key(|failure| failure.len()) {
         panic!("{} of {seeds} graphs changed their meaning; the smallest:\n{first}", failures.len());
     }
+}
+
+/// Graphs of the cases in a file of `tests/ir/lpt`, with their names.
+fn cases(text: &str) -> impl Iterator<Item = (&str, Graph)> {
+    text.split("// case: ").skip(1).map(|case| {
+        let (name, rest) = case.split_once('\n').unwrap_or((case, ""));
+        let input = rest.split("// =>").next().unwrap_or(rest);
+        let parsed = parse_text(input, name).unwrap_or_else(|errors| panic!("{errors}"));
+        (name, parsed.graph)
+    })
+}
+
+#[test]
+fn cases_keep_their_meaning() {
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ir/lpt");
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut checked = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (name, before) in cases(&text) {
+            let mut after = before.clone();
+            passes(&mut after, LPT);
+            let mut rng = Rng::new(1);
+            let random = |&input| random_input(before.ty(input), &mut rng);
+            let inputs: Vec<Tensor> = before.inputs().iter().map(random).collect();
+            for (expected, actual) in run(&before, &inputs).iter().zip(&run(&after, &inputs)) {
+                let pairs = expected.to_f64().into_iter().zip(actual.to_f64());
+                let close = pairs.clone().all(|(e, a)| (e - a).abs() <= 1e-5 * e.abs().max(1.0));
+                assert!(close, "{}: {name}: {:?}", file.display(), pairs.collect::<Vec<_>>());
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 90, "only {checked} cases found");
 }

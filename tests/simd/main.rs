@@ -4,10 +4,12 @@
 //! - `rows`: every instruction alone, on random and boundary values.
 //! - `programs`: random programs with loops and branches.
 //! - `checks`: what the interpreter and the verifier must reject.
+//! - `math`: elementary functions and their errors.
 //! - `gemm`: the inner loop of a matrix product has no instruction too many.
 
 mod checks;
 mod gemm;
 mod machine;
+mod math;
 mod programs;
 mod rows;

@@ -2,12 +2,9 @@
 
 use crate::ir::op::BinaryOp;
 use crate::ir::tensor::Data;
-use crate::ir::{ElemType, Op, Shape, Tensor, TensorType, Value};
+use crate::ir::{ElemType, Op, Tensor, TensorType, Value};
 
-use super::super::context::{Context, Fallible, Fault};
-
-/// Elements of a causal mask: more is damage.
-const MAX_MASK: usize = 1 << 26;
+use super::super::context::{Context, Fallible, Fault, shape};
 
 /// Operands: q `[.., l, e]`, k `[.., s, e]`, v `[.., s, ev]`, perhaps a mask and a scale.
 pub fn attention(context: &mut Context) -> Fallible<Vec<Value>> {
@@ -47,8 +44,8 @@ fn masked(context: &mut Context, scores: Value) -> Fallible<Value> {
 fn mask_future(context: &mut Context, scores: Value) -> Fallible<Value> {
     let dims = context.dims(scores);
     let &[.., rows, columns] = dims.as_slice() else { return Err(Fault::new("its operands are vectors")) };
-    let shape = Shape::new([rows, columns]).filter(|shape| shape.elements() <= MAX_MASK);
-    let shape = shape.ok_or_else(|| Fault::new(format!("a causal mask of {rows} by {columns} is absurdly large")))?;
+    let shape = shape(&[rows, columns])?;
+    context.afford(shape.elements())?;
     let visible = (0..rows).flat_map(|row| (0..columns).map(move |column| u8::from(column <= row))).collect();
     let mask = context.tensor(Tensor::new(TensorType::new(ElemType::Bool, shape), Data::U8(visible)))?;
     let hidden = context.scalar(context.elem(scores), f64::NEG_INFINITY)?;

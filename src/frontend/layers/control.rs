@@ -1,7 +1,7 @@
 //! TensorIterator, Loop and If: their bodies become regions.
 //!
-//! A loop's number of iterations is fixed when the model is imported; so are its slices. A branch whose condition is known is
-//! imported in place of the If.
+//! A loop's number of iterations is fixed when the model is imported; so are its slices. A branch whose condition is
+//! known is imported in place of the If.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,8 @@ struct Plan<'m, 'a> {
     gathered: Vec<Gathered>,
 }
 
-/// A Result layer of the body whose values of all iterations are joined. Without an axis the layer gives the last one only.
+/// A Result layer of the body whose values of all iterations are joined. Without an axis the layer gives the last one
+/// only.
 struct Gathered {
     result: usize,
     map: PortMapXml,

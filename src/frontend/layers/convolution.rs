@@ -53,8 +53,8 @@ impl Window {
         })
     }
 
-    /// Sets the pads of `same_upper` and `same_lower` for a source of these spatial sizes: `ceil(size / stride)` windows, the odd
-    /// element of padding at the end or at the beginning.
+    /// Sets the pads of `same_upper` and `same_lower` for a source of these spatial sizes: `ceil(size / stride)`
+    /// windows, the odd element of padding at the end or at the beginning.
     pub fn pad_same(&mut self, sizes: &[usize]) -> Fallible<()> {
         if !self.is_same() {
             return Ok(());

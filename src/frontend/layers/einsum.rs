@@ -1,8 +1,9 @@
 //! Einsum of one or two operands, without ellipsis or repeated labels: sums, transposes and one matrix product.
 //!
-//! Plan for two operands: sum away the labels only one of them has and the result has not; sort the rest into batch (both operands
-//! and the result), contracted (both operands only) and free (one operand and the result); bring them to `[batch.., free, contracted]`
-//! and `[batch.., contracted, free]` with one dimension per group, multiply, and bring the result to its order.
+//! Plan for two operands: sum away the labels only one of them has and the result has not; sort the rest into batch
+//! (both operands and the result), contracted (both operands only) and free (one operand and the result); bring them
+//! to `[batch.., free, contracted]` and `[batch.., contracted, free]` with one dimension per group, multiply, and
+//! bring the result to its order.
 
 use crate::ir::op::{BinaryOp, ReduceAttrs, ReduceKind};
 use crate::ir::{Op, Value};

@@ -1,7 +1,7 @@
 //! One rule per layer type and version: OpenVINO's operation sets 1 to 16 normalised to the graph's operations.
 //!
-//! A layer names the set it comes from, and means the newest version of its type in that set or before; so a row of [`ROWS`] says
-//! from which set on it holds. Adding a layer: a row, and a function in the file of its family.
+//! A layer names the set it comes from, and means the newest version of its type in that set or before; so a row of
+//! [`ROWS`] says from which set on it holds. Adding a layer: a row, and a function in the file of its family.
 
 mod attention;
 mod control;
@@ -173,7 +173,7 @@ const ROWS: &[Row] = &[
     ("LRN", 1, Rule::With(normalize::lrn)),
     ("GRN", 1, Rule::With(normalize::grn)),
     ("NormalizeL2", 1, Rule::With(normalize::normalize_l2)),
-    ("MVN", 2, Rule::With(normalize::mvn_v0)),
+    ("MVN", 1, Rule::With(normalize::mvn_v0)),
     ("MVN", 6, Rule::With(normalize::mvn_v6)),
     // movement
     ("Reshape", 1, Rule::With(shape::reshape)),
@@ -261,9 +261,9 @@ pub fn find(layer: &LayerXml) -> Result<Rule, Unsupported> {
 pub fn import(context: &mut Context, rule: Rule) -> Fallible<Vec<Value>> {
     match rule {
         Rule::With(import) => import(context),
-        Rule::Unary(op) => pointwise::unary(context, op),
-        Rule::Binary(op) => pointwise::binary(context, op),
-        Rule::Reduce(kind) => reduce::reduce(context, kind),
+        Rule::Unary(op) => context.takes(1).and_then(|()| pointwise::unary(context, op)),
+        Rule::Binary(op) => context.takes(2).and_then(|()| pointwise::binary(context, op)),
+        Rule::Reduce(kind) => context.takes(2).and_then(|()| reduce::reduce(context, kind)),
         Rule::Refused(_) | Rule::Border => Err(super::context::Fault::new("internal error: it has no rule")),
     }
 }

@@ -20,7 +20,7 @@ pub fn split(context: &mut Context) -> Fallible<Vec<Value>> {
     let dims = context.dims(x);
     let axis = axis(context.int(1, "the axis")?, dims.len())?;
     let parts: usize = context.number("num_splits")?;
-    if parts == 0 || parts > MAX_PARTS || dims[axis] % parts != 0 {
+    if parts == 0 || parts > MAX_PARTS || !dims[axis].is_multiple_of(parts) {
         return Err(Fault::new(format!("dimension {axis} of {dims:?} does not split into {parts} equal parts")));
     }
     context.emit_all(Op::Split { axis, lengths: vec![dims[axis] / parts; parts] }, &[x])
@@ -146,12 +146,21 @@ pub fn reverse_sequence(context: &mut Context) -> Fallible<Vec<Value>> {
     let mut rows = Vec::with_capacity(lengths.len());
     for (row, &length) in lengths.iter().enumerate() {
         let row = part(context, x, batch_axis, row, 1)?;
-        let head = part(context, row, seq_axis, 0, length)?;
-        let tail = part(context, row, seq_axis, length, dims[seq_axis] - length)?;
-        let head = context.emit(Op::Reverse { axis: seq_axis }, &[head])?;
-        rows.push(context.emit(Op::Concat { axis: seq_axis }, &[head, tail])?);
+        rows.push(reverse_head(context, row, seq_axis, length)?);
     }
     Ok(vec![context.emit(Op::Concat { axis: batch_axis }, &rows)?])
+}
+
+/// Reverses the first `length` elements of an axis.
+fn reverse_head(context: &mut Context, x: Value, axis: usize, length: usize) -> Fallible<Value> {
+    let rest = context.dims(x)[axis] - length;
+    if length < 2 || rest == 0 {
+        return if length < 2 { Ok(x) } else { context.emit(Op::Reverse { axis }, &[x]) };
+    }
+    let head = part(context, x, axis, 0, length)?;
+    let head = context.emit(Op::Reverse { axis }, &[head])?;
+    let tail = part(context, x, axis, length, rest)?;
+    context.emit(Op::Concat { axis }, &[head, tail])
 }
 
 /// Elements `begin..begin + length` of an axis.

@@ -95,15 +95,16 @@ pub fn group_normalization(context: &mut Context) -> Fallible<Vec<Value>> {
     Ok(vec![context.binary(BinaryOp::Add, scaled, bias)?])
 }
 
-/// `x / (bias + alpha * mean of x^2 over a window of channels) ^ beta`: the mean is an average pool with padding counted.
+/// `x / (bias + alpha * mean of x^2 over a window of channels) ^ beta`: the mean is an average pool with padding
+/// counted.
 pub fn lrn(context: &mut Context) -> Fallible<Vec<Value>> {
     let x = context.operand(0)?;
     let dims = context.dims(x);
     let axes = if context.has(1) { context.axes(1, "the axes", dims.len())? } else { vec![1] };
     let size: usize = context.number("size")?;
-    if axes != [1] || size % 2 == 0 || dims.len() < 2 {
+    if axes != [1] || size.is_multiple_of(2) || dims.len() < 2 {
         return Err(Fault::unsupported(format!(
-            "axes {axes:?} with a window of {size}: only an odd window over axis 1 is"
+            "axes {axes:?} with a window of {size} are not supported, only an odd window over axis 1"
         )));
     }
     let elem = context.elem(x);

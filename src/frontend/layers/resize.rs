@@ -5,7 +5,7 @@ use crate::ir::{Op, Value};
 
 use super::super::context::{Context, Fallible, Fault, axis};
 
-/// Scales are f32 in OpenVINO; this keeps a product that should be whole from falling below.
+/// Scales are f32 in OpenVINO, computed or given; this keeps a product that should be whole from falling below.
 const SCALE_EPSILON: f64 = 1e-6;
 
 /// Which operand says how large the result is.
@@ -136,7 +136,7 @@ fn finish(
         let axis = axis(along, dims.len())?;
         let padded = dims[axis].saturating_add(attrs.pads_begin[axis]).saturating_add(attrs.pads_end[axis]) as f64;
         let (size, scale) = match target {
-            Target::Sizes => (wanted, wanted / padded),
+            Target::Sizes => (wanted, f64::from(wanted as f32 / padded as f32)),
             Target::Scales => ((padded * wanted + SCALE_EPSILON).floor(), wanted),
         };
         if !(0.0..1e12).contains(&size) {

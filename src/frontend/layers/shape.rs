@@ -1,12 +1,10 @@
-//! Layers about shapes: what only renames dimensions becomes `reshape` or `transpose`, what asks for a shape a constant.
+//! Layers about shapes: what only renames dimensions becomes `reshape` or `transpose`, what asks for a shape a
+//! constant.
 
 use crate::ir::{ElemType, Value};
 
 use super::super::context::{Context, Fallible, Fault, axis};
 use super::super::elements::Stored;
-
-/// Elements of a Range: more is damage.
-const MAX_RANGE: usize = 1 << 24;
 
 /// 0 copies a dimension (with `special_zero`), -1 takes what is left.
 pub fn reshape(context: &mut Context) -> Fallible<Vec<Value>> {
@@ -101,7 +99,7 @@ pub fn shuffle_channels(context: &mut Context) -> Fallible<Vec<Value>> {
     let dims = context.dims(x);
     let axis = axis(context.number_or("axis", 1)?, dims.len())?;
     let group: usize = context.number_or("group", 1)?;
-    if group == 0 || dims[axis] % group != 0 {
+    if group == 0 || !dims[axis].is_multiple_of(group) {
         return Err(Fault::new(format!("{} channels do not divide into {group} groups", dims[axis])));
     }
     let mut split = dims.clone();
@@ -140,10 +138,11 @@ fn range(context: &mut Context, elem: ElemType) -> Fallible<Vec<Value>> {
     }
     let [start, stop, step] = bounds;
     let count = ((stop - start) / step).ceil().max(0.0);
-    if step == 0.0 || !count.is_finite() || count > MAX_RANGE as f64 {
+    if step == 0.0 || !count.is_finite() {
         return Err(Fault::new(format!("a range from {start} to {stop} by {step} has no sensible length")));
     }
     let count = count as usize;
+    context.afford(count)?;
     let values: Vec<f64> = (0..count).map(|index| start + index as f64 * step).collect();
     Ok(vec![context.numbers(elem, &[count], &values)?])
 }

@@ -113,6 +113,7 @@ impl<'a> Parser<'a> {
         self.statements(body)?;
         self.check_outputs(&declared);
         self.skip_blob()?;
+        self.start = self.at;
         match self.peek() {
             Token::End => Ok(()),
             _ => Err(self.unexpected("the end of the file")),

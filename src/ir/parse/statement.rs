@@ -51,7 +51,8 @@ impl<'a> Parser<'a> {
         if let Stop::Error(error) = stop {
             self.errors.push(error);
         }
-        if self.errors.len() >= MAX_ERRORS || nesting >= MAX_NESTING {
+        let hopeless = *self.peek() == Token::End || nesting >= MAX_NESTING;
+        if hopeless || self.errors.len() >= MAX_ERRORS {
             return Err(Stop::Reported);
         }
         self.nesting = nesting;

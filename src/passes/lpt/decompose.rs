@@ -7,6 +7,8 @@
 //! After the pass, every `FakeQuantize` left is one that serves nobody as integers, or one that has a remark saying why it
 //! has no 8-bit grid.
 
+use std::collections::BTreeSet;
+
 use crate::diag;
 use crate::ir::{ElemType, Graph, Node, Op, Value, op::QuantBehaviour};
 
@@ -60,16 +62,16 @@ fn split(graph: &mut Graph, node: Node, levels: u32) -> Result<(), Refusal> {
 /// Who makes and who takes integers, found by walking through operations that a `dequantize` or `quantize` passes.
 struct Markup<'a> {
     graph: &'a Graph,
-    seen: Vec<bool>,
+    seen: BTreeSet<Value>,
 }
 
 impl<'a> Markup<'a> {
     fn new(graph: &'a Graph) -> Markup<'a> {
-        Markup { graph, seen: vec![false; graph.value_count()] }
+        Markup { graph, seen: BTreeSet::new() }
     }
 
     fn first_visit(&mut self, value: Value) -> bool {
-        !std::mem::replace(&mut self.seen[value.as_u32() as usize], true)
+        self.seen.insert(value)
     }
 
     /// The value is computed from integers by operations that an epilogue may take.
@@ -92,7 +94,7 @@ impl<'a> Markup<'a> {
     fn makes_integers(&self, node: Node) -> bool {
         match self.graph.op(node) {
             Op::Dequantize(_) => true,
-            op if op.info().quant == QuantBehaviour::Accumulates => {
+            Op::Convolution(_) | Op::Deconvolution(_) | Op::MatMul { .. } => {
                 weights::is_quantized_const(self.graph, self.graph.operand(node, 1))
             }
             _ => false,
@@ -123,7 +125,7 @@ impl<'a> Markup<'a> {
             Op::FakeQuantize { levels } => *levels <= MAX_LEVELS,
             Op::Quantize(_) => true,
             Op::Convert { elem } => matches!(elem, ElemType::I8 | ElemType::U8),
-            op if op.info().quant == QuantBehaviour::Accumulates => {
+            Op::Convolution(_) | Op::Deconvolution(_) | Op::MatMul { .. } => {
                 let weights = self.graph.operand(user, 1);
                 weights != value && weights::is_quantized_const(self.graph, weights)
             }

@@ -70,6 +70,9 @@ fn take_bounds(graph: &mut Graph, node: Node, attrs: &QuantizeAttrs, open: &mut 
 
 /// The integer `quantize` makes of `x`, if it is the same for every slice and no slice reverses the order of another.
 fn quantized_bound(attrs: &QuantizeAttrs, x: f64) -> Option<i32> {
+    if x.is_nan() {
+        return None;
+    }
     let mut found = None;
     for slice in 0..attrs.params.slices() {
         let (scale, zero) = (attrs.params.scale_at(slice), attrs.params.zero_point_at(slice));

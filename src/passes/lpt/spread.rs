@@ -17,7 +17,7 @@ impl Field {
         Field { dims: vec![1; rank], values: vec![value] }
     }
 
-    /// A constant of shape `dims` as it is broadcast to `shape`; `None` when broadcasting would enlarge `shape`.
+    /// A constant of shape `dims` as it is broadcast to `shape`; `None` when that would enlarge `shape`, or when it is empty.
     pub fn new(values: Vec<f64>, dims: &[usize], shape: &Shape) -> Option<Field> {
         let extra = dims.len().saturating_sub(shape.rank());
         if dims[..extra].iter().any(|&dim| dim != 1) {
@@ -27,7 +27,7 @@ impl Field {
         full.extend_from_slice(&dims[extra..]);
         let fits = full.iter().zip(shape.dims()).all(|(&dim, &target)| dim == 1 || dim == target);
         let field = Field { dims: full, values };
-        fits.then(|| field.collapsed())
+        (fits && !field.values.is_empty()).then(|| field.collapsed())
     }
 
     /// The parameters of one axis as fields of a tensor of rank `rank`.

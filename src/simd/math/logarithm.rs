@@ -73,8 +73,8 @@ pub fn log1p(b: &mut Builder, x: Val) -> Val {
     select_if(b, (x, Cmp::Lt, f32::INFINITY), result, x)
 }
 
-/// `x^y`. The error grows with the exponent of the result: 2 ulp + 1 ulp for each unit of `|log(result)|`.
-/// NaN for a negative `x` with a `y` that is no integer; 1 where `y` is 0.
+/// `x^y`. The error grows with the exponent of the result: 2 ulp + 2 ulp for each unit of `|log(result)|`.
+/// NaN for a negative `x`, also -infinity, with a `y` that is no integer; 1 where `y` is 0.
 pub fn pow(b: &mut Builder, x: Val, y: Val) -> Val {
     let magnitude = abs(b, x);
     let logarithm = log(b, magnitude);
@@ -90,7 +90,8 @@ pub fn pow(b: &mut Builder, x: Val, y: Val) -> Val {
     let sign = shift_left(b, odd, 31);
     let signed = flip_sign(b, positive, sign);
     let nan = b.splat_const_f32(f32::NAN);
-    let negative = b.vec_select(is_whole, signed, nan);
+    let undefined = select_if(b, (x, Cmp::Lt, 0.0), nan, positive);
+    let negative = b.vec_select(is_whole, signed, undefined);
     // -0 counts as negative: the reciprocal of an odd power of it is -infinity.
     let x_bits = bits(b, x);
     let below = b.shift(ShiftOp::RightSigned, x_bits, 31);

@@ -41,8 +41,8 @@ pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
             }
             match rule(graph, node) {
                 Ok(replaced) => changed |= replaced,
-                Err(Refusal::SourceNotQuantized) if !accumulates(graph, node) => {
-                    context.refuse(graph, node, PASS, Refusal::FloatFunction);
+                Err(Refusal::FloatFunction) if accumulates(graph, node) => {
+                    context.refuse(graph, node, PASS, Refusal::SourceNotQuantized);
                 }
                 Err(refusal) => context.refuse(graph, node, PASS, refusal),
             }
@@ -127,10 +127,13 @@ pub fn dequantized(graph: &Graph, value: Value) -> Option<(Value, QuantParams)> 
 /// As [`dequantized`], for 8-bit integers only.
 ///
 /// # Errors
-/// The value is not quantized, or an accumulator.
+/// The value is not quantized, or an accumulator, which only an epilogue reads.
 fn narrow(graph: &Graph, value: Value) -> Result<(Value, QuantParams), Refusal> {
-    let is_narrow = |q: Value| matches!(graph.ty(q).elem, ElemType::U8 | ElemType::I8);
-    dequantized(graph, value).filter(|(q, _)| is_narrow(*q)).ok_or(Refusal::SourceNotQuantized)
+    let (q, params) = dequantized(graph, value).ok_or(Refusal::SourceNotQuantized)?;
+    match graph.ty(q).elem {
+        ElemType::U8 | ElemType::I8 => Ok((q, params)),
+        _ => Err(Refusal::FloatFunction),
+    }
 }
 
 /// The place of a rewrite: new nodes go in front of the node they replace and stand for its source layers.
