@@ -26,7 +26,6 @@ use crate::lower::program::Program;
 use crate::lower::{self, LowerOptions};
 use crate::passes::manager::{self, Options as PassOptions};
 use crate::passes::{PIPELINE, Remark};
-use crate::simd::ir::Width;
 
 /// What the user decides about a compilation.
 #[derive(Clone, Debug)]
@@ -103,8 +102,7 @@ pub struct Source {
 /// Of any stage; each stage reports all it finds.
 pub fn compile(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) -> diag::Result<Compiled> {
     let mut plan = plan(path, options, monitor)?;
-    let target = vectors(&options.target);
-    let object = timed(Stage::Codegen, &mut plan.times, monitor, |_| object::build(&plan.program, &target))?;
+    let object = timed(Stage::Codegen, &mut plan.times, monitor, |_| object::build(&plan.program, &options.target))?;
     Ok(Compiled { plan, object })
 }
 
@@ -120,15 +118,15 @@ pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) ->
     }
     let report =
         timed(Stage::Passes, &mut times, monitor, |log| manager::run(&mut graph, PIPELINE, &options.passes, log))?;
+<<<<<<< HEAD
     let target = vectors(&options.target);
     let lower_options = LowerOptions { width: target.width, has_dot: target.has_dot(), model_hash: hash };
+=======
+    let lower_options =
+        LowerOptions { width: options.target.width, has_dot: options.target.has_dot(), model_hash: hash };
+>>>>>>> main
     let program = timed(Stage::Lower, &mut times, monitor, |_| lower::lower(&graph, &lower_options))?;
     Ok(Plan { graph, program, remarks: report.context.remarks, times })
-}
-
-/// The target with the vectors that its back end has: Cranelift's are 128 bits wide everywhere.
-fn vectors(target: &Target) -> Target {
-    target.clone().with_width(Width::W128)
 }
 
 fn timed<T>(

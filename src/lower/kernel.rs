@@ -266,7 +266,8 @@ pub struct MatMulSpec {
     pub epilogue: Epilogue,
 }
 
-/// A recurrent sequence in f32 state. Operands: x projections, initial states, weights, bias, outputs (see the kernel).
+/// A recurrent sequence in f32 state. Operands: x projections, initial states, weights, bias, outputs; their layouts stand in
+/// `simd::kernels::rnn`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RnnSpec {
     pub kind: RnnKind,
