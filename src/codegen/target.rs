@@ -145,6 +145,14 @@ impl Target {
         self.features & features == features
     }
 
+    /// Has an instruction that adds four products u8 x i8 exactly.
+    pub fn has_dot(&self) -> bool {
+        match self.arch {
+            Arch::X86_64 => self.has(cpu::AVX_VNNI) || self.has(cpu::AVX512_VNNI),
+            Arch::Aarch64 => self.has(cpu::I8MM) || self.has(cpu::DOTPROD),
+        }
+    }
+
     /// The smallest description `--cpu` reads back: the greatest level inside the features, and what is beyond it.
     pub fn cpu_name(&self) -> String {
         let inside = |&&(_, set): &&(&str, u64)| self.features & set == set;

@@ -17,6 +17,7 @@
 
 use super::kernel::{Mac, MatMulSpec};
 use crate::ir::ElemType;
+use crate::ir::op::RnnKind;
 use crate::simd::ir::Width;
 
 /// A run of contiguous source elements under one tap: byte offset from the pixel's source address and number of elements.
@@ -89,7 +90,7 @@ impl ConvLayout {
     /// The lists: bit `v` of a list says that vector `v` takes the XOR form. Blocks of many vectors decide for all of them.
     pub fn lists(&self) -> Vec<usize> {
         match (self.mac, self.vectors) {
-            (Mac::U8I16 | Mac::F32, _) => vec![0],
+            (Mac::U8I8Dot | Mac::U8I16 | Mac::F32, _) => vec![0],
             (Mac::U8I8, 1) => vec![0, 1],
             (Mac::U8I8, 2) => vec![0, 1, 2, 3],
             (Mac::U8I8, n) => vec![0, (1 << n) - 1],
@@ -101,7 +102,7 @@ impl ConvLayout {
         match self.mac {
             Mac::U8I8 => self.vectors + list.count_ones() as usize,
             Mac::U8I16 => 2 * self.vectors,
-            Mac::F32 => self.vectors,
+            Mac::U8I8Dot | Mac::F32 => self.vectors,
         }
     }
 }
@@ -168,7 +169,7 @@ impl PackedConv {
         self.block_channels.push((first_channel, block.channels));
         let lists = match block.layout.mac {
             Mac::F32 => vec![block.elements()],
-            Mac::U8I16 => vec![block.quads()],
+            Mac::U8I8Dot | Mac::U8I16 => vec![block.quads()],
             Mac::U8I8 => block.sorted_quads(),
         };
         self.count_forms(block, &lists);
@@ -208,6 +209,7 @@ impl PackedConv {
                     self.forms.xor += quads.len() * xor;
                     self.forms.plain += quads.len() * (vectors - xor);
                 }
+                Mac::U8I8Dot => self.forms.plain += quads.len() * vectors,
                 Mac::U8I16 => self.forms.wide += quads.len() * vectors,
                 Mac::F32 => {}
             }
@@ -322,7 +324,9 @@ impl ConvBlock<'_> {
                     blob.extend(self.lanes(vector).flat_map(|c| self.quad(c, quad)).map(magnitude));
                     blob.extend(self.lanes(vector).flat_map(|c| self.quad(c, quad)).map(xor_mask));
                 }
-                Mac::U8I8 => blob.extend(self.lanes(vector).flat_map(|c| self.quad(c, quad)).map(narrow)),
+                Mac::U8I8 | Mac::U8I8Dot => {
+                    blob.extend(self.lanes(vector).flat_map(|c| self.quad(c, quad)).map(narrow));
+                }
             }
         }
     }
@@ -344,7 +348,7 @@ impl DepthwiseLayout {
 
     pub fn new(mac: Mac, width: Width, taps: usize, has_masks: bool) -> DepthwiseLayout {
         let groups = match mac {
-            Mac::U8I8 => quads_of_taps(taps),
+            Mac::U8I8 | Mac::U8I8Dot => quads_of_taps(taps),
             Mac::U8I16 => {
                 (0..taps).step_by(2).map(|tap| vec![Some(tap), (tap + 1 < taps).then_some(tap + 1)]).collect()
             }
@@ -468,7 +472,7 @@ impl DepthwiseBlock<'_> {
                     let pair = |channel| [self.int(channel, group[0]), self.int(channel, group[1])];
                     blob.extend(self.lanes().flat_map(pair).flat_map(wide_bytes));
                 }
-                Mac::U8I8 => {
+                Mac::U8I8 | Mac::U8I8Dot => {
                     let byte = if safe { narrow } else { magnitude };
                     blob.extend(self.lanes().flat_map(|channel| self.quad(channel, group)).map(byte));
                 }
@@ -564,4 +568,32 @@ impl MatMulScratch {
 /// Bytes of the scratch operand of a product of two matrices.
 pub fn matmul_scratch_bytes(spec: &MatMulSpec, width: Width) -> usize {
     spec.batch.iter().product::<usize>() * MatMulScratch::new(spec, width).item_bytes
+}
+
+/// Gates of a recurrent cell.
+pub fn rnn_gates(kind: RnnKind) -> usize {
+    match kind {
+        RnnKind::Lstm => 4,
+        RnnKind::Gru => 3,
+        RnnKind::Rnn => 1,
+    }
+}
+
+/// Recurrent weights `[dirs, gates * hidden, hidden]` for a recurrent kernel: for each direction, gate and vector of hidden units
+/// one vector per unit of the state before, zeros in lanes behind the last unit.
+pub fn pack_rnn(width: Width, kind: RnnKind, hidden: usize, weights: &[f32]) -> Vec<u8> {
+    let lanes = width.lanes32();
+    let dirs = weights.len() / (rnn_gates(kind) * hidden * hidden);
+    let mut packed = Vec::new();
+    for gate in 0..dirs * rnn_gates(kind) {
+        for first in (0..hidden).step_by(lanes) {
+            for k in 0..hidden {
+                let weight = |unit: usize| {
+                    if unit < hidden { weights[(gate * hidden + unit) * hidden + k] } else { 0.0 }
+                };
+                packed.extend((first..first + lanes).flat_map(|unit| weight(unit).to_le_bytes()));
+            }
+        }
+    }
+    packed
 }

@@ -151,6 +151,11 @@ impl Conv<'_> {
                     let source = b.load_splat32(Ty::V8, src, offset);
                     sums.push(narrow_products(b, source, &weights, list, accumulators));
                 }
+                Mac::U8I8Dot => {
+                    let source = b.load_splat32(Ty::V8, src, offset);
+                    let products = accumulators.iter().zip(&weights);
+                    next.extend(products.map(|(&accumulator, &weight)| b.dot4_any(accumulator, source, weight)));
+                }
                 Mac::U8I16 => {
                     let source = b.load_splat32(Ty::V16, src, offset);
                     sums.push(wide_products(b, source, &weights, accumulators));
@@ -174,7 +179,7 @@ impl Conv<'_> {
 
     fn weight_ty(&self) -> Ty {
         match self.spec.mac {
-            Mac::U8I8 => Ty::V8,
+            Mac::U8I8 | Mac::U8I8Dot => Ty::V8,
             Mac::U8I16 => Ty::V16,
             Mac::F32 => Ty::VF32,
         }
