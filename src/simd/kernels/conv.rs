@@ -154,7 +154,8 @@ impl Conv<'_> {
                 Mac::U8I8Dot => {
                     let source = b.load_splat32(Ty::V8, src, offset);
                     let products = accumulators.iter().zip(&weights);
-                    next.extend(products.map(|(&accumulator, &weight)| b.dot4_any(accumulator, source, weight)));
+                    let multiply = |(&accumulator, &weight)| b.dot4_any(accumulator, source, weight);
+                    sums.push(products.map(multiply).collect());
                 }
                 Mac::U8I16 => {
                     let source = b.load_splat32(Ty::V16, src, offset);
