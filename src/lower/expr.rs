@@ -69,6 +69,14 @@ impl Scope<'_> {
 }
 
 impl Tree {
+    /// The accumulator, stored as it is.
+    pub fn accumulated(lane: LaneType, elem: ElemType) -> Tree {
+        let mut tree = Tree::default();
+        let value = tree.push(PwInst::Accumulator, lane);
+        tree.program.stores.push((value, elem));
+        tree
+    }
+
     fn lane(&self, value: Ref) -> LaneType {
         self.lanes[value.0 as usize]
     }
