@@ -83,16 +83,17 @@ impl ConvLayout {
     pub const ENTRIES: i32 = 8;
     pub const FIRST_CHANNEL: i32 = 12;
     pub const CHANNELS: i32 = 16;
-    /// One count per list.
+    /// One count per list, at most six.
     pub const COUNTS: i32 = 20;
     pub const HEADER_BYTES: usize = 48;
 
-    /// The lists: bit `v` of a list says that vector `v` takes the XOR form. Blocks of many vectors decide for all of them.
+    /// The lists: bit `v` of a list says that vector `v` takes the XOR form. Every list is a loop of its own in the kernel, so
+    /// there are few: no vector, each one alone, all; blocks of many vectors decide for all of them.
     pub fn lists(&self) -> Vec<usize> {
         match (self.mac, self.vectors) {
             (Mac::U8I8Dot | Mac::U8I16 | Mac::F32, _) => vec![0],
             (Mac::U8I8, 1) => vec![0, 1],
-            (Mac::U8I8, 2) => vec![0, 1, 2, 3],
+            (Mac::U8I8, n @ 2..=4) => [0].into_iter().chain((0..n).map(|v| 1 << v)).chain([(1 << n) - 1]).collect(),
             (Mac::U8I8, n) => vec![0, (1 << n) - 1],
         }
     }
