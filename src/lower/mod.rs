@@ -181,12 +181,6 @@ impl Lowering<'_> {
             return self.root(graph.result(node));
         }
         match op {
-            Op::Const(id) => {
-                let tensor = graph.tensor(*id);
-                let storage = self.const_storage(tensor.to_bytes());
-                self.views[results[0]] = Some(border_view(graph, results[0], storage));
-                Ok(())
-            }
             Op::Softmax { axis, log } => self.softmax(node, *axis, *log),
             Op::Mvn(_) | Op::NormalizeL2(_) => self.normalize(node),
             _ => self.movement(node),

@@ -69,7 +69,8 @@ impl Plan {
         }
         for index in 0..graph.operands(node).len() {
             let operand = accumulated_source(graph, node, index);
-            self.stored[operand] = true;
+            // Constants get a place when a kernel asks for one: most are packed into another form.
+            self.stored[operand] = graph.const_value(operand).is_none();
         }
     }
 

@@ -21,6 +21,7 @@ use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape
 
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::integer_weights::{IntegerWeights, check_accumulator};
+use crate::passes::lpt::ranges::snap;
 use crate::passes::lpt::refusal::Parameter;
 use crate::passes::lpt::spread::pairs;
 use crate::passes::lpt::weights::{self, QuantizedConst};
@@ -297,13 +298,15 @@ impl Rewrite {
             let what = Parameter::SourceZeroPoint;
             return Err(Refusal::ParametersVary { what, axis: params.axis, values: params.zero_point.len() });
         }
-        let zero = |ic: usize| params.zero_point_at(if params.zero_point.len() == 1 { 0 } else { ic });
+        let uniform = params.uniform_zero_point().and_then(near_integer);
+        if uniform == Some(0) {
+            return Ok(Correction::Integer { pad_value: 0, sums: vec![0; layout.oc] });
+        }
+        let zero = |ic: usize| snap(params.zero_point_at(if params.zero_point.len() == 1 { 0 } else { ic }));
         let weighted = self.weighted_taps(integers, zero);
         let totals: Vec<f64> = weighted.iter().map(|taps| taps.iter().sum()).collect();
-        let transposed = layout.transposed;
-        match params.uniform_zero_point().and_then(near_integer) {
-            Some(0) => return Ok(Correction::Integer { pad_value: 0, sums: vec![0; layout.oc] }),
-            Some(za) if (0..=255).contains(&za) && !transposed => {
+        match uniform {
+            Some(za) if (0..=255).contains(&za) && !layout.transposed => {
                 let sums = totals.iter().map(|&total| total as i64).collect();
                 return Ok(Correction::Integer { pad_value: za as i32, sums });
             }
