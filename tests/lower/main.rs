@@ -66,7 +66,8 @@ fn compare(got: &Tensor, expected: &Tensor) -> Result<(), String> {
     let largest = expected.iter().fold(1.0f64, |max, x| max.max(x.abs()));
     for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
         let close = if float { (got - expected).abs() <= 1e-5 * largest } else { got == expected };
-        if !close && !(got.is_nan() && expected.is_nan()) {
+        let equal = close || got.is_nan() && expected.is_nan();
+        if !equal {
             return Err(format!("element {at} is {got}, expected {expected}"));
         }
     }
