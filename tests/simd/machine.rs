@@ -33,7 +33,7 @@ pub fn host_targets(width: Width) -> Vec<Target> {
         Width::W256 => &["x86-64-v3", "x86-64-v3,+avxvnni", "x86-64-v4,+avx512vnni", "native"],
         _ => &["x86-64-v4", "x86-64-v4,+avx512vnni", "native"],
     };
-    let runs = |target: &Target| native.has(target.features) && target.width.bytes() >= width.bytes();
+    let runs = |target: &Target| native.has(target.features) && target.widest() >= width;
     let targets = levels.iter().filter_map(|cpu| Target::parse(None, cpu).ok()).filter(runs);
     targets.map(|target| target.with_width(width)).collect()
 }

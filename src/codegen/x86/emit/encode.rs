@@ -162,8 +162,8 @@ fn register(kind: OpCodeOperandKind, register: PReg) -> Result<Register, String>
     let first = match kind {
         Kind::r8_reg | Kind::r8_or_mem => return Ok(int8(number)),
         Kind::r16_reg | Kind::r16_or_mem => Register::AX,
-        Kind::r32_reg | Kind::r32_or_mem | Kind::r32_opcode => Register::EAX,
-        Kind::r64_reg | Kind::r64_or_mem | Kind::r64_opcode => Register::RAX,
+        Kind::r32_reg | Kind::r32_rm | Kind::r32_or_mem | Kind::r32_opcode => Register::EAX,
+        Kind::r64_reg | Kind::r64_rm | Kind::r64_or_mem | Kind::r64_opcode => Register::RAX,
         Kind::xmm_reg | Kind::xmm_rm | Kind::xmm_vvvv | Kind::xmm_or_mem | Kind::xmm_is4 => Register::XMM0,
         Kind::ymm_reg | Kind::ymm_rm | Kind::ymm_vvvv | Kind::ymm_or_mem | Kind::ymm_is4 => Register::YMM0,
         Kind::zmm_reg | Kind::zmm_rm | Kind::zmm_vvvv | Kind::zmm_or_mem => Register::ZMM0,

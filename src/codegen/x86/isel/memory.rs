@@ -162,8 +162,8 @@ impl Selector<'_> {
 
     /// The mask of the first `bytes` bytes.
     fn mask(&mut self, bytes: usize) -> VReg {
-        let ones = if bytes >= 64 { -1 } else { (1i64 << bytes) - 1 };
-        let ones = self.int_const(ones);
+        let ones = u64::MAX.checked_shr(64 - bytes as u32).unwrap_or(0);
+        let ones = self.int_const(ones.cast_signed());
         self.emit(MASK, Code::VEX_Kmovq_kr_r64, &[ones.into()])
     }
 
