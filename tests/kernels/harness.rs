@@ -2,7 +2,7 @@
 
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, default_libcall_names};
-use octet::codegen::clif;
+use octet::codegen::{clif, x86};
 use octet::codegen::target::Target;
 use octet::lower::kernel::{Access, KernelSpec};
 use octet::simd::interp::{self, Arg, Memory};
@@ -54,7 +54,7 @@ pub fn check(name: &str, case: impl Fn(Width) -> Case) {
         verify(&function).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         let interpreted = interpret(&name, &function, &case);
         compare(&name, &case, &interpreted);
-        if width == Width::W128 {
+        if width <= Target::native().unwrap().widest() {
             let ran = run_here(&function, &case);
             for (region, (ran, interpreted)) in ran.iter().zip(&interpreted).enumerate() {
                 let differs = ran.iter().zip(interpreted).position(|(a, b)| a != b);
@@ -105,9 +105,12 @@ fn compare(name: &str, case: &Case, found: &[Vec<u8>]) {
 type Entry = unsafe extern "C" fn(i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
 fn run_here(function: &Function, case: &Case) -> Vec<Vec<u8>> {
-    let target = Target::native().unwrap().with_width(Width::W128);
+    let target = Target::native().unwrap().with_width(function.width);
     let isa = target.isa().unwrap();
-    let code = clif::compile(function, &target, &*isa).unwrap();
+    let code = match function.width {
+        Width::W128 => clif::compile(function, &target, &*isa).unwrap(),
+        _ => x86::compile(function, &target).unwrap(),
+    };
     let mut module = JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()));
     let signature = module.make_signature();
     let id = module.declare_function("kernel", Linkage::Local, &signature).unwrap();
