@@ -13,7 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("passes", &["diag", "ir", "interp"]),
     ("lower", &["diag", "ir", "interp", "passes", "simd::ir"]),
     ("simd", &["diag", "ir", "lower"]),
-    ("codegen", &["diag", "lower", "simd"]),
+    ("codegen", &["diag", "ir::ElemType", "lower", "simd"]),
     ("emit", &["diag", "ir", "passes", "lower", "codegen"]),
     ("driver", &["diag", "ir", "frontend", "passes", "lower", "codegen", "emit"]),
 ];

@@ -187,7 +187,10 @@ impl Demo {
             "program",
             format!("{}: the runtime, and an object of {}", bytes(program), bytes(object.bytes.len() as u64)),
         );
-        row("object", format!("{} constants, {} code", bytes(object.constant_bytes as u64), bytes(object.code_bytes as u64)));
+        row(
+            "object",
+            format!("{} constants, {} code", bytes(object.constant_bytes as u64), bytes(object.code_bytes as u64)),
+        );
         row("memory", format!("{} workspace", bytes(self.compiled.plan.program.workspace_bytes as u64)));
         row(
             "compiled",

@@ -8,6 +8,8 @@ use octet::diag::{Diagnostic, Diagnostics, Kind, Place};
 
 /// Exit code of a wrong command line.
 pub const USAGE: u8 = 2;
+/// Exit code of a bug.
+pub const INTERNAL: u8 = 5;
 
 pub enum Failure {
     /// What the library reports.

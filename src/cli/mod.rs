@@ -16,6 +16,7 @@ mod picture;
 mod progress;
 mod table;
 
+use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -33,9 +34,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
         }
     };
-    match run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+    match panic::catch_unwind(|| run(cli.command)) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) => failure.report(),
+        Err(_) => {
+            eprintln!(
+                "error: internal error\n  help: this is a bug in octet; please report it with the model and the message above"
+            );
+            ExitCode::from(failure::INTERNAL)
+        }
     }
 }
 

@@ -154,6 +154,14 @@ impl Target {
         self.features & features == features
     }
 
+    /// Has an instruction that adds four products u8 x i8 exactly.
+    pub fn has_dot(&self) -> bool {
+        match self.arch {
+            Arch::X86_64 => self.has(cpu::AVX_VNNI) || self.has(cpu::AVX512_VNNI),
+            Arch::Aarch64 => self.has(cpu::I8MM) || self.has(cpu::DOTPROD),
+        }
+    }
+
     /// The smallest description `--cpu` reads back: the greatest level inside the features, and what is beyond it.
     pub fn cpu_name(&self) -> String {
         let inside = |&&(_, set): &&(&str, u64)| self.features & set == set;
@@ -276,4 +284,56 @@ fn host_features() -> u64 {
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn union(detected: &[(bool, u64)]) -> u64 {
     detected.iter().filter(|(present, _)| *present).fold(0, |all, (_, bit)| all | bit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X86: &str = "x86_64-unknown-linux-gnu";
+    const ARM: &str = "aarch64-unknown-linux-gnu";
+
+    #[test]
+    fn cpus_are_read_and_printed() {
+        let rows = [
+            (X86, "", "x86-64-v2"),
+            (X86, "sse4.1", "sse4.1"),
+            (X86, "x86-64-v3", "x86-64-v3"),
+            (X86, "x86-64-v3, +avxvnni", "x86-64-v3,+avxvnni"),
+            (X86, "x86-64-v4,+avx512vnni", "x86-64-v4,+avx512vnni"),
+            // What a feature needs comes with it, what needs a feature goes with it.
+            (X86, "+avxvnni", "x86-64-v2,+avx,+avx2,+avxvnni"),
+            (X86, "x86-64-v4,-avx2", "x86-64-v2,+avx,+fma,+bmi1,+bmi2,+lzcnt"),
+            (ARM, "", "generic"),
+            (ARM, "+i8mm", "generic,+dotprod,+i8mm"),
+            (ARM, "+i8mm,-dotprod", "generic"),
+        ];
+        for (triple, cpu, name) in rows {
+            let target = Target::parse(Some(triple), cpu).unwrap();
+            assert_eq!(target.cpu_name(), name, "{cpu}");
+            assert_eq!(Target::parse(Some(triple), name).unwrap(), target, "{name}");
+            target.isa().unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_is_named() {
+        let rows = [
+            ("riscv64gc-unknown-linux-gnu", "", "unsupported target `riscv64gc-unknown-linux-gnu`"),
+            (X86, "i486", "unknown CPU `i486`"),
+            (X86, "+dotprod", "unknown CPU `+dotprod`"),
+            (X86, "-sse4.1", "at least SSE4.1"),
+            (ARM, "x86-64-v3", "unknown CPU `x86-64-v3`"),
+        ];
+        for (triple, cpu, message) in rows {
+            let error = Target::parse(Some(triple), cpu).unwrap_err();
+            assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_host_is_a_target() {
+        let target = Target::native().unwrap();
+        assert_eq!(Target::parse(None, &target.cpu_name()).unwrap(), target);
+    }
 }

@@ -6,14 +6,14 @@
 //! model.bin ── weights ──► constants ──────────────────────────┴─ build, layers ──► Graph
 //! ```
 //!
-//! - [`xml`]: layers, ports and edges with their lines, nothing interpreted;
-//! - [`network`]: ids resolved, cycles refused, topological order;
-//! - [`elements`]: element types and dimensions as OpenVINO writes them;
-//! - [`shapes`]: the inputs' shapes;
-//! - [`weights`]: constants out of the .bin file;
-//! - [`fold`]: values of constant subgraphs, on demand: operands that the graph has as attributes;
-//! - [`context`]: what the import of one layer sees; [`layers`]: one rule per layer type and version;
-//! - [`build`]: runs the rules.
+//! - `xml`: layers, ports and edges with their lines, nothing interpreted;
+//! - `network`: ids resolved, cycles refused, topological order;
+//! - `elements`: element types and dimensions as OpenVINO writes them;
+//! - `shapes`: the inputs' shapes;
+//! - `weights`: constants out of the .bin file;
+//! - `fold`: values of constant subgraphs, on demand: operands that the graph has as attributes;
+//! - `context`: what the import of one layer sees; `layers`: one rule per layer type and version;
+//! - `build`: runs the rules.
 //!
 //! Dimensions in the XML are not trusted, not even read: `ir::infer` computes every shape from the inputs' shapes.
 //! All problems are collected; those with a common root are reported once. No input, however hostile, panics,

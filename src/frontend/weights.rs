@@ -79,7 +79,7 @@ fn read_extent(layer: &LayerXml) -> Fallible<Extent> {
     let shape = Shape::new(dims.clone())
         .ok_or_else(|| Fault::new(format!("shape {dims:?} has more than {} elements", Shape::MAX_ELEMENTS)))?;
     let expected = (shape.elements() * stored.bits()).div_ceil(8);
-    // the exporter stores one byte for a constant without elements
+    // without elements there is nothing to read, whatever the size says
     if size != expected && shape.elements() > 0 {
         let name = attr(layer, "element_type")?;
         return Err(Fault::new(format!("size is {size} bytes, but {shape} of {name} takes {expected}")));

@@ -31,6 +31,8 @@ pub enum KernelSpec {
 pub enum Mac {
     /// u8 source, i8 weights, i32 accumulator.
     U8I8,
+    /// The same on targets with an instruction for four products: any weights in their plain form.
+    U8I8Dot,
     /// u8 source, i16 weights in -256..=255, i32 accumulator.
     U8I16,
     /// f32, multiply and add rounded separately, taps in order.
@@ -264,7 +266,8 @@ pub struct MatMulSpec {
     pub epilogue: Epilogue,
 }
 
-/// A recurrent sequence in f32 state. Operands: x projections, initial states, weights, bias, outputs (see the kernel).
+/// A recurrent sequence in f32 state. Operands: x projections, initial states, weights, bias, outputs; their layouts stand in
+/// `simd::kernels::rnn`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RnnSpec {
     pub kind: RnnKind,
@@ -339,6 +342,7 @@ impl KernelSpec {
     pub fn exec_type(&self) -> String {
         let mac = |mac: Mac| match mac {
             Mac::U8I8 => "_u8i8",
+            Mac::U8I8Dot => "_u8i8dot",
             Mac::U8I16 => "_u8i16",
             Mac::F32 => "_f32",
         };

@@ -3,7 +3,7 @@
 //! - [`plan`]: which values are stored, and which are computed inside the kernel that uses them.
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
-//! - [`window`], [`product`], [`elementwise`], [`movement`]: from operations to kernel specs, family by family.
+//! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`memory`]: lifetimes to offsets.
@@ -22,6 +22,7 @@ mod plan;
 pub mod pointwise;
 mod product;
 pub mod program;
+mod recurrent;
 mod view;
 mod window;
 
@@ -41,6 +42,8 @@ use view::{Storage, View};
 pub struct LowerOptions {
     /// Vector width that constants are packed for.
     pub width: Width,
+    /// The target has an instruction that adds four products u8 x i8 exactly.
+    pub has_dot: bool,
     /// Hexadecimal digest of the source model, passed on to the object.
     pub model_hash: String,
 }
@@ -81,6 +84,7 @@ impl Operand {
 struct Lowering<'g> {
     graph: &'g Graph,
     width: Width,
+    has_dot: bool,
     plan: Plan,
     placement: Placement,
     views: SecondaryMap<Value, Option<View>>,
@@ -105,6 +109,7 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Progr
     let mut lowering = Lowering {
         graph,
         width: options.width,
+        has_dot: options.has_dot,
         plan,
         placement,
         views: SecondaryMap::new(),
@@ -177,14 +182,9 @@ impl Lowering<'_> {
             return self.root(graph.result(node));
         }
         match op {
-            Op::Const(id) => {
-                let tensor = graph.tensor(*id);
-                let storage = self.const_storage(tensor.to_bytes());
-                self.views[results[0]] = Some(border_view(graph, results[0], storage));
-                Ok(())
-            }
             Op::Softmax { axis, log } => self.softmax(node, *axis, *log),
             Op::Mvn(_) | Op::NormalizeL2(_) => self.normalize(node),
+            Op::Rnn(_) => self.recurrent(node),
             _ => self.movement(node),
         }
     }

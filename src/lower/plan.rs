@@ -69,7 +69,8 @@ impl Plan {
         }
         for index in 0..graph.operands(node).len() {
             let operand = accumulated_source(graph, node, index);
-            self.stored[operand] = true;
+            // Constants get a place when a kernel asks for one: most are packed into another form.
+            self.stored[operand] = graph.const_value(operand).is_none();
         }
     }
 
@@ -234,6 +235,11 @@ pub fn is_pointwise(graph: &Graph, node: Node) -> bool {
         _ => false,
     };
     let in_lanes = |&value: &Value| fits_lanes(graph.ty(value).elem);
+    if let Op::Convert { elem } = graph.op(node)
+        && graph.ty(graph.operand(node, 0)).elem == ElemType::I64
+    {
+        return matches!(elem, ElemType::I32 | ElemType::Bool);
+    }
     form && graph.operands(node).iter().all(in_lanes) && graph.results(node).iter().all(in_lanes)
 }
 

@@ -46,7 +46,7 @@ impl Lowering<'_> {
             true => src,
             false => self.copied(&src, &row_major(rank)),
         };
-        let mac = mac_of(&src, weights)?;
+        let mac = mac_of(&src, weights, self.has_dot)?;
         let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
         let result_rank = self.graph.ty(root).shape.rank();
         if result_rank != rank {

@@ -72,7 +72,7 @@ impl Lowering<'_> {
         };
         let weights = self.const_weights(node)?;
         let src = self.window_source(node)?;
-        let mac = mac_of(&src, &weights)?;
+        let mac = mac_of(&src, &weights, self.has_dot)?;
         let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
         let rank = src.rank();
         let laid = self.lay_out(root, &tree, &channels_last(rank), Some(1))?;
@@ -175,7 +175,7 @@ impl Lowering<'_> {
         };
         let weights = self.const_weights(node)?;
         let src = self.window_source(node)?;
-        let mac = mac_of(&src, &weights)?;
+        let mac = mac_of(&src, &weights, self.has_dot)?;
         let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
         let rank = src.rank();
         let laid = self.lay_out(root, &tree, &channels_last(rank), Some(1))?;
@@ -355,8 +355,9 @@ pub fn mac_lane(mac: Mac) -> LaneType {
 }
 
 /// The multiply-accumulate for these types.
-pub fn mac_of(src: &View, weights: &Tensor) -> Result<Mac, String> {
+pub fn mac_of(src: &View, weights: &Tensor, has_dot: bool) -> Result<Mac, String> {
     match (src.elem, weights.elem()) {
+        (ElemType::U8, ElemType::I8) if has_dot => Ok(Mac::U8I8Dot),
         (ElemType::U8, ElemType::I8) => Ok(Mac::U8I8),
         (ElemType::U8, ElemType::I16) => Ok(Mac::U8I16),
         (ElemType::F32, ElemType::F32) => Ok(Mac::F32),
@@ -365,11 +366,14 @@ pub fn mac_of(src: &View, weights: &Tensor) -> Result<Mac, String> {
 }
 
 /// Vectors of output channels and pixels that are computed together: as many accumulators as registers hold beside the
-/// weights and one broadcast.
+/// weights and one broadcast. A dot product is one instruction, so loads bind first and more pixels share each weight.
 fn tile(mac: Mac, lanes: usize, groups: &[Group]) -> (usize, usize) {
     let channels = groups.iter().map(|group| group.oc).max().unwrap_or(1);
-    let vectors = channels.div_ceil(lanes).clamp(1, 4);
-    let accumulators = if mac == Mac::U8I16 { 8 } else { 12 };
+    let (most_vectors, accumulators) = match mac {
+        Mac::U8I8 | Mac::U8I16 | Mac::F32 => (4, 8),
+        Mac::U8I8Dot => (2, 12),
+    };
+    let vectors = channels.div_ceil(lanes).clamp(1, most_vectors);
     (vectors, (accumulators / vectors).clamp(1, 6))
 }
 

@@ -332,7 +332,15 @@ impl Builder {
         self.expect(acc, Ty::V32);
         self.expect(u, Ty::V8);
         self.expect(s, Ty::V8);
-        self.define(Ty::V32, Inst::Dot4 { acc, u, s })
+        self.define(Ty::V32, Inst::Dot4 { acc, u, s, any: false })
+    }
+
+    /// As [`Builder::dot4`] for any bytes.
+    pub fn dot4_any(&mut self, acc: Val, u: Val, s: Val) -> Val {
+        self.expect(acc, Ty::V32);
+        self.expect(u, Ty::V8);
+        self.expect(s, Ty::V8);
+        self.define(Ty::V32, Inst::Dot4 { acc, u, s, any: true })
     }
 
     pub fn cast(&mut self, ty: Ty, value: Val) -> Val {

@@ -345,7 +345,7 @@ impl Machine<'_> {
             Inst::VecSelect { mask, a, b } => lanes::select(v(mask), v(a), v(b)),
             Inst::Madd(a, b) => lanes::madd(v(a), v(b)),
             Inst::MaddUbs { u, s } => lanes::madd_ubs(v(u), v(s)),
-            Inst::Dot4 { acc, u, s } => lanes::dot4(v(acc), v(u), v(s))?,
+            Inst::Dot4 { acc, u, s, any } => lanes::dot4(v(acc), v(u), v(s), any)?,
             Inst::Cast { value, .. } => v(value),
             Inst::ToFloat(value) => v(value).map_i32(|x| (x as f32).to_bits() as i32),
             Inst::ToInt(value) => lanes::to_int(v(value), self.strict)?,

@@ -408,12 +408,14 @@ pub enum Inst {
         u: Val,
         s: Val,
     },
-    /// `acc + sum of 4 products u8 x i8`, exact: V32 x V8 x V8 -> V32. Obligation of the builder: for every pair of
-    /// neighbours (2i, 2i+1) the sum of the two products fits i16.
+    /// `acc + sum of 4 products u8 x i8`, exact: V32 x V8 x V8 -> V32. Obligation of the builder unless `any`: for every
+    /// pair of neighbours (2i, 2i+1) the sum of the two products fits i16. `any` is fast only where the target has a dot
+    /// product instruction.
     Dot4 {
         acc: Val,
         u: Val,
         s: Val,
+        any: bool,
     },
     /// The same bits as another vector type.
     Cast {
@@ -493,7 +495,7 @@ impl Inst {
             | Inst::FloatVecCmp(_, a, b)
             | Inst::Pack(_, a, b)
             | Inst::Interleave { a, b, .. } => [*a, *b].into_iter().for_each(f),
-            Inst::Choose(a, b, c) | Inst::VecSelect { mask: a, a: b, b: c } | Inst::Dot4 { acc: a, u: b, s: c } => {
+            Inst::Choose(a, b, c) | Inst::VecSelect { mask: a, a: b, b: c } | Inst::Dot4 { acc: a, u: b, s: c, .. } => {
                 [*a, *b, *c].into_iter().for_each(f)
             }
             Inst::Loop(l) => [l.lo, l.hi].iter().chain(&l.init).copied().for_each(f),

@@ -164,7 +164,9 @@ fn head(inst: &Inst) -> String {
         Inst::VecSelect { mask, a, b } => format!("vec_select {mask}, {a}, {b}"),
         Inst::Madd(a, b) => format!("madd {a}, {b}"),
         Inst::MaddUbs { u, s } => format!("madd_ubs {u}, {s}"),
-        Inst::Dot4 { acc, u, s } => format!("dot4 {acc}, {u}, {s}"),
+        Inst::Dot4 { acc, u, s, any } => {
+            format!("{} {acc}, {u}, {s}", if *any { "dot4_any" } else { "dot4" })
+        }
         Inst::ToFloat(v) => format!("to_float {v}"),
         Inst::ToInt(v) => format!("to_int {v}"),
         Inst::Float(op, a, b) => format!("float_{} {a}, {b}", snake(op)),

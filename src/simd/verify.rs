@@ -250,7 +250,7 @@ impl Verifier<'_> {
             }
             Inst::Madd(a, b) => binary(a, b, Ty::V16, Ty::V32),
             Inst::MaddUbs { u, s } => binary(u, s, Ty::V8, Ty::V16),
-            Inst::Dot4 { acc, u, s } => {
+            Inst::Dot4 { acc, u, s, .. } => {
                 Signature { operands: vec![(acc, Ty::V32), (u, Ty::V8), (s, Ty::V8)], results: vec![Ty::V32] }
             }
             Inst::Cast { ty, value } => unary(value, any(value), ty),

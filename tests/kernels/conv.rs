@@ -7,7 +7,7 @@ use octet::simd::ir::Width;
 
 use crate::harness::{Case, check};
 use crate::random::Random;
-use crate::reference::{self, Lane, Result_};
+use crate::reference::{self, Lane, Outcome};
 
 #[derive(Clone, Copy, Debug)]
 struct Shape {
@@ -25,7 +25,7 @@ struct Shape {
     block_vectors: usize,
     tile_pixels: usize,
     blocks_outer: bool,
-    result: Result_,
+    result: Outcome,
     values: Values,
 }
 
@@ -53,7 +53,7 @@ const BASE: Shape = Shape {
     block_vectors: 4,
     tile_pixels: 3,
     blocks_outer: false,
-    result: Result_::Quantized(ElemType::U8),
+    result: Outcome::Quantized(ElemType::U8),
     values: Values::Any,
 };
 
@@ -226,7 +226,7 @@ fn input_channels() {
 fn tiles_and_blocks() {
     let tiles = [(1, 1), (1, 12), (2, 6), (3, 4), (4, 3), (5, 2), (6, 1), (8, 1)];
     let shapes = tiles.iter().flat_map(|&(block_vectors, tile_pixels)| {
-        [(40, 13, Result_::Quantized(ElemType::U8)), (9, 5, Result_::Plain), (21, 1, Result_::Residual)]
+        [(40, 13, Outcome::Quantized(ElemType::U8)), (9, 5, Outcome::Plain), (21, 1, Outcome::Residual)]
             .map(|(oc, ow, result)| Shape { block_vectors, tile_pixels, oc, ow, result, ..BASE })
     });
     check_all(shapes);
@@ -235,11 +235,11 @@ fn tiles_and_blocks() {
 #[test]
 fn results() {
     let results = [
-        Result_::Plain,
-        Result_::Quantized(ElemType::U8),
-        Result_::Quantized(ElemType::I8),
-        Result_::Residual,
-        Result_::Both,
+        Outcome::Plain,
+        Outcome::Quantized(ElemType::U8),
+        Outcome::Quantized(ElemType::I8),
+        Outcome::Residual,
+        Outcome::Both,
     ];
     let shapes = results.iter().flat_map(|&result| {
         [(4, 16), (4, 19), (2, 11), (3, 25), (1, 3)].map(|(block_vectors, oc)| Shape {
@@ -285,11 +285,24 @@ fn extreme_values_do_not_saturate() {
             block_vectors,
             ic: 37,
             oc: 35,
-            result: Result_::Plain,
+            result: Outcome::Plain,
             ..BASE
         })
     });
     check_all(shapes);
+}
+
+#[test]
+fn dot_products() {
+    check_all([1, 2, 4].map(|block_vectors| Shape {
+        mac: Mac::U8I8Dot,
+        values: Values::Extreme,
+        block_vectors,
+        ic: 37,
+        oc: 35,
+        result: Outcome::Plain,
+        ..BASE
+    }));
 }
 
 #[test]
@@ -312,7 +325,7 @@ fn sixteen_bit_weights() {
 #[test]
 fn floats() {
     let shapes = [(1, 6), (2, 6), (3, 4), (4, 3)].iter().flat_map(|&(block_vectors, tile_pixels)| {
-        [(Result_::Plain, 21), (Result_::Both, 16)].map(|(result, oc)| Shape {
+        [(Outcome::Plain, 21), (Outcome::Both, 16)].map(|(result, oc)| Shape {
             mac: Mac::F32,
             block_vectors,
             tile_pixels,

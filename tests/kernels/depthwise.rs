@@ -8,7 +8,7 @@ use octet::simd::ir::Width;
 use crate::conv::for_each;
 use crate::harness::{Case, check};
 use crate::random::Random;
-use crate::reference::{self, Lane, Result_};
+use crate::reference::{self, Lane, Outcome};
 
 #[derive(Clone, Copy, Debug)]
 struct Shape {
@@ -20,7 +20,7 @@ struct Shape {
     kernel: [usize; 2],
     stride: usize,
     dilation: usize,
-    result: Result_,
+    result: Outcome,
     weights: [i64; 2],
     /// Every fifth block of 16 channels has weights of the whole range.
     mixed: bool,
@@ -35,7 +35,7 @@ const BASE: Shape = Shape {
     kernel: [3, 3],
     stride: 1,
     dilation: 1,
-    result: Result_::Quantized(ElemType::U8),
+    result: Outcome::Quantized(ElemType::U8),
     weights: [-128, 127],
     mixed: false,
 };
@@ -140,10 +140,11 @@ fn windows() {
 fn forms() {
     check_all([
         Shape { weights: [-30, 30], channels: 40, ..BASE },
-        Shape { weights: [-128, -128], channels: 40, result: Result_::Plain, ..BASE },
+        Shape { weights: [-128, -128], channels: 40, result: Outcome::Plain, ..BASE },
         Shape { weights: [-30, 30], mixed: true, channels: 200, ..BASE },
-        Shape { weights: [-128, 127], channels: 19, result: Result_::Residual, ..BASE },
-        Shape { weights: [-60, 60], channels: 19, result: Result_::Both, ..BASE },
+        Shape { weights: [-128, 127], channels: 19, result: Outcome::Residual, ..BASE },
+        Shape { weights: [-60, 60], channels: 19, result: Outcome::Both, ..BASE },
+        Shape { mac: Mac::U8I8Dot, channels: 40, result: Outcome::Plain, ..BASE },
     ]);
 }
 
@@ -155,7 +156,7 @@ fn sixteen_bit_weights() {
 
 #[test]
 fn floats() {
-    let results = [Result_::Plain, Result_::Both, Result_::Quantized(ElemType::I8)];
+    let results = [Outcome::Plain, Outcome::Both, Outcome::Quantized(ElemType::I8)];
     let shapes = results
         .iter()
         .flat_map(|&result| [1, 6, 16, 37].map(|channels| Shape { mac: Mac::F32, channels, result, ..BASE }));

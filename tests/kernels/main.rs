@@ -8,9 +8,11 @@
 mod conv;
 mod depthwise;
 mod harness;
+mod matmul;
 mod movement;
 mod pointwise;
 mod pool;
 mod random;
 mod reduce;
 mod reference;
+mod rnn;

@@ -6,7 +6,7 @@ use octet::lower::kernel::{Grid, KernelSpec, PoolKind, PoolSpec};
 use crate::conv::for_each;
 use crate::harness::{Case, check};
 use crate::random::Random;
-use crate::reference::{self, Lane, Result_};
+use crate::reference::{self, Lane, Outcome};
 
 #[derive(Clone, Copy, Debug)]
 struct Shape {
@@ -22,7 +22,7 @@ struct Shape {
     strides: [usize; 2],
     dilations: [usize; 2],
     pads: [usize; 2],
-    result: Result_,
+    result: Outcome,
 }
 
 const BASE: Shape = Shape {
@@ -38,7 +38,7 @@ const BASE: Shape = Shape {
     strides: [2, 2],
     dilations: [1, 1],
     pads: [1, 1],
-    result: Result_::Quantized(ElemType::U8),
+    result: Outcome::Quantized(ElemType::U8),
 };
 
 impl Shape {
@@ -112,7 +112,7 @@ fn kinds_and_channels() {
     for elem in ELEMS {
         for kind in [PoolKind::Max, PoolKind::Sum] {
             check_all([1, 5, 16, 33, 64].map(|channels| Shape { elem, kind, channels, ..BASE }));
-            check_all([Result_::Plain, Result_::Both].map(|result| Shape { elem, kind, result, ..BASE }));
+            check_all([Outcome::Plain, Outcome::Both].map(|result| Shape { elem, kind, result, ..BASE }));
         }
     }
 }
@@ -120,7 +120,7 @@ fn kinds_and_channels() {
 #[test]
 fn windows() {
     check_all([PoolKind::Max, PoolKind::Sum].iter().flat_map(|&kind| {
-        let base = Shape { kind, result: Result_::Plain, ..BASE };
+        let base = Shape { kind, result: Outcome::Plain, ..BASE };
         [
             Shape { kernel: [7, 7], strides: [1, 1], pads: [0, 0], oh: 1, ow: 1, ..base },
             Shape { kernel: [2, 2], pads: [0, 0], oh: 3, ow: 3, ..base },

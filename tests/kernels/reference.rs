@@ -1,7 +1,7 @@
 //! Elements in memory and pointwise programs, one element at a time.
 
-use octet::ir::ElemType;
 use octet::ir::op::{BinaryOp, UnaryOp};
+use octet::ir::{ElemType, Shape, Tensor, TensorType};
 use octet::lower::pointwise::{Epilogue, Inner, PointwiseProgram, PwInst, PwTensor, Ref};
 
 use crate::harness::Case;
@@ -137,6 +137,15 @@ fn binary(op: BinaryOp, x: Lane, y: Lane) -> Lane {
     }
 }
 
+/// A tensor of these bytes.
+pub fn tensor(elem: ElemType, dims: &[usize], bytes: &[u8]) -> Tensor {
+    Tensor::from_bytes(tensor_type(elem, dims), bytes).unwrap()
+}
+
+pub fn tensor_type(elem: ElemType, dims: &[usize]) -> TensorType {
+    TensorType::new(elem, Shape::new(dims).unwrap())
+}
+
 // Epilogues.
 
 /// Loads and stores of an epilogue with the regions they use, in order.
@@ -147,7 +156,7 @@ pub struct Built {
 
 /// The kinds of results a kernel is tested with.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Result_ {
+pub enum Outcome {
     /// The accumulator as it is.
     Plain,
     /// `rne(clamp(acc * m[c] + b[c]))` as u8 or i8.
@@ -160,7 +169,7 @@ pub enum Result_ {
 
 /// Results over `outer` dimensions and `channels`, dense.
 pub fn build(
-    kind: Result_,
+    kind: Outcome,
     float: bool,
     outer: &[usize],
     channels: usize,
@@ -170,7 +179,7 @@ pub fn build(
     let mut program = PointwiseProgram::default();
     let (mut loads, mut stores, mut regions) = (Vec::new(), Vec::new(), Vec::new());
     let mut value = program.push(PwInst::Accumulator);
-    if kind == Result_::Plain {
+    if kind == Outcome::Plain {
         let elem = if float { ElemType::F32 } else { ElemType::I32 };
         program.stores.push((value, elem));
         stores.push(dense(elem, outer, channels));
@@ -189,7 +198,7 @@ pub fn build(
         let operand = program.push(PwInst::Load(i));
         value = program.push(PwInst::Binary(op, value, operand));
     }
-    if kind == Result_::Residual {
+    if kind == Outcome::Residual {
         loads.push(dense(ElemType::U8, outer, channels));
         regions.push(random.elements(ElemType::U8, elements));
         let other = program.push(PwInst::Load(2));
@@ -199,13 +208,13 @@ pub fn build(
         value = program.push(PwInst::Binary(BinaryOp::Add, value, other));
         value = program.push(PwInst::Unary(UnaryOp::Relu, value));
     }
-    if kind == Result_::Both {
+    if kind == Outcome::Both {
         program.stores.push((value, ElemType::F32));
         stores.push(dense(ElemType::F32, outer, channels));
         regions.push(vec![0x77; elements * 4]);
     }
     let (elem, low, high) = match kind {
-        Result_::Quantized(ElemType::I8) => (ElemType::I8, -128, 127),
+        Outcome::Quantized(ElemType::I8) => (ElemType::I8, -128, 127),
         _ => (ElemType::U8, 0, 255),
     };
     let quantized = program.push(PwInst::Quantize { x: value, low, high });

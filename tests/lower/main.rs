@@ -24,9 +24,9 @@ fn check(case: &cases::Case) -> Result<(), Failed> {
         graph.inputs().iter().enumerate().map(|(i, &v)| cases::random(graph.ty(v), i as u64)).collect();
     let expected = interp::run(&graph, &inputs)?;
     for width in [Width::W128, Width::W256, Width::W512] {
-        let options = LowerOptions { width, model_hash: String::new() };
-        let program = lower(&graph, &options).map_err(|problems| problems.to_string())?;
-        for parts in [1, 3] {
+        for (parts, has_dot) in [(1, false), (3, true)] {
+            let options = LowerOptions { width, has_dot, model_hash: String::new() };
+            let program = lower(&graph, &options).map_err(|problems| problems.to_string())?;
             let got = execute(&program, width, &inputs, parts).map_err(|e| format!("{} bytes: {e}", width.bytes()))?;
             for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 compare(got, expected)

@@ -38,6 +38,7 @@ pub fn random_input(ty: &TensorType, rng: &mut Rng) -> Tensor {
     let data = match ty.elem {
         ElemType::U8 => Data::U8((0..n).map(|_| rng.next() as u8).collect()),
         ElemType::I8 => Data::I8((0..n).map(|_| rng.next() as i8).collect()),
+        ElemType::Bool => Data::U8(vec![1; n]),
         ElemType::I32 => Data::I32((0..n).map(|_| rng.below(2001) as i32 - 1000).collect()),
         ElemType::I64 => Data::I64((0..n).map(|_| rng.below(2) as i64).collect()),
         _ => Data::F32((0..n).map(|_| rng.float(-3.0, 3.0)).collect()),
@@ -197,16 +198,17 @@ impl Net {
 
     pub fn deconvolution(&mut self, x: Value, oc: usize) -> Value {
         let dims = self.dims(x);
+        let groups = if dims[1].is_multiple_of(2) && self.rng.chance(30) { 2 } else { 1 };
         let (k, stride, pad) = [(2, 2, 0), (3, 2, 1), (3, 1, 1)][self.rng.below(3)];
         let std = 2.0 / (dims[1] as f32 * 2.0).sqrt();
-        let w = self.weights(&[dims[1], oc, k, k], 1, std);
+        let w = self.weights(&[dims[1], oc / groups, k, k], 1, std);
         let attrs = DeconvAttrs {
             strides: vec![stride, stride],
             dilations: vec![1, 1],
             pads_begin: vec![pad, pad],
             pads_end: vec![pad, pad],
             output_padding: vec![0, 0],
-            groups: 1,
+            groups,
         };
         let y = self.op(Op::Deconvolution(attrs), &[x, w]);
         self.bias(y, &[1, oc, 1, 1])
@@ -253,7 +255,7 @@ impl Net {
     fn movement(&mut self, x: Value) -> Value {
         let dims = self.dims(x);
         let c = dims[1];
-        match self.rng.below(12) {
+        match self.rng.below(18) {
             0 if dims[2] >= 2 && dims[3] >= 2 => self.op(Op::MaxPool(self.pool()), &[x]),
             1 if dims[2] >= 2 && dims[3] >= 2 => self.op(Op::AvgPool(self.pool()), &[x]),
             2 => {
@@ -289,6 +291,28 @@ impl Net {
             }
             8 => self.op(Op::Unary(UnaryOp::Clamp { min: 0.0, max: 100.0 }), &[x]),
             9 => self.op(Op::Reverse { axis: 1 }, &[x]),
+            10 if c.is_multiple_of(4) => self.op(Op::DepthToSpace { block: 2, mode: DepthMode::DepthFirst }, &[x]),
+            11 => self.op(Op::Tile { repeats: vec![1, 2, 1, 1] }, &[x]),
+            12 => {
+                let indices = (0..3).map(|_| self.rng.below(c) as i64).collect();
+                let indices = self.tensor(Tensor::i64(shape(&[3]), indices));
+                self.op(Op::Gather { axis: 1, batch_dims: 0 }, &[x, indices])
+            }
+            13 => {
+                let factor = (0..c).map(|_| self.rng.float(0.5, 2.0)).collect();
+                let factor = self.f32(&[1, c, 1, 1], factor);
+                self.binary(BinaryOp::Mul, x, factor)
+            }
+            14 => {
+                let term = self.f32(&[], vec![0.25]);
+                let op = [BinaryOp::Add, BinaryOp::Sub][self.rng.below(2)];
+                self.binary(op, term, x)
+            }
+            15 => self.op(Op::Interpolate(nearest(&dims)), &[x]),
+            16 => {
+                let attrs = PadAttrs { mode: PadMode::Edge, begin: vec![0, 0, 1, 1], end: vec![0; 4], value: 0.0 };
+                self.op(Op::Pad(attrs), &[x])
+            }
             _ => self.op(Op::Unary(UnaryOp::Relu), &[x]),
         }
     }
@@ -306,6 +330,22 @@ impl Net {
     }
 }
 
+/// Twice as wide.
+fn nearest(dims: &[usize]) -> InterpolateAttrs {
+    InterpolateAttrs {
+        mode: InterpolateMode::Nearest,
+        coordinates: CoordinateMode::Asymmetric,
+        nearest: NearestMode::Floor,
+        antialias: false,
+        cube_coeff: -0.75,
+        axes: vec![3],
+        sizes: vec![dims[3] * 2],
+        scales: vec![2.0],
+        pads_begin: vec![0; 4],
+        pads_end: vec![0; 4],
+    }
+}
+
 /// A network of a few quantized layers with branches, ending in a classifier or an image.
 pub fn random_graph(seed: u64) -> Graph {
     let mut net = Net::new(seed);
@@ -314,14 +354,15 @@ pub fn random_graph(seed: u64) -> Graph {
     let mut x = input(&mut net, &[1, c, h, w]);
     let mut quantized = Vec::new();
     for _ in 0..1 + net.rng.below(4) {
-        let channels = net.dims(x)[1];
         let per_channel = net.rng.chance(20);
         let q = net.fake_quantize(x, per_channel);
         quantized.push(q);
         let q = if net.rng.chance(40) { net.movement(q) } else { q };
         let oc = [2, 4, 6, 8][net.rng.below(4)];
-        let y = match net.rng.below(8) {
-            0..=2 => net.convolution(q, oc, 1),
+        let channels = net.dims(q)[1];
+        let y = match net.rng.below(9) {
+            8 if channels.is_multiple_of(2) => net.convolution(q, oc, 2),
+            8 | 0..=2 => net.convolution(q, oc, 1),
             3 | 4 => net.convolution(q, channels, channels),
             5 => net.deconvolution(q, oc),
             6 => concat(&mut net, q),

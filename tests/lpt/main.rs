@@ -43,6 +43,10 @@ const BAR_DB: f64 = 40.0;
 /// How far below the difference of two valid float evaluations a result may fall where ties decide.
 const MARGIN_DB: f64 = 6.0;
 
+/// A tie that falls the other way shifts one element of a small output by one step.
+const MOSTLY_EQUAL: f64 = 0.9;
+const ONE_STEP_DB: f64 = 25.0;
+
 /// What f32 sums leave of an exact 0 in a reference.
 const NOISE: f64 = 1e-5;
 
@@ -61,7 +65,8 @@ fn check(seed: u64) -> Result<(), String> {
         let range = reference.iter().fold(0.0f64, |most, r| most.max(r.abs()));
         let equal = reference.iter().zip(&out).filter(|(r, o)| (**r - **o).abs() <= 1e-4 * range + NOISE).count();
         let db = sqnr(&reference, &out);
-        if equal < reference.len() && db < BAR_DB.min(floor - MARGIN_DB) {
+        let one_tie = equal as f64 >= MOSTLY_EQUAL * reference.len() as f64 && db >= ONE_STEP_DB;
+        if equal < reference.len() && !one_tie && db < BAR_DB.min(floor - MARGIN_DB) {
             let remarks: String = remarks.iter().map(|remark| format!("{remark}\n")).collect();
             return Err(format!(
                 "seed {seed}: {db:.1} dB (floor {floor:.1}), {equal} of {} equal\n{}--- after\n{}{remarks}",

@@ -166,7 +166,7 @@ fn evaluate(case: &Case) -> Vec<f32> {
 
 /// One argument in `2^32 / count`, over all bit patterns, so all magnitudes alike.
 fn grid(count: u32) -> Vec<f32> {
-    let stride = u32::MAX / count | 1;
+    let stride = (u32::MAX / count) | 1;
     (0..count).map(|i| f32::from_bits(i.wrapping_mul(stride))).collect()
 }
 

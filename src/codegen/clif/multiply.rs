@@ -5,6 +5,7 @@
 //! | `Madd` | pmaddwd | smull, smull2, addp |
 //! | `MaddUbs` | pmaddubsw | exact products, widened, sqxtn |
 //! | `Dot4` | vpdpbusd, or pmaddubsw + pmaddwd + paddd | usdot, or three sdot, or exact products |
+//! | `Dot4` of any bytes | vpdpbusd, or exact products | the same |
 
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use octet_runtime::abi::cpu;
@@ -32,9 +33,10 @@ impl Lowering<'_> {
                 let (u, s) = (self.get(u), self.get(s));
                 self.madd_ubs(u, s)
             }
-            Inst::Dot4 { acc, u, s } => {
+            Inst::Dot4 { acc, u, s, any } => {
                 let (acc, u, s) = (self.get(acc), self.get(u), self.get(s));
                 match self.target.arch {
+                    _ if any && !self.target.has_dot() => self.dot_tree(acc, (u, Sign::Unsigned), (s, Sign::Signed)),
                     Arch::X86_64 => self.dot4_x86(acc, u, s),
                     Arch::Aarch64 => self.dot4_aarch64(acc, u, s),
                 }
@@ -86,7 +88,7 @@ impl Lowering<'_> {
     }
 
     fn dot4_x86(&mut self, acc: Value, u: Value, s: Value) -> Value {
-        if self.target.has(cpu::AVX_VNNI) || self.target.has(cpu::AVX512_VNNI) {
+        if self.target.has_dot() {
             return self.dot_tree(acc, (s, Sign::Signed), (u, Sign::Unsigned));
         }
         // Does not saturate: the obligation of `Dot4`. The addition of neighbours is pmaddwd by ones in memory.

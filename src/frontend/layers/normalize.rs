@@ -15,7 +15,7 @@ pub fn log_softmax(context: &mut Context) -> Fallible<Vec<Value>> {
 
 fn softmax_along(context: &mut Context, log: bool) -> Fallible<Vec<Value>> {
     let x = context.operand(0)?;
-    let axis = axis(context.number_or("axis", 1)?, context.rank(x))?;
+    let axis = axis(context.number("axis")?, context.rank(x))?;
     Ok(vec![context.emit(Op::Softmax { axis, log }, &[x])?])
 }
 

@@ -4,7 +4,7 @@ use crate::ir::op::{PoolAttrs, Rounding};
 use crate::ir::{Op, Value};
 
 use super::super::context::{Context, Fallible, Fault};
-use super::convolution::{AutoPad, Window, check_spatial, spatial_dims};
+use super::convolution::{Window, check_spatial, spatial_dims};
 
 /// The second result of newer versions, the indices, is not computed.
 pub fn max_pool(context: &mut Context) -> Fallible<Vec<Value>> {
@@ -29,9 +29,6 @@ fn read(context: &Context, src: Value, exclude_pad: bool) -> Fallible<PoolAttrs>
     window.pad_same(&sizes)?;
     let modes = [("floor", Rounding::Floor), ("ceil", Rounding::Ceil), ("ceil_torch", Rounding::CeilTorch)];
     let rounding = context.choice("rounding_type", "floor", &modes)?;
-    // automatic padding has fixed the number of windows
-    let same = matches!(window.auto_pad, AutoPad::SameUpper | AutoPad::SameLower);
-    let rounding = if same { Rounding::Floor } else { rounding };
     let Window { kernel, strides, dilations, pads_begin, pads_end, .. } = window;
     Ok(PoolAttrs { kernel, strides, dilations, pads_begin, pads_end, rounding, exclude_pad })
 }

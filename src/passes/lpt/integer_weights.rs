@@ -72,8 +72,13 @@ pub fn without_zero_point(weights: &QuantizedConst) -> Result<(Vec<i32>, Field),
     let remainder = weights.zero.zip(&rounded, &weights.shape, |z, rounded| {
         if (z - rounded).abs() <= ZERO_POINT_TOLERANCE { 0.0 } else { z - rounded }
     });
-    let zero = rounded.materialize(&weights.shape);
-    let values: Vec<i64> = weights.q.iter().zip(zero).map(|(&q, z)| i64::from(q).saturating_sub(z as i64)).collect();
+    let values: Vec<i64> = match rounded.uniform_value() {
+        Some(zero) => weights.q.iter().map(|&q| i64::from(q).saturating_sub(zero as i64)).collect(),
+        None => {
+            let zero = rounded.materialize(&weights.shape);
+            weights.q.iter().zip(zero).map(|(&q, z)| i64::from(q).saturating_sub(z as i64)).collect()
+        }
+    };
     let (low, high) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
     if low < i16::MIN.into() || high > i16::MAX.into() {
         return Err(Refusal::WideWeights { low, high });

@@ -43,7 +43,7 @@ pub enum Refusal {
     Unsupported(&'static str),
     /// Inference does not take the integer operands, and says why.
     NotInferred(String),
-    /// The function is computed in float between `dequantize` and `quantize`: it joins an epilogue.
+    /// The function is computed in float between `dequantize` and `quantize`, where epilogues take it.
     FloatFunction,
 }
 
@@ -101,7 +101,7 @@ impl fmt::Display for Refusal {
             Refusal::ElementType(elem) => write!(f, "source elements are {elem}"),
             Refusal::Unsupported(what) => f.write_str(what),
             Refusal::NotInferred(reason) => f.write_str(reason),
-            Refusal::FloatFunction => f.write_str("computed in float, as part of an epilogue"),
+            Refusal::FloatFunction => f.write_str("computed in float, from dequantized values"),
         }
     }
 }

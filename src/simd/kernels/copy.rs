@@ -1,5 +1,4 @@
-//! Strided copies. Contiguous runs go by vectors; transposes of two dimensions by square blocks inside chunks; the rest
-//! element by element.
+//! Strided copies. Contiguous runs go by vectors, exchanged dimensions by blocks ([`Transpose`]), the rest element by element.
 
 use crate::lower::kernel::CopySpec;
 use crate::simd::builder::{Builder, Pointer};
@@ -7,12 +6,16 @@ use crate::simd::ir::{IntMem, Ty};
 
 use super::Items;
 use super::nest;
+use super::transpose::Transpose;
 
 pub fn build(b: &mut Builder, spec: &CopySpec, operands: &[Pointer], items: Items) {
     let &[src, dst] = operands else { panic!("internal error: copy takes two operands") };
+    if let Some(transpose) = Transpose::of(spec) {
+        return transpose.build(b, src, dst, items);
+    }
     nest::for_items(b, items, |b, item| {
         if spec.sizes.is_empty() {
-            return element(b, spec, src, dst);
+            return element(b, int_mem(spec.elem_bytes), src, dst);
         }
         let (src, dst) = (b.index(src, item, spec.src[0]), b.index(dst, item, spec.dst[0]));
         item_copy(b, spec, src, dst);
@@ -32,13 +35,12 @@ fn item_copy(b: &mut Builder, spec: &CopySpec, src: Pointer, dst: Pointer) {
         let dst = nest::at(b, dst, indices, &dst_strides[..looped]);
         match last {
             Some(last) => run(b, src, dst, sizes[last] * spec.elem_bytes, spec.exact_reads),
-            None => element(b, spec, src, dst),
+            None => element(b, int_mem(spec.elem_bytes), src, dst),
         }
     });
 }
 
-fn element(b: &mut Builder, spec: &CopySpec, src: Pointer, dst: Pointer) {
-    let kind = int_mem(spec.elem_bytes);
+pub fn element(b: &mut Builder, kind: IntMem, src: Pointer, dst: Pointer) {
     let value = b.load_int(src, 0, kind);
     b.store_int(dst, 0, kind, value);
 }

@@ -132,7 +132,7 @@ impl Depthwise<'_> {
                 let (src, offset) = displaced(b, src, taps[0].unwrap_or(0));
                 strip.load(b, ElemType::F32, src, offset, false)
             }
-            Mac::U8I8 => interleaved_quads(b, src, &taps).to_vec(),
+            Mac::U8I8 | Mac::U8I8Dot => interleaved_quads(b, src, &taps).to_vec(),
             Mac::U8I16 => interleaved_pairs(b, src, &taps).to_vec(),
         };
         shared.push((taps, vectors.clone()));
@@ -152,6 +152,10 @@ impl Depthwise<'_> {
                 let weight = b.load(Ty::V16, weights, place);
                 let product = b.madd(source, weight);
                 b.vadd(sum, product)
+            }
+            Mac::U8I8Dot => {
+                let weight = b.load(Ty::V8, weights, place);
+                b.dot4_any(sum, source, weight)
             }
             Mac::U8I8 if safe => {
                 let weight = b.load(Ty::V8, weights, place);

@@ -18,9 +18,7 @@ use super::strip::Strip;
 const TILE_ROWS: usize = 4;
 
 pub fn build(b: &mut Builder, spec: &MatMulSpec, operands: &[Pointer], items: Items) {
-    let &[a, rhs, scratch, ref rest @ ..] = operands else {
-        panic!("internal error: matrix product without operands")
-    };
+    let &[a, rhs, scratch, ref rest @ ..] = operands else { panic!("internal error: matrix product without operands") };
     let layout = MatMulScratch::new(spec, b.width());
     let operands = Operands::new(&spec.epilogue, rest);
     nest::for_items(b, items, |b, item| {
@@ -109,8 +107,7 @@ impl Product<'_> {
         let quad = b.div_imm(in_block, 4);
         let vector = b.rem_imm(quad, vectors);
         let lane = b.rem_imm(in_block, 4);
-        let terms =
-            [(block, self.layout.block_bytes as i64), (chunk, CHUNK as i64), (vector, width), (lane, 4)];
+        let terms = [(block, self.layout.block_bytes as i64), (chunk, CHUNK as i64), (vector, width), (lane, 4)];
         let start = b.int(self.layout.b_at as i64);
         terms.into_iter().fold(start, |sum, (index, bytes)| {
             let term = b.imul_imm(index, bytes);

@@ -21,8 +21,10 @@ pub mod pointwise;
 pub mod pool;
 pub mod reduce;
 pub mod resize;
+pub mod rnn;
 pub mod softmax;
 pub mod strip;
+mod transpose;
 
 use super::builder::{Builder, Pointer};
 use super::ir::{Function, Val, Width};
@@ -53,7 +55,7 @@ pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
         KernelSpec::Softmax(spec) => softmax::build(&mut b, spec, &operands, items),
         KernelSpec::Normalize(spec) => normalize::build(&mut b, spec, &operands, items),
         KernelSpec::MatMul(spec) => matmul::build(&mut b, spec, &operands, items),
-        KernelSpec::Rnn(_) => panic!("internal error: no kernel of recurrent sequences yet"),
+        KernelSpec::Rnn(spec) => rnn::build(&mut b, spec, &operands, items),
     }
     b.finish()
 }

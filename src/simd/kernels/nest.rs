@@ -52,6 +52,19 @@ pub fn for_count(b: &mut Builder, count: usize, body: impl FnOnce(&mut Builder, 
     b.for_each(zero, end, 1, body);
 }
 
+/// `for index in (lo..hi).step_by(step)`, without a loop when there is one step or none.
+fn for_steps(b: &mut Builder, (lo, hi, step): (usize, usize, usize), body: impl FnOnce(&mut Builder, Val)) {
+    let begin = b.int(lo as i64);
+    match (hi - lo) / step {
+        0 => {}
+        1 => body(b, begin),
+        _ => {
+            let end = b.int(hi as i64);
+            b.for_each(begin, end, step as i64, body);
+        }
+    }
+}
+
 /// Nested loops over all `sizes`; the body gets one index per size.
 pub fn for_all(b: &mut Builder, sizes: &[usize], body: &mut dyn FnMut(&mut Builder, &[Val])) {
     for_rest(b, sizes, &mut Vec::new(), body);
@@ -68,17 +81,13 @@ fn for_rest(b: &mut Builder, sizes: &[usize], indices: &mut Vec<Val>, body: &mut
     });
 }
 
+/// The body of a nest that carries values: from indices and the carried values to the next ones.
+pub type FoldBody<'a> = dyn FnMut(&mut Builder, &[Val], &[Val]) -> Vec<Val> + 'a;
+
 /// Nested loops over all `sizes` that carry values.
-pub fn fold_all(
-    b: &mut Builder,
-    sizes: &[usize],
-    init: &[Val],
-    body: &mut dyn FnMut(&mut Builder, &[Val], &[Val]) -> Vec<Val>,
-) -> Vec<Val> {
+pub fn fold_all(b: &mut Builder, sizes: &[usize], init: &[Val], body: &mut FoldBody) -> Vec<Val> {
     fold_rest(b, sizes, &mut Vec::new(), init, body)
 }
-
-type FoldBody<'a> = dyn FnMut(&mut Builder, &[Val], &[Val]) -> Vec<Val> + 'a;
 
 fn fold_rest(b: &mut Builder, sizes: &[usize], indices: &mut Vec<Val>, init: &[Val], body: &mut FoldBody) -> Vec<Val> {
     let Some((&size, rest)) = sizes.split_first() else {
@@ -109,11 +118,7 @@ pub fn balanced_tiles(length: usize, limit: usize) -> Vec<(usize, usize, usize)>
 /// Runs the body for every tile of a row: with the number of its first pixel and its pixels.
 pub fn for_tiles(b: &mut Builder, length: usize, limit: usize, mut body: impl FnMut(&mut Builder, Val, usize)) {
     for (first, tiles, pixels) in balanced_tiles(length, limit) {
-        for_count(b, tiles, |b, tile| {
-            let x = b.imul_imm(tile, pixels as i64);
-            let x = b.iadd_imm(x, first as i64);
-            body(b, x, pixels);
-        });
+        for_steps(b, (first, first + tiles * pixels, pixels), |b, x| body(b, x, pixels));
     }
 }
 
@@ -123,12 +128,7 @@ pub fn for_strips(b: &mut Builder, length: usize, vectors: usize, mut body: impl
     let width: Width = b.width();
     let step = vectors * width.lanes32();
     let whole = length / step;
-    if whole > 0 {
-        for_count(b, whole, |b, index| {
-            let channel = b.imul_imm(index, step as i64);
-            body(b, channel, Strip::full(width, vectors));
-        });
-    }
+    for_steps(b, (0, whole * step, step), |b, channel| body(b, channel, Strip::full(width, vectors)));
     for (channel, strip) in rest_strips(width, vectors, whole * step, length) {
         let channel = b.int(channel as i64);
         body(b, channel, strip);

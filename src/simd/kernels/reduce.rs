@@ -70,7 +70,7 @@ fn to_one(b: &mut Builder, spec: &ReduceSpec, src: Pointer) -> Val {
     let result = nest::fold_all(b, &spec.reduced, &[init], &mut |b, indices, carried| {
         let src = nest::at(b, src, indices, &spec.reduced_strides);
         let (zero, end) = (b.int(0), b.int((whole * step_elements) as i64));
-        let carried = b.for_range((zero, end, step_elements as i64), carried, |b, index, carried| {
+        b.for_range((zero, end, step_elements as i64), carried, |b, index, carried| {
             let src = b.index(src, index, spec.elem.bytes() as i64);
             let loaded = if step_elements == 1 {
                 vec![load_splat(b, spec.elem, src, 0)]
@@ -78,8 +78,7 @@ fn to_one(b: &mut Builder, spec: &ReduceSpec, src: Pointer) -> Val {
                 strip.load(b, spec.elem, src, 0, false)
             };
             vec![loaded.into_iter().fold(carried[0], |sum, x| step(b, spec, sum, x))]
-        });
-        carried
+        })
     });
     let whole_result = horizontal(b, spec, result[0]);
     tail(b, spec, src, whole * step_elements, whole_result)

@@ -57,8 +57,8 @@ impl Strip {
             ElemType::I32 => (0..self.live()).map(|v| self.load_words(b, Ty::V32, from, offset, limit, v)).collect(),
             ElemType::I64 => (0..self.live()).map(|v| self.load_longs(b, from, offset, limit, v)).collect(),
             ElemType::I16 => (0..self.live()).map(|v| self.load_halves(b, from, offset, limit, v)).collect(),
-            ElemType::U8 | ElemType::Bool => self.load_bytes(b, false, from, offset, limit),
-            ElemType::I8 => self.load_bytes(b, true, from, offset, limit),
+            ElemType::U8 | ElemType::Bool => self.load_bytes(b, false, from, offset, (limit, exact)),
+            ElemType::I8 => self.load_bytes(b, true, from, offset, (limit, exact)),
             ElemType::F16 | ElemType::BF16 | ElemType::I4 | ElemType::U4 => no_lanes(elem),
         }
     }
@@ -115,14 +115,23 @@ impl Strip {
         b.shift(ShiftOp::RightSigned, lanes, 16)
     }
 
-    fn load_bytes(self, b: &mut Builder, signed: bool, from: Pointer, offset: i32, limit: usize) -> Vec<Val> {
+    fn load_bytes(
+        self,
+        b: &mut Builder,
+        signed: bool,
+        from: Pointer,
+        offset: i32,
+        (limit, exact): (usize, bool),
+    ) -> Vec<Val> {
         let lanes = b.width().lanes32();
         if self.is_natural(b.width()) && limit >= self.live() * lanes {
             let widen = if signed { Widen::I8ToI32 } else { Widen::U8ToI32 };
             return (0..self.live()).map(|v| b.load_widen(widen, from, offset + (v * lanes) as i32)).collect();
         }
         let stride = 4 * self.vectors;
-        let bytes = if limit >= self.vectors * lanes {
+        // A whole chunk is more than the strip has of it when there are fewer than four vectors.
+        let whole_chunks = limit >= self.vectors * lanes && (stride == CHUNK || !exact);
+        let bytes = if whole_chunks {
             b.load_chunks(Ty::V8, from, offset, stride as i32)
         } else {
             b.load_partial_chunks(Ty::V8, from, offset, Span { stride: stride as i32, head: stride, limit })

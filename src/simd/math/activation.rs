@@ -71,8 +71,11 @@ pub fn softplus(b: &mut Builder, x: Val) -> Val {
     b.fadd(positive, tail)
 }
 
-/// `x / (1 + |x|)`; 2 ulp. Gives NaN for infinities.
+/// `x / (1 + |x|)`; 2 ulp.
 pub fn softsign(b: &mut Builder, x: Val) -> Val {
+    // infinities as the greatest numbers, whose quotient is 1
+    let x = at_least(b, x, f32::MIN);
+    let x = at_most(b, x, f32::MAX);
     let magnitude = abs(b, x);
     let denominator = add(b, magnitude, 1.0);
     div(b, x, denominator)

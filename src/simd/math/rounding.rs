@@ -36,7 +36,9 @@ pub fn modulo(b: &mut Builder, x: Val, y: Val) -> Val {
     let reduced = b.vec_select(too_big, less, rest);
     let signs = b.fmul(rest, step);
     let rest = select_if(b, (signs, Cmp::Lt, 0.0), more, reduced);
-    select_if(b, (y_size, Cmp::Eq, f32::INFINITY), x, rest)
+    let x_size = super::abs(b, x);
+    let unchanged = b.float_vec_cmp(Cmp::Lt, x_size, y_size);
+    b.vec_select(unchanged, x, rest)
 }
 
 /// The remainder of [`modulo`] moved to the sign of `y`.

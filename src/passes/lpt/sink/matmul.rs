@@ -12,6 +12,7 @@ use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape
 
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::integer_weights::{check_accumulator, integer_tensor, without_zero_point};
+use crate::passes::lpt::ranges::snap;
 use crate::passes::lpt::refusal::Parameter;
 use crate::passes::lpt::spread::Field;
 use crate::passes::lpt::weights::{self, QuantizedConst};
@@ -125,7 +126,7 @@ impl Product {
         let params = &self.params;
         let (k, n) = self.axes();
         debug_assert_eq!(source[self.k_of_source(source)], self.weights.shape[k]);
-        let zero = |k: usize| params.zero_point_at(if params.zero_point.len() == 1 { 0 } else { k });
+        let zero = |k: usize| snap(params.zero_point_at(if params.zero_point.len() == 1 { 0 } else { k }));
         let sums = ColumnSums::new(values, &self.weights.shape, (k, n), zero);
         let integer = params.zero_point.iter().all(|&z| near_integer(z).is_some());
         check_accumulator(&sums.magnitudes, if integer { sums.largest() } else { 0.0 })?;

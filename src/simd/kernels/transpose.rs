@@ -1,0 +1,182 @@
+//! Copies that exchange two dimensions: `rows` is contiguous in the source, `columns` in the destination.
+//!
+//! Square blocks of one chunk: as many vectors as a chunk has elements, then stages that interleave vector `i` with vector
+//! `i + n / 2`; after `log2 n` stages chunk `j` of vector `k` is one line of the destination. A few columns that lie densely
+//! (three colours) go by byte shuffles instead: every chunk of the destination picks its bytes from one chunk per column.
+//! What is left at the edges goes element by element. Nothing outside the elements is read.
+
+use crate::lower::kernel::CopySpec;
+use crate::simd::builder::{Builder, Pointer};
+use crate::simd::ir::{CHUNK, Half, IntOp, Ty, Val, VecOp};
+
+use super::Items;
+use super::copy::{element, int_mem};
+use super::nest;
+
+/// Columns that still go by shuffles: their number of shuffles is the square.
+const FEW_COLUMNS: usize = 4;
+
+/// A copy with two dimensions to exchange.
+pub struct Transpose<'a> {
+    spec: &'a CopySpec,
+    /// The dimension that is contiguous in the source.
+    rows: usize,
+    /// The dimension that is contiguous in the destination.
+    columns: usize,
+}
+
+/// Indices `begin..end` of a dimension.
+#[derive(Clone, Copy)]
+struct Range {
+    begin: Val,
+    end: Val,
+}
+
+impl<'a> Transpose<'a> {
+    /// Whether the copy exchanges two dimensions that are long enough for blocks.
+    pub fn of(spec: &'a CopySpec) -> Option<Transpose<'a>> {
+        let bytes = spec.elem_bytes as i64;
+        let contiguous = |strides: &[i64]| (0..spec.sizes.len()).find(|&d| strides[d] == bytes && spec.sizes[d] > 1);
+        let (rows, columns) = (contiguous(&spec.src)?, contiguous(&spec.dst)?);
+        let block = CHUNK / spec.elem_bytes;
+        let transpose = Transpose { spec, rows, columns };
+        let fits = spec.sizes[rows] >= block && (spec.sizes[columns] >= block || transpose.has_few_columns());
+        // chunks of a line are addressed together
+        let near = spec.dst[rows].abs() <= i64::from(i32::MAX) / CHUNK as i64;
+        (rows != columns && bytes <= 4 && fits && near).then_some(transpose)
+    }
+
+    /// Whether all columns of a row lie together in the destination, and few.
+    fn has_few_columns(&self) -> bool {
+        let columns = self.spec.sizes[self.columns];
+        let dense = self.spec.dst[self.rows] == (columns * self.spec.elem_bytes) as i64;
+        dense && columns <= FEW_COLUMNS && self.columns != 0
+    }
+
+    pub fn build(&self, b: &mut Builder, src: Pointer, dst: Pointer, items: Items) {
+        if self.rows == 0 || self.columns == 0 {
+            return self.inside(b, src, dst, Some(items));
+        }
+        nest::for_items(b, items, |b, item| {
+            let (src, dst) = (b.index(src, item, self.spec.src[0]), b.index(dst, item, self.spec.dst[0]));
+            self.inside(b, src, dst, None);
+        });
+    }
+
+    /// Loops over the dimensions that are neither exchanged nor the items'.
+    fn inside(&self, b: &mut Builder, src: Pointer, dst: Pointer, items: Option<Items>) {
+        let dims: Vec<usize> =
+            (1..self.spec.sizes.len()).filter(|&dim| dim != self.rows && dim != self.columns).collect();
+        let of = |strides: &[i64]| -> Vec<i64> { dims.iter().map(|&dim| strides[dim]).collect() };
+        let (src_strides, dst_strides) = (of(&self.spec.src), of(&self.spec.dst));
+        let sizes: Vec<usize> = dims.iter().map(|&dim| self.spec.sizes[dim]).collect();
+        let [rows, columns] = [self.rows, self.columns].map(|dim| match items {
+            Some(items) if dim == 0 => Range { begin: items.begin, end: items.end },
+            _ => Range { begin: b.int(0), end: b.int(self.spec.sizes[dim] as i64) },
+        });
+        nest::for_all(b, &sizes, &mut |b, indices| {
+            let (src, dst) = (nest::at(b, src, indices, &src_strides), nest::at(b, dst, indices, &dst_strides));
+            self.plane(b, src, dst, rows, columns);
+        });
+    }
+
+    /// All elements of two dimensions.
+    fn plane(&self, b: &mut Builder, src: Pointer, dst: Pointer, rows: Range, columns: Range) {
+        let vector = b.width().bytes() / self.spec.elem_bytes;
+        let whole_rows = whole(b, rows, vector);
+        if self.has_few_columns() {
+            b.for_each(rows.begin, whole_rows, vector as i64, |b, row| {
+                let (src, dst) = self.at(b, src, dst, row, columns.begin);
+                self.few_columns(b, src, dst);
+            });
+        } else {
+            let block = CHUNK / self.spec.elem_bytes;
+            let whole_columns = whole(b, columns, block);
+            b.for_each(columns.begin, whole_columns, block as i64, |b, column| {
+                b.for_each(rows.begin, whole_rows, vector as i64, |b, row| {
+                    let (src, dst) = self.at(b, src, dst, row, column);
+                    self.block(b, src, dst);
+                });
+            });
+            let edge = Range { begin: whole_columns, end: columns.end };
+            self.elements(b, src, dst, Range { begin: rows.begin, end: whole_rows }, edge);
+        }
+        self.elements(b, src, dst, Range { begin: whole_rows, end: rows.end }, columns);
+    }
+
+    fn at(&self, b: &mut Builder, src: Pointer, dst: Pointer, row: Val, column: Val) -> (Pointer, Pointer) {
+        let strides = |strides: &[i64]| [strides[self.rows], strides[self.columns]];
+        let indices = [row, column];
+        (nest::at(b, src, &indices, &strides(&self.spec.src)), nest::at(b, dst, &indices, &strides(&self.spec.dst)))
+    }
+
+    fn elements(&self, b: &mut Builder, src: Pointer, dst: Pointer, rows: Range, columns: Range) {
+        b.for_each(rows.begin, rows.end, 1, |b, row| {
+            b.for_each(columns.begin, columns.end, 1, |b, column| {
+                let (src, dst) = self.at(b, src, dst, row, column);
+                element(b, int_mem(self.spec.elem_bytes), src, dst);
+            });
+        });
+    }
+
+    /// One vector of each of `count` columns.
+    fn load_columns(&self, b: &mut Builder, src: Pointer, count: usize) -> Vec<Val> {
+        (0..count)
+            .map(|column| {
+                let column = b.int(column as i64 * self.spec.src[self.columns]);
+                let src = b.advance(src, column);
+                b.load(Ty::V8, src, 0)
+            })
+            .collect()
+    }
+
+    /// A vector of rows times a chunk of columns.
+    fn block(&self, b: &mut Builder, src: Pointer, dst: Pointer) {
+        let (bytes, stride) = (self.spec.elem_bytes, self.spec.dst[self.rows]);
+        let count = CHUNK / bytes;
+        let mut lines = self.load_columns(b, src, count);
+        for _ in 0..count.ilog2() {
+            lines = (0..count)
+                .map(|i| {
+                    let half = if i % 2 == 0 { Half::Low } else { Half::High };
+                    b.interleave(half, bytes, lines[i / 2], lines[i / 2 + count / 2])
+                })
+                .collect();
+        }
+        for (i, line) in lines.into_iter().enumerate() {
+            let row = b.int(i as i64 * stride);
+            let dst = b.advance(dst, row);
+            b.store_chunks(dst, 0, (count as i64 * stride) as i32, line);
+        }
+    }
+
+    /// A vector of rows of all columns: chunk `j` of the columns gives as many chunks in a row of the destination.
+    fn few_columns(&self, b: &mut Builder, src: Pointer, dst: Pointer) {
+        let columns = self.spec.sizes[self.columns];
+        let loaded = self.load_columns(b, src, columns);
+        for part in 0..columns {
+            let picked: Vec<Val> =
+                loaded.iter().enumerate().map(|(column, &value)| b.shuffle(value, self.picks(part, column))).collect();
+            let line = picked[1..].iter().fold(picked[0], |line, &x| b.vec_op(VecOp::Or, line, x));
+            b.store_chunks(dst, (part * CHUNK) as i32, (columns * CHUNK) as i32, line);
+        }
+    }
+
+    /// Which bytes of a column's chunk stand in part `part` of the destination.
+    fn picks(&self, part: usize, column: usize) -> [u8; CHUNK] {
+        let (columns, bytes) = (self.spec.sizes[self.columns], self.spec.elem_bytes);
+        std::array::from_fn(|i| {
+            let place = part * CHUNK + i;
+            let (element, byte) = (place / bytes, place % bytes);
+            if element % columns == column { (element / columns * bytes + byte) as u8 } else { 0x80 }
+        })
+    }
+}
+
+/// Where the last whole step of a range ends.
+fn whole(b: &mut Builder, range: Range, step: usize) -> Val {
+    let length = b.int_op(IntOp::Sub, range.end, range.begin);
+    let steps = b.div_imm(length, step as i64);
+    let length = b.imul_imm(steps, step as i64);
+    b.iadd(range.begin, length)
+}

@@ -1,0 +1,114 @@
+//! Each command does what it says.
+
+use serde_json::Value;
+
+use super::Folder;
+
+#[test]
+fn check_lists_layers_and_ports() {
+    let text = Folder::new("check").octet_ok("check digits.xml");
+    for expected in ["Convolution", "FakeQuantize      13", "image: tensor<1x1x8x8xf32>", "logits", "supported"] {
+        assert!(text.contains(expected), "{text} lacks {expected:?}");
+    }
+}
+
+#[test]
+fn explain_counts_multiplications_in_int8() {
+    let folder = Folder::new("explain");
+    let text = folder.octet_ok("explain digits.xml");
+    assert!(text.contains("100.00 % of 2439648 MACs in INT8"), "{text}");
+    let report: Value = serde_json::from_str(&folder.octet_ok("explain digits.xml --json")).unwrap();
+    assert_eq!((&report["macs"], &report["int8_macs"]), (&Value::from(2439648), &Value::from(2439648)));
+    let layers = report["layers"].as_array().unwrap();
+    let convolutions = layers.iter().filter(|row| row["type"] == "Convolution");
+    assert_eq!(convolutions.filter(|row| row["precision"] == "I8").count(), 8);
+}
+
+/// Without the pass that makes integers everything is float, and the report says so.
+#[test]
+fn explain_without_low_precision() {
+    let text = Folder::new("float").octet_ok("explain digits.xml --disable-pass lpt-decompose,lpt-prepare");
+    assert!(text.contains("0.00 % of 2439648 MACs in INT8"), "{text}");
+}
+
+#[test]
+fn opt_prints_the_graph() {
+    let folder = Folder::new("opt");
+    let imported = folder.octet_ok("opt digits.xml");
+    assert!(imported.starts_with("func @digits(%image: tensor<1x1x8x8xf32>)"), "{imported}");
+    assert!(imported.contains("fake_quantize") && !imported.contains(" requantize "));
+    let lowered = folder.octet_ok("opt digits.xml --passes all");
+    assert!(!lowered.contains("fake_quantize") && lowered.contains(" requantize "), "{lowered}");
+    assert!(folder.octet_ok("opt digits.xml --dot").starts_with("digraph"));
+    assert!(folder.octet_ok("opt --list").contains("lpt-sink"));
+}
+
+/// A dump is a model: what comes after it gives the same.
+#[test]
+fn dumps_can_be_compiled() {
+    let folder = Folder::new("dumps");
+    folder.octet_ok("opt digits.xml -o digits.oir");
+    folder.octet_ok("opt digits.oir --passes all -o low.oir");
+    folder.image(3, "image.npy");
+    for model in ["digits.xml", "digits.oir", "low.oir"] {
+        folder.octet_ok(&format!("run {model} --input image.npy --output {model}.npy"));
+    }
+    assert!(folder.read("digits.xml.npy") == folder.read("digits.oir.npy"));
+    assert!(folder.read("digits.xml.npy") == folder.read("low.oir.npy"));
+}
+
+#[test]
+fn passes_can_be_watched() {
+    let folder = Folder::new("watch");
+    let output = folder.octet("check digits.xml --print-after lpt-sink --print-before dce --time-passes");
+    for expected in ["// after lpt-sink", "// before dce", "total"] {
+        assert!(output.stderr.contains(expected), "{} lacks {expected:?}", output.stderr);
+    }
+    folder.octet_ok("check digits.xml --dump-dir dumps");
+    let first = folder.octet_ok("opt dumps/00-input.oir");
+    assert!(first.contains("fake_quantize"), "{first}");
+}
+
+#[test]
+fn bench_reports_numbers() {
+    let folder = Folder::new("bench");
+    let text = folder.octet_ok("bench digits.xml --threads 2 --iterations 5 --warmup 1 --profile --json bench.json");
+    for expected in ["median", "p99", "Convolution_23"] {
+        assert!(text.contains(expected), "{text} lacks {expected:?}");
+    }
+    let report: Value = serde_json::from_slice(&folder.read("bench.json")).unwrap();
+    assert_eq!((&report["threads"], &report["iterations"]), (&Value::from(2), &Value::from(5)));
+    let latency = &report["latency_ms"];
+    assert!(latency["min"].as_f64().unwrap() > 0.0 && latency["min"].as_f64() <= latency["max"].as_f64());
+    assert!(!report["layers"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn batches_are_compiled_in() {
+    let folder = Folder::new("batch");
+    folder.octet_ok("run digits.xml --batch 48 --input digits_images.npy --output all.npy");
+    folder.image(47, "last.npy");
+    folder.octet_ok("run digits.xml --input last.npy --output last_out.npy");
+    let (all, last) = (folder.read("all.npy"), folder.read("last_out.npy"));
+    let bytes = 10 * size_of::<f32>();
+    assert_eq!(all.len() % 64, (48 * bytes) % 64);
+    assert!(all[all.len() - bytes..] == last[last.len() - bytes..], "a digit alone and in a batch");
+}
+
+#[test]
+fn the_demo_reads_all_digits() {
+    let folder = Folder::new("demo");
+    let text = folder.octet_ok("demo --keep kept");
+    assert!(text.contains("48 of 48 held-out digits right"), "{text}");
+    assert!(text.contains("is a 8") && text.contains("@@"), "pictures are plain where no terminal is: {text}");
+    let info = folder.command(folder.file("kept/digits"), "info");
+    assert!(info.code == 0 && info.stdout.contains("f32[1,1,8,8]"), "{}", info.stdout);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    let folder = Folder::new("help");
+    assert!(folder.octet_ok("--help").contains("Exit codes"));
+    assert!(folder.octet_ok("compile --help").contains("--emit"));
+    assert!(folder.octet_ok("--version").starts_with("octet "));
+}
