@@ -252,7 +252,7 @@ impl Needs {
                 }
             });
             match inst {
-                Inst::Dot4 { .. } if selector.dot4.is_none() => *needs.constants.entry(ONES16).or_default() += 1,
+                Inst::Dot4 { any: false, .. } if selector.dot4.is_none() => *needs.constants.entry(ONES16).or_default() += 1,
                 Inst::Shuffle { pattern, .. } => *needs.constants.entry(*pattern).or_default() += 1,
                 Inst::Load { mem: Mem::Const, .. } => {
                     needs.shared_loads += usize::from(selector.facts.uses(results[0]) > 1);

@@ -34,7 +34,8 @@ impl Selector<'_> {
                 let (u, s) = (self.reg(u), self.source(s));
                 self.vector_inst(MADD_UBS, &[u.into(), s])
             }
-            Inst::Dot4 { acc, u, s } => self.dot4(acc, u, s),
+            Inst::Dot4 { acc, u, s, any } if any && self.dot4.is_none() => self.dot4_of_words(acc, u, s),
+            Inst::Dot4 { acc, u, s, .. } => self.dot4(acc, u, s),
             Inst::ToFloat(value) => {
                 let value = self.source(value);
                 self.vector_inst([Code::VEX_Vcvtdq2ps_ymm_ymmm256, Code::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er], &[value])
@@ -177,6 +178,23 @@ impl Selector<'_> {
         let ones = self.vec_const_source(ONES16);
         let quads = self.vector_inst(MADD, &[pairs.into(), ones]);
         self.vector_inst(codes::vec_op(VecOp::Add, 4), &[acc.into(), quads.into()])
+    }
+
+    /// Any bytes without the instruction for them: even and odd bytes as words, whose products are exact.
+    fn dot4_of_words(&mut self, acc: Val, u: Val, s: Val) -> VReg {
+        let (acc, u, s) = (self.reg(acc), self.reg(u), self.reg(s));
+        let low = [0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0, 0xff, 0];
+        let mut shift = |op, value: VReg| self.vector_inst(codes::shift(op, 2), &[value.into(), Source::Imm(8)]);
+        let odd = [shift(ShiftOp::RightUnsigned, u), shift(ShiftOp::RightSigned, s)];
+        let raised = shift(ShiftOp::Left, s);
+        let even_s = shift(ShiftOp::RightSigned, raised);
+        let even_u = self.vec_op_const(VecOp::And, u, low);
+        let mut sum = acc;
+        for [u, s] in [[even_u, even_s], odd] {
+            let pair = self.vector_inst(MADD, &[u.into(), s.into()]);
+            sum = self.vector_inst(codes::vec_op(VecOp::Add, 4), &[sum.into(), pair.into()]);
+        }
+        sum
     }
 
     fn float_op(&mut self, op: FloatOp, a: Val, b: Val) -> VReg {
