@@ -16,3 +16,4 @@ mod random;
 mod reduce;
 mod reference;
 mod rnn;
+mod wide;

@@ -475,7 +475,14 @@ fn store_cases(width: Width) -> Vec<Case> {
                 let value = b.load(ty, src, 0);
                 b.store_partial(dst, 2, value, bytes);
             };
-            cases.push(memory_case(format!("store {bytes} bytes of {ty}"), width, vector, bytes + 4, build, Mem::Const));
+            cases.push(memory_case(
+                format!("store {bytes} bytes of {ty}"),
+                width,
+                vector,
+                bytes + 4,
+                build,
+                Mem::Const,
+            ));
         }
     }
     for kind in [IntMem::U8, IntMem::I8, IntMem::U16, IntMem::I16, IntMem::I32, IntMem::I64] {

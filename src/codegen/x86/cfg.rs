@@ -125,8 +125,7 @@ impl CfgBuilder {
             Some(place) => Block::new(place.index()),
             None => panic!("internal error: {label} is never started"),
         };
-        let succs: Vec<Vec<Block>> =
-            self.blocks.iter().map(|(_, labels)| labels.iter().map(place).collect()).collect();
+        let succs: Vec<Vec<Block>> = self.blocks.iter().map(|(_, labels)| labels.iter().map(place).collect()).collect();
         let mut blocks: Vec<BlockData> = self.blocks.into_iter().map(|(data, _)| data).collect();
         for (from, succs) in succs.into_iter().enumerate() {
             for succ in &succs {

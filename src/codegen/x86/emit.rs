@@ -9,9 +9,7 @@
 mod encode;
 
 use iced_x86::{BlockEncoder, BlockEncoderOptions, Code, Instruction, InstructionBlock, Register};
-use regalloc2::{
-    Algorithm, Allocation, Block, Edit, InstOrEdit, MachineEnv, Output, PReg, PRegSet, RegallocOptions,
-};
+use regalloc2::{Algorithm, Allocation, Block, Edit, InstOrEdit, MachineEnv, Output, PReg, PRegSet, RegallocOptions};
 
 use super::cfg::Cfg;
 use super::constants::Constants;
@@ -153,7 +151,9 @@ fn block_code(
                 match &cfg.insts[inst.index()].kind {
                     Kind::Jump => ending = Ending::Jump,
                     Kind::Branch(step, condition) => {
-                        code.step(step, allocs)?;
+                        if !code.has_flags_of(step, allocs)? {
+                            code.step(step, allocs)?;
+                        }
                         ending = Ending::Branch(*condition);
                     }
                     Kind::Return => frame.leave(&mut code),

@@ -37,7 +37,9 @@ impl Encoder<'_> {
             let kind = step.code.op_code().op_kind(place as u32);
             let place = place as u32;
             match *arg {
-                Arg::Reg(operand) => set_register(&mut instruction, place, register(kind, in_register(allocs[operand])?)?),
+                Arg::Reg(operand) => {
+                    set_register(&mut instruction, place, register(kind, in_register(allocs[operand])?)?)
+                }
                 Arg::Cl => set_register(&mut instruction, place, Register::CL),
                 Arg::Imm(value) => set_immediate(&mut instruction, place, kind, value)?,
                 Arg::Const(id) => {
@@ -63,6 +65,17 @@ impl Encoder<'_> {
         }
         self.instructions.push(instruction);
         Ok(())
+    }
+
+    /// Whether `step` tests what the last instruction, an addition that does not overflow, has just computed: a counter.
+    pub fn has_flags_of(&self, step: &Step, allocs: &[Allocation]) -> Result<bool, String> {
+        let (Code::Test_rm64_r64, Some(&Arg::Reg(tested)), Some(last)) =
+            (step.code, step.args.first(), self.instructions.last())
+        else {
+            return Ok(false);
+        };
+        let counts = matches!(last.code(), Code::Add_rm64_imm8 | Code::Add_rm64_imm32);
+        Ok(counts && last.op0_register() == self.int(allocs[tested])?)
     }
 
     /// An opcode with registers only.
@@ -186,12 +199,7 @@ fn set_memory(instruction: &mut Instruction, place: u32, base: Register, disp: i
     instruction.set_memory_displ_size(u32::from(disp != 0));
 }
 
-fn set_immediate(
-    instruction: &mut Instruction,
-    place: u32,
-    kind: OpCodeOperandKind,
-    value: i64,
-) -> Result<(), String> {
+fn set_immediate(instruction: &mut Instruction, place: u32, kind: OpCodeOperandKind, value: i64) -> Result<(), String> {
     use OpCodeOperandKind as Kind;
     let op_kind = match kind {
         Kind::imm8 => OpKind::Immediate8,

@@ -25,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regalloc2::VReg;
 
 use super::analysis::each_used;
+use super::scalar::by_size;
 use super::vector::ONES16;
 use super::{Reread, Selector};
 use crate::codegen::x86::inst::{Builder, Condition, INT, Source, VECTOR};
@@ -67,6 +68,10 @@ impl<'a> Selector<'a> {
         self.cfg.start(body, params);
         self.regs[l.index] = (counter == Counter::Index).then_some(count);
         self.block(&l.body);
+        // in the order the kernel computes them: it finishes with an operand before it begins with the next
+        let mut computed = l.next.clone();
+        computed.sort_unstable();
+        computed.iter().for_each(|&value| self.need(value));
         let mut next: Vec<VReg> = l.next.iter().map(|&value| self.reg(value)).collect();
         self.loads.clear();
         self.repeat(counter, l, count, &mut next, [latch, done]);
@@ -112,7 +117,10 @@ impl<'a> Selector<'a> {
                 let index = self.step(count, l.step);
                 next.push(index);
                 let comparison = match self.immediate(l.hi) {
-                    Some(hi) => Builder::new(Code::Cmp_rm64_imm32).read(index).imm(hi),
+                    Some(hi) => {
+                        let code = by_size(hi, Code::Cmp_rm64_imm8, Code::Cmp_rm64_imm32);
+                        Builder::new(code).read(index).imm(hi)
+                    }
                     None => {
                         let hi = self.reg(l.hi);
                         Builder::new(Code::Cmp_r64_rm64).read(index).read(hi)
@@ -129,9 +137,13 @@ impl<'a> Selector<'a> {
         self.cfg.branch(comparison.into_parts(), condition, targets);
     }
 
+    /// Only loops add so; the code of a branch on the result relies on it (`emit`).
     fn step(&mut self, count: VReg, step: i64) -> VReg {
         match i32::try_from(step) {
-            Ok(step) => self.update(Code::Add_rm64_imm32, count, &[Source::Imm(step.into())]),
+            Ok(step) => {
+                let code = by_size(step.into(), Code::Add_rm64_imm8, Code::Add_rm64_imm32);
+                self.update(code, count, &[Source::Imm(step.into())])
+            }
             Err(_) => {
                 let step = self.int_const(step);
                 self.update(Code::Add_r64_rm64, count, &[step.into()])
@@ -167,10 +179,8 @@ impl<'a> Selector<'a> {
             });
         }
         for value in used {
-            let value = self.facts.canonical(value);
-            let is_const = matches!(self.waiting[value], Some(Inst::VecConst { .. } | Inst::ConstF32(_)));
-            if self.waiting[value].is_some() && !is_const && self.facts.int(value).is_none() {
-                self.reg(value);
+            if self.waiting[self.facts.canonical(value)].is_some() {
+                self.need(value);
             }
         }
     }
@@ -252,7 +262,9 @@ impl Needs {
                 }
             });
             match inst {
-                Inst::Dot4 { any: false, .. } if selector.dot4.is_none() => *needs.constants.entry(ONES16).or_default() += 1,
+                Inst::Dot4 { any: false, .. } if selector.dot4.is_none() => {
+                    *needs.constants.entry(ONES16).or_default() += 1
+                }
                 Inst::Shuffle { pattern, .. } => *needs.constants.entry(*pattern).or_default() += 1,
                 Inst::Load { mem: Mem::Const, .. } => {
                     needs.shared_loads += usize::from(selector.facts.uses(results[0]) > 1);

@@ -169,6 +169,15 @@ impl<'a> Selector<'a> {
         reg
     }
 
+    /// Puts a value into a register unless it is a constant, of which every use has its own.
+    fn need(&mut self, value: Val) {
+        let value = self.facts.canonical(value);
+        let is_const = matches!(self.waiting[value], Some(Inst::VecConst { .. } | Inst::ConstF32(_)));
+        if !is_const && self.facts.int(value).is_none() && self.regs[value].is_none() {
+            self.reg(value);
+        }
+    }
+
     /// A value as an operand that may be in memory: a whole vector, or an F32.
     fn source(&mut self, value: Val) -> Source {
         let value = self.facts.canonical(value);

@@ -22,7 +22,7 @@ fn condition(cmp: Cmp) -> Condition {
 }
 
 /// An opcode with the short immediate where it is enough.
-fn by_size(value: i64, short: Code, long: Code) -> Code {
+pub(super) fn by_size(value: i64, short: Code, long: Code) -> Code {
     if i8::try_from(value).is_ok() { short } else { long }
 }
 
@@ -244,8 +244,7 @@ impl Selector<'_> {
     /// The operands of [`Kind::MoveIf`]: the result, what it is else, what it becomes.
     fn move_operands(&mut self, then: VReg, otherwise: VReg) -> (VReg, Vec<Operand>) {
         let result = self.cfg.vreg(INT);
-        let operands =
-            vec![Operand::reg_reuse_def(result, 1), Operand::reg_use(otherwise), Operand::reg_use(then)];
+        let operands = vec![Operand::reg_reuse_def(result, 1), Operand::reg_use(otherwise), Operand::reg_use(then)];
         (result, operands)
     }
 

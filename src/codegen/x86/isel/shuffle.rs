@@ -39,7 +39,8 @@ impl Selector<'_> {
     fn reduce(&mut self, reduction: Reduction, value: VReg) -> VReg {
         let mut value = value;
         if self.wide {
-            let high = self.emit(VECTOR, Code::EVEX_Vextracti64x4_ymmm256_k1z_zmm_imm8, &[value.into(), Source::Imm(1)]);
+            let high =
+                self.emit(VECTOR, Code::EVEX_Vextracti64x4_ymmm256_k1z_zmm_imm8, &[value.into(), Source::Imm(1)]);
             value = self.emit(VECTOR, codes::reduction(reduction, Size::Evex256), &[value.into(), high.into()]);
         }
         let size = if self.wide { Size::Evex128 } else { Size::Vex128 };

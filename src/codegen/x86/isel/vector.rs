@@ -38,12 +38,18 @@ impl Selector<'_> {
             Inst::Dot4 { acc, u, s, .. } => self.dot4(acc, u, s),
             Inst::ToFloat(value) => {
                 let value = self.source(value);
-                self.vector_inst([Code::VEX_Vcvtdq2ps_ymm_ymmm256, Code::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er], &[value])
+                self.vector_inst(
+                    [Code::VEX_Vcvtdq2ps_ymm_ymmm256, Code::EVEX_Vcvtdq2ps_zmm_k1z_zmmm512b32_er],
+                    &[value],
+                )
             }
             // rounds to nearest even: nobody changes the direction
             Inst::ToInt(value) => {
                 let value = self.source(value);
-                self.vector_inst([Code::VEX_Vcvtps2dq_ymm_ymmm256, Code::EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er], &[value])
+                self.vector_inst(
+                    [Code::VEX_Vcvtps2dq_ymm_ymmm256, Code::EVEX_Vcvtps2dq_zmm_k1z_zmmm512b32_er],
+                    &[value],
+                )
             }
             Inst::Float(op, a, b) => self.float_op(op, a, b),
             Inst::FloatUnary(op, value) => self.float_unary(op, value),
