@@ -4,6 +4,7 @@
 //! outer(inner(q)), inner an integer shift or bound     -> outer'(q)
 //! outer(inner(x)), outer an even integer shift         -> inner'(x), inner also quantize      ties stay on even integers
 //! requantize(q) = q for every q of the known range     -> q
+//! shift(move(quantize(x)))                             -> move(shift(quantize(x)))            move: one reader each, no padding
 //! dequantize(shift(q))                                 -> dequantize(q)                       when nobody else reads the shift
 //! ```
 
@@ -43,6 +44,7 @@ fn simplify(graph: &mut Graph, node: Node) -> Option<()> {
             }
             let inner = graph.def_node(source)?;
             match graph.op(inner).clone() {
+                Op::Reshape { .. } | Op::Transpose { .. } | Op::Slice(_) => raise_shift(graph, node, inner, &attrs),
                 Op::Requantize(first) => {
                     into_outer(graph, node, inner, &first, &attrs).or_else(|| into_inner(graph, node, inner, &attrs))
                 }
@@ -141,6 +143,34 @@ fn into_inner(graph: &mut Graph, node: Node, inner: Node, outer: &RequantizeAttr
     let new = graph.insert_before(node, op, &[source], &layers).ok()?;
     replace(graph, node, graph.result(new));
     Some(())
+}
+
+/// The shift in front of what moves its source, where it can join the function that made the integers.
+fn raise_shift(graph: &mut Graph, node: Node, mover: Node, shift: &RequantizeAttrs) -> Option<()> {
+    shift_of(shift).filter(|shift| shift % 2 == 0)?;
+    graph.single_user(graph.result(mover))?;
+    let source = graph.operand(mover, 0);
+    if !quantized_for_one(graph, source) {
+        return None;
+    }
+    let layers = [graph.layers(mover), graph.layers(node)].map(<[_]>::to_vec);
+    let shifted = graph.insert_before(node, Op::Requantize(shift.clone()), &[source], &layers[1]).ok()?;
+    let op = graph.op(mover).clone();
+    let moved = graph.insert_before(node, op, &[graph.result(shifted)], &layers[0]).ok()?;
+    replace(graph, node, graph.result(moved));
+    Some(())
+}
+
+/// The value is a quantization's, moved at most, and nobody reads anything on the way.
+fn quantized_for_one(graph: &Graph, mut value: Value) -> bool {
+    while let (Some(node), Some(_)) = (graph.def_node(value), graph.single_user(value)) {
+        match graph.op(node) {
+            Op::Quantize(_) | Op::Requantize(_) => return true,
+            Op::Reshape { .. } | Op::Transpose { .. } | Op::Slice(_) => value = graph.operand(node, 0),
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// A shift that only `dequantize` operations read is one step too many.

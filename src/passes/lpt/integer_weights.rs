@@ -81,7 +81,7 @@ pub fn without_zero_point(weights: &QuantizedConst) -> Result<(Vec<i32>, Field),
     };
     let (low, high) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
     if low < i16::MIN.into() || high > i16::MAX.into() {
-        return Err(Refusal::WideWeights { low, high });
+        return Err(Refusal::WideWeights { low, high, bits: 16 });
     }
     Ok((values.into_iter().map(|w| w as i32).collect(), remainder))
 }
