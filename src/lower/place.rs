@@ -56,6 +56,11 @@ impl Placement {
         placement
     }
 
+    /// The value must be written into a slice or an output.
+    pub fn is_bound(&self, value: Value) -> bool {
+        self.slices[value].is_some() || self.outputs[value].is_some()
+    }
+
     fn place_parts(&mut self, graph: &Graph, node: Node, axis: usize, allocates: &impl Fn(Value) -> bool) {
         let mut begin = 0;
         for &part in graph.operands(node) {
@@ -162,6 +167,11 @@ impl Lowering<'_> {
 fn same_order(view: &View, order: &[usize]) -> bool {
     let significant = |order: &[usize]| order.iter().copied().filter(|&dim| view.sizes[dim] > 1).collect::<Vec<_>>();
     significant(&view.order()) == significant(order)
+}
+
+/// Some window reads the value with padding.
+pub fn wants_border(graph: &Graph, value: Value) -> bool {
+    wanted_halo(graph, value).is_some_and(|halo| !halo.is_empty())
 }
 
 /// The border that the windows reading a value want, through views of it that keep the spatial dimensions.

@@ -315,7 +315,7 @@ fn windows() -> Vec<Case> {
 }
 
 fn pointwise() -> Vec<Case> {
-    use ElemType::{Bool, F32, I8, I32, U8};
+    use ElemType::{Bool, F32, I8, I32, I64, U8};
     let mut cases = Vec::new();
     for op in [
         UnaryOp::Relu,
@@ -371,7 +371,18 @@ fn pointwise() -> Vec<Case> {
         let y = b.input(F32, &[3, 1]);
         vec![b.op(Op::Select, &[c, x, y])]
     }));
-    for (from, to) in [(F32, U8), (F32, I32), (I8, F32), (U8, F32), (I32, F32), (Bool, F32), (F32, Bool), (U8, I32)] {
+    for (from, to) in [
+        (F32, U8),
+        (F32, I32),
+        (I8, F32),
+        (U8, F32),
+        (I32, F32),
+        (Bool, F32),
+        (F32, Bool),
+        (U8, I32),
+        (I64, I32),
+        (I64, Bool),
+    ] {
         cases.push(case(format!("convert/{from}_to_{to}"), move |b| {
             let x = b.input(from, &[2, 37]);
             vec![b.op(Op::Convert { elem: to }, &[x])]
@@ -537,6 +548,19 @@ fn chains() -> Vec<Case> {
             let y = b.per_channel(acc, 1);
             let y = b.quantize(y, 0.1, 128.0);
             vec![b.op(Op::Concat { axis: 1 }, &[parts[0], y])]
+        }),
+        case("chain/in_place", move |b| {
+            let x = b.input(F32, &[3, 40]);
+            let mean = b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Max, axes: vec![0], keep_dims: true }), &[x]);
+            let s = b.op(Op::Softmax { axis: 1, log: false }, &[x]);
+            let y = b.op(Op::Binary(BinaryOp::Add), &[s, mean]);
+            let z = b.op(Op::Softmax { axis: 1, log: false }, &[y]);
+            let q = b.quantize(z, 0.01, 0.0);
+            let m = b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Sum, axes: vec![1], keep_dims: true }), &[z]);
+            let back = b.dequantize(q, 0.01, 0.0);
+            let w = b.op(Op::Binary(BinaryOp::Mul), &[back, m]);
+            let r = b.relu(back);
+            vec![b.op(Op::Softmax { axis: 1, log: false }, &[w]), b.op(Op::Softmax { axis: 1, log: false }, &[r])]
         }),
         case("chain/swish_keeps_both_uses", move |b| {
             let q = b.input(U8, &[1, 9, 3, 3]);
