@@ -41,6 +41,8 @@ pub enum Refusal {
     ElementType(ElemType),
     /// Part of an operation's attributes has no integer form.
     Unsupported(&'static str),
+    /// The recurrent products of a cell: their error would feed back into every later step.
+    RecurrentState,
     /// Inference does not take the integer operands, and says why.
     NotInferred(String),
     /// The function is computed in float between `dequantize` and `quantize`, where epilogues take it.
@@ -105,6 +107,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::ElementType(elem) => write!(f, "source elements are {elem}"),
             Refusal::Unsupported(what) => f.write_str(what),
+            Refusal::RecurrentState => {
+                f.write_str("recurrent state is kept in float: rounded to 8 bits, its error grows from step to step")
+            }
             Refusal::NotInferred(reason) => f.write_str(reason),
             Refusal::FloatFunction => f.write_str("computed in float, from dequantized values"),
         }

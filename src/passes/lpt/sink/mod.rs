@@ -90,7 +90,7 @@ fn rule(graph: &mut Graph, node: Node) -> Outcome {
         Op::Gather { axis, batch_dims } => movement::gather(graph, node, axis, batch_dims),
         Op::GatherElements { .. } | Op::GatherNd { .. } => movement::gather_any(graph, node),
         Op::Reverse { axis } => movement::reverse(graph, node, axis),
-        Op::Rnn(_) => Err(Refusal::Unsupported("recurrent cells are computed in float")),
+        Op::Rnn(_) => Err(Refusal::RecurrentState),
         Op::AvgPool(_)
         | Op::Softmax { .. }
         | Op::Mvn(_)
