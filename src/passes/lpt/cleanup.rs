@@ -7,17 +7,20 @@
 //! shift(move(quantize(x)))                             -> move(shift(quantize(x)))            move: one reader each, no padding
 //! dequantize(shift(q))                                 -> dequantize(q)                       when nobody else reads the shift
 //! ```
+//! It is the last of the low precision passes: refusals of operations that do not compute in float after all are dropped.
+
+use std::collections::BTreeSet;
 
 use crate::diag;
 use crate::ir::op::{QuantizeAttrs, RequantizeAttrs};
 use crate::ir::{Graph, Node, Op, QuantParams, Value};
 
-use crate::passes::PassContext;
+use crate::passes::{PassContext, Remark};
 
 use super::walk::{known_range, regions, remove_unused, replace};
 
 /// See the file's description.
-pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
+pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
     let mut changed = false;
     for region in regions(graph).into_iter().rev() {
         let mut again = true;
@@ -31,7 +34,31 @@ pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
             changed |= again;
         }
     }
+    forget_settled(graph, &mut context.remarks);
     Ok(changed)
+}
+
+/// Keeps the refusals of operations that are in float still, each once: others became part of a quantization or moved
+/// integers in the end.
+fn forget_settled(graph: &Graph, remarks: &mut Vec<Remark>) {
+    let mut in_float: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for node in regions(graph).into_iter().flat_map(|region| graph.nodes(region)) {
+        if graph.results(node).iter().any(|&result| graph.ty(result).elem.is_float()) {
+            let name = graph.op(node).name();
+            in_float.insert((name, ""));
+            in_float.extend(graph.layers(node).iter().map(|&layer| (name, graph.layer(layer).name.as_str())));
+        }
+    }
+    let mut told: BTreeSet<(&str, Vec<String>, String)> = BTreeSet::new();
+    remarks.retain(|remark| {
+        let settled = match remark.layers.as_slice() {
+            [] => !in_float.contains(&(remark.op, "")),
+            layers => !layers.iter().any(|layer| in_float.contains(&(remark.op, layer.as_str()))),
+        };
+        let again =
+            !remark.layers.is_empty() && !told.insert((remark.op, remark.layers.clone(), remark.message.clone()));
+        remark.refusal.is_none() || !(settled || again)
+    });
 }
 
 fn simplify(graph: &mut Graph, node: Node) -> Option<()> {
