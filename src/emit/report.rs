@@ -13,6 +13,7 @@ use crate::ir::Graph;
 use crate::lower::kernel::KernelSpec;
 use crate::lower::program::{Label, Program, Step};
 use crate::passes::Remark;
+use crate::passes::lpt::Refusal;
 
 /// The rows, and what they sum up to.
 pub struct Report<'p> {
@@ -141,9 +142,13 @@ fn kernels(main: &str, all: impl Iterator<Item = String>) -> String {
     first + &others.collect::<String>()
 }
 
-/// The remark about the main layer, else about any of the layers.
+/// The remark about the main layer, else about any of the layers: first one that tells of more than of a function that
+/// has a float form only.
 fn reason<'p>(label: &Label, remarks: &'p [Remark]) -> Option<&'p str> {
-    let about = |layer: &String| remarks.iter().find(|remark| remark.layers.contains(layer));
+    let about = |layer: &String| {
+        let own = || remarks.iter().filter(|remark| remark.layers.contains(layer));
+        own().find(|remark| remark.refusal != Some(Refusal::FloatFunction)).or_else(|| own().next())
+    };
     let remark = about(&label.layer).or_else(|| label.layers.iter().find_map(about));
     remark.map(|remark| remark.message.as_str())
 }

@@ -12,7 +12,7 @@ use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape
 
 use super::product::product;
 use super::{Outcome, Refusal, Site, narrow};
-use crate::passes::lpt::integer_weights::{check_accumulator, integer_tensor, without_zero_point};
+use crate::passes::lpt::integer_weights::{check_accumulator, integer_tensor, wide, without_zero_point};
 use crate::passes::lpt::ranges::snap;
 use crate::passes::lpt::refusal::Parameter;
 use crate::passes::lpt::spread::Field;
@@ -79,8 +79,7 @@ impl Product {
         let params = self.result_params(&scale, &correction, &source, &result)?;
         let constant = integer_tensor(&values, &self.weights.shape);
         if self.weights.shape.rank() > 2 && constant.elem() != ElemType::I8 {
-            let (low, high) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
-            return Err(Refusal::WideWeights { low: low.into(), high: high.into(), bits: 8 });
+            return Err(wide(&values));
         }
         let constant = site.constant(constant);
         let mut sums = site.insert(self.op(), &[self.q, constant])?;

@@ -12,7 +12,7 @@ use crate::ir::quant::near_integer;
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape};
 
 use super::{Outcome, Refusal, Site, dequantized};
-use crate::passes::lpt::integer_weights::{integer_tensor, without_zero_point};
+use crate::passes::lpt::integer_weights::{byte_tensor, without_zero_point};
 use crate::passes::lpt::refusal::Parameter;
 use crate::passes::lpt::walk::{is_quantized, known_range};
 use crate::passes::lpt::weights;
@@ -149,12 +149,7 @@ fn constant(site: &mut Site<'_>, value: Value, shape: &Shape) -> Result<(Value, 
     let vary =
         || Refusal::ParametersVary { what: Parameter::WeightsScale, axis: None, values: weights.scale.values.len() };
     let (axis, scale) = weights.scale.one_axis().ok_or_else(vary)?;
-    let tensor = integer_tensor(&values, shape);
-    if tensor.elem() != ElemType::I8 {
-        let (low, high) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
-        return Err(Refusal::WideWeights { low: low.into(), high: high.into(), bits: 8 });
-    }
-    let q = site.constant(tensor);
+    let q = site.constant(byte_tensor(&values, shape)?);
     Ok((q, QuantParams::per_axis(scale, vec![0.0], axis.unwrap_or(0))))
 }
 
