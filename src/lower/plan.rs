@@ -166,10 +166,17 @@ fn inlines(graph: &Graph, root: Value, value: Value) -> bool {
     if !is_pointwise(graph, node) {
         return false;
     }
-    if graph.users(value).len() == 1 {
+    if graph.users(value).len() == 1 && !dequantized_for_many(graph, value) {
         return graph.ty(value).shape == graph.ty(root).shape || is_cheap(graph, node);
     }
     is_cheap(graph, node)
+}
+
+/// Integers whose only reader is a dequantize with several readers: each computes that again, from integers in memory.
+fn dequantized_for_many(graph: &Graph, value: Value) -> bool {
+    graph
+        .single_user(value)
+        .is_some_and(|user| matches!(graph.op(user), Op::Dequantize(_)) && graph.users(graph.result(user)).len() > 1)
 }
 
 /// Cheaper to compute again from its stored source than to load as f32.
