@@ -130,11 +130,16 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Progr
 /// The value gets memory of its own that its kernel writes: not a view of another, not a constant, not an input.
 fn is_written_by_kernel(graph: &Graph, plan: &Plan, value: Value) -> bool {
     let Some(node) = graph.def_node(value) else { return false };
-    let movement = match graph.op(node) {
-        Op::Reshape { .. } | Op::Transpose { .. } | Op::Split { .. } | Op::Slice(_) | Op::Broadcast { .. } => true,
-        Op::Const(_) => true,
-        _ => false,
-    };
+    let movement = matches!(
+        graph.op(node),
+        Op::Const(_)
+            | Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Split { .. }
+            | Op::Slice(_)
+            | Op::Broadcast { .. }
+            | Op::Reverse { .. }
+    );
     plan.is_stored(value) && !movement
 }
 

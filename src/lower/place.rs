@@ -218,17 +218,17 @@ pub fn window_halo(graph: &Graph, node: Node) -> Halo {
     match graph.op(node) {
         Op::Convolution(attrs) => {
             halo.value = attrs.pad_value;
-            for dim in 0..kernel.len() {
-                let last = (dst.shape[dim + 2].saturating_sub(1)) * attrs.strides[dim]
-                    + (kernel[dim] - 1) * attrs.dilations[dim];
+            for (dim, &size) in kernel.iter().enumerate() {
+                let last =
+                    (dst.shape[dim + 2].saturating_sub(1)) * attrs.strides[dim] + (size - 1) * attrs.dilations[dim];
                 halo.before[dim + 2] = attrs.pads_begin[dim];
                 halo.after[dim + 2] = (last + 1).saturating_sub(attrs.pads_begin[dim] + src.shape[dim + 2]);
             }
         }
         Op::Deconvolution(attrs) => {
-            for dim in 0..kernel.len() {
+            for (dim, &size) in kernel.iter().enumerate() {
                 // Output y reads source (y + pad - k * dilation) / stride for every k that divides.
-                let reach = (kernel[dim] - 1) * attrs.dilations[dim];
+                let reach = (size - 1) * attrs.dilations[dim];
                 let lowest = reach.saturating_sub(attrs.pads_begin[dim]).div_ceil(attrs.strides[dim]);
                 let highest = (dst.shape[dim + 2].saturating_sub(1) + attrs.pads_begin[dim]) / attrs.strides[dim];
                 halo.before[dim + 2] = lowest;
