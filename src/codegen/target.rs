@@ -133,7 +133,9 @@ impl Target {
 
     /// A CPU with these features, and vectors as wide as there is a back end for.
     pub fn with_features(arch: Arch, triple: &str, features: u64) -> Target {
-        Target { arch, triple: triple.to_string(), features, width: Width::W128 }
+        let target = Target { arch, triple: triple.to_string(), features, width: Width::W128 };
+        let width = target.widest();
+        target.with_width(width)
     }
 
     /// The widest vectors kernels can have on this CPU.
