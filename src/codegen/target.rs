@@ -133,11 +133,9 @@ impl Target {
 
     /// A CPU with these features, and vectors as wide as there is a back end for.
     pub fn with_features(arch: Arch, triple: &str, features: u64) -> Target {
-        let width = match arch {
-            Arch::X86_64 if features & cpu::AVX2 != 0 => Width::W256,
-            Arch::X86_64 | Arch::Aarch64 => Width::W128,
-        };
-        Target { arch, triple: triple.to_string(), features, width }
+        let target = Target { arch, triple: triple.to_string(), features, width: Width::W128 };
+        let width = target.widest();
+        target.with_width(width)
     }
 
     /// The widest vectors kernels can have on this CPU.

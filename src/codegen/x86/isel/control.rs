@@ -32,9 +32,6 @@ use crate::codegen::x86::inst::{Builder, Condition, INT, Source, VECTOR};
 use crate::simd::ir::{Block, CHUNK, If, Inst, Loop, Mem, Ty, Val};
 use iced_x86::Code;
 
-/// Vector registers for values that live inside an iteration only.
-const TEMPORARIES: usize = 3;
-
 impl<'a> Selector<'a> {
     pub(super) fn for_loop(&mut self, results: &[Val], l: &'a Loop) {
         self.prepare(&[&l.body], &l.next);
@@ -206,14 +203,13 @@ impl<'a> Selector<'a> {
 
     /// Decides which constants an innermost loop keeps in registers and loads them; gives what was decided outside.
     fn keep_constants(&mut self, l: &'a Loop) -> (Vec<([u8; CHUNK], VReg)>, Reread) {
-        let outside = (std::mem::take(&mut self.kept), self.reread);
+        let outside = (std::mem::take(&mut self.kept), std::mem::replace(&mut self.reread, Reread::InOperands));
         if l.body.insts.iter().any(|(_, inst)| matches!(inst, Inst::Loop(_) | Inst::If(_))) {
-            self.reread = Reread::InOperands;
             return outside;
         }
         let needs = Needs::of(self, l);
         let registers: usize = if self.wide { 32 } else { 16 };
-        let mut free = registers.saturating_sub(needs.living + TEMPORARIES);
+        let mut free = registers.saturating_sub(needs.living + needs.temporaries);
         let mut constants: Vec<([u8; CHUNK], usize)> = needs.constants.into_iter().collect();
         constants.sort_by_key(|&(chunk, uses)| (std::cmp::Reverse(uses), chunk));
         for (chunk, _) in constants.into_iter().take(free) {
@@ -221,7 +217,7 @@ impl<'a> Selector<'a> {
             self.kept.push((chunk, reg));
             free -= 1;
         }
-        self.reread = if needs.shared_loads <= free { Reread::Never } else { Reread::Always };
+        self.reread = Reread::AllBut(needs.shared_loads.into_iter().take(free).collect());
         outside
     }
 }
@@ -238,16 +234,19 @@ enum Counter {
 struct Needs {
     /// Values carried, and those from outside.
     living: usize,
+    /// Values of one iteration beside those counted below: an estimate.
+    temporaries: usize,
     constants: BTreeMap<[u8; CHUNK], usize>,
     /// Vectors of constant memory with several uses.
-    shared_loads: usize,
+    shared_loads: Vec<Val>,
 }
 
 impl Needs {
     fn of(selector: &Selector<'_>, l: &Loop) -> Needs {
         let is_vector = |value: Val| !matches!(selector.ty(value), Ty::Ptr | Ty::I64);
         let mut inside: BTreeMap<Val, &Inst> = BTreeMap::new();
-        let mut needs = Needs { living: 0, constants: BTreeMap::new(), shared_loads: 0 };
+        let temporaries = temporaries(l, selector.dot4.is_some());
+        let mut needs = Needs { living: 0, temporaries, constants: BTreeMap::new(), shared_loads: Vec::new() };
         let mut from_outside: BTreeSet<Val> = BTreeSet::new();
         for (results, inst) in &l.body.insts {
             inside.extend(results.iter().map(|&result| (result, inst)));
@@ -266,8 +265,8 @@ impl Needs {
                     *needs.constants.entry(ONES16).or_default() += 1
                 }
                 Inst::Shuffle { pattern, .. } => *needs.constants.entry(*pattern).or_default() += 1,
-                Inst::Load { mem: Mem::Const, .. } => {
-                    needs.shared_loads += usize::from(selector.facts.uses(results[0]) > 1);
+                Inst::Load { mem: Mem::Const, .. } if selector.facts.uses(results[0]) > 1 => {
+                    needs.shared_loads.push(results[0]);
                 }
                 _ => {}
             }
@@ -275,5 +274,26 @@ impl Needs {
         from_outside.extend(l.carried.iter().filter(|&&value| is_vector(value)));
         needs.living = from_outside.len();
         needs
+    }
+}
+
+/// A loop of dot products needs a register for a broadcast, and one for a product on its way to the sum. Others are given one
+/// more, for they have longer ways.
+fn temporaries(l: &Loop, has_dot4: bool) -> usize {
+    let only_products = l.body.insts.iter().all(|(_, inst)| {
+        matches!(
+            inst,
+            Inst::Dot4 { .. }
+                | Inst::Load { .. }
+                | Inst::LoadSplat32 { .. }
+                | Inst::LoadInt { .. }
+                | Inst::PtrAdd(..)
+                | Inst::ConstI64(_)
+        )
+    });
+    match (only_products, has_dot4) {
+        (true, true) => 1,
+        (true, false) => 2,
+        (false, _) => 3,
     }
 }

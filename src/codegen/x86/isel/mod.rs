@@ -16,6 +16,8 @@ mod scalar;
 mod shuffle;
 mod vector;
 
+use std::collections::BTreeSet;
+
 use cranelift_entity::SecondaryMap;
 use iced_x86::Code;
 use octet_runtime::abi::cpu;
@@ -63,15 +65,12 @@ fn dot4_code(wide: bool, target: &Target) -> Option<Code> {
     }
 }
 
-/// What happens to a vector in [`Mem::Const`] memory that is used several times.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What happens to vectors in [`Mem::Const`] memory that are used several times.
 enum Reread {
-    /// It is loaded once.
-    Never,
-    /// It is read again wherever it can be a memory operand.
+    /// They are read again wherever they can be memory operands.
     InOperands,
-    /// It is read again at every use.
-    Always,
+    /// An innermost loop: these are loaded once, others are read again at every use.
+    AllBut(BTreeSet<Val>),
 }
 
 struct Selector<'a> {
@@ -162,7 +161,10 @@ impl<'a> Selector<'a> {
             return self.vec_const(*chunk);
         }
         let reg = self.inst(inst);
-        let again = self.reread == Reread::Always && matches!(inst, Inst::Load { mem: Mem::Const, .. });
+        let again = match &self.reread {
+            Reread::InOperands => false,
+            Reread::AllBut(held) => matches!(inst, Inst::Load { mem: Mem::Const, .. }) && !held.contains(&value),
+        };
         if !again && !matches!(inst, Inst::ConstF32(_)) {
             self.regs[value] = Some(reg);
         }
@@ -197,7 +199,8 @@ impl<'a> Selector<'a> {
 
     /// Whether a load that waits is read by what uses it.
     fn is_operand(&self, value: Val, mem: Mem) -> bool {
-        self.facts.uses(value) == 1 || mem == Mem::Const && self.reread != Reread::Never
+        let is_held = matches!(&self.reread, Reread::AllBut(held) if held.contains(&value));
+        self.facts.uses(value) == 1 || mem == Mem::Const && !is_held
     }
 
     /// Whether [`Self::source`] would be in memory.
