@@ -151,7 +151,8 @@ impl Edit {
         copy.inputs(&needed);
         let body = copy.to.body();
         for node in graph.body_nodes() {
-            let is_needed = graph.results(node).iter().any(|result| needed.contains(result));
+            let is_missing = |result: &Value| needed.contains(result) && !copy.values.contains_key(result);
+            let is_needed = graph.results(node).iter().any(is_missing);
             if is_needed && *graph.op(node) != Op::Return {
                 copy.node(node, body)?;
             }
@@ -299,9 +300,9 @@ mod tests {
                 *graph.op(node) == Op::Unary(UnaryOp::Sigmoid) && matches!(source(), Some(Op::Binary(_)))
             })
         });
-        let expected = "func @net(%cut0: tensor<1x4xf32>) -> (%out0: tensor<1x4xf32>) {\n  \
+        let expected = "func @net(%x: tensor<1x4xf32>) -> (out0: tensor<1x4xf32>) {\n  \
             %0 = const dense<2.0> : tensor<1x4xf32>\n  \
-            %1 = add %cut0, %0 : tensor<1x4xf32>\n  \
+            %1 = add %x, %0 : tensor<1x4xf32>\n  \
             %2 = sigmoid %1 : tensor<1x4xf32>\n  \
             return %2\n}\n";
         assert_eq!(print(&small, &PrintOptions::test()).text, expected);
