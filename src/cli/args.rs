@@ -75,29 +75,28 @@ pub struct ShapeArgs {
 
 /// Ways to watch the passes.
 #[derive(Args)]
-#[command(next_help_heading = "Passes")]
 pub struct PassArgs {
     /// Print the graph after these passes, or after all: to standard error.
-    #[arg(long, value_name = "PASS,..|all")]
+    #[arg(long, help_heading = "Passes", value_name = "PASS,..|all")]
     pub print_after: Option<String>,
     /// Print the graph before these passes.
-    #[arg(long, value_name = "PASS,..|all")]
+    #[arg(long, help_heading = "Passes", value_name = "PASS,..|all")]
     pub print_before: Option<String>,
     /// The last pass to run.
-    #[arg(long, value_name = "PASS")]
+    #[arg(long, help_heading = "Passes", value_name = "PASS")]
     pub stop_after: Option<String>,
     /// Passes that are left out.
-    #[arg(long, value_name = "PASS,..")]
+    #[arg(long, help_heading = "Passes", value_name = "PASS,..")]
     pub disable_pass: Option<String>,
     /// Write the graph before and after every pass into this directory; each can be compiled.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, help_heading = "Passes", value_name = "DIR")]
     pub dump_dir: Option<PathBuf>,
     /// Print how long each pass took.
-    #[arg(long)]
+    #[arg(long, help_heading = "Passes")]
     pub time_passes: bool,
     /// Check the graph after every pass, and compare what it computes before and after, on random and boundary inputs. A pass
     /// that changes it is an error, with a small graph that shows it in the directory of --dump-dir, or this one.
-    #[arg(long)]
+    #[arg(long, help_heading = "Passes")]
     pub verify_passes: bool,
 }
 

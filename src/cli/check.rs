@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 
 use octet::driver::{self, Monitor, Plan};
-use octet::ir::Graph;
 use octet::lower::program::Port;
 
 use super::args::CheckArgs;
@@ -14,18 +13,17 @@ use super::table::{Align, print, table};
 
 pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let options = args.model.options()?;
-    let path = &args.model.model;
-    let imported = driver::load(path, &options.import)?.graph;
     let mut progress = Progress::new();
     let mut stage = |stage| progress.stage(stage);
-    let plan = driver::plan(path, &options, &mut Monitor { stage: &mut stage, log: &mut io::stderr() })?;
+    let plan = driver::plan(&args.model.model, &options, &mut Monitor { stage: &mut stage, log: &mut io::stderr() })?;
     progress.clear();
-    print(&text(&imported, &plan))
+    print(&text(&plan))
 }
 
-fn text(imported: &Graph, plan: &Plan) -> String {
+fn text(plan: &Plan) -> String {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, layer) in imported.all_layers() {
+    // The graph remembers the layers that passes removed.
+    for (_, layer) in plan.graph.all_layers() {
         *kinds.entry(layer.kind.as_str()).or_default() += 1;
     }
     let layers: usize = kinds.values().sum();

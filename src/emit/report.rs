@@ -27,7 +27,7 @@ pub struct Row<'p> {
     pub line: Option<u32>,
     /// `I8`, `I32`, `FP32`: what the main kernel computes in.
     pub precision: &'static str,
-    /// The kernels, the main one first: `conv + 4 fill`.
+    /// The kernels as profiles name them, the main one first: `conv_u8i8_I8 + 4 fill_I8`.
     pub kernel: String,
     pub macs: u64,
     /// Why it computes in float, as far as a pass said so.
@@ -82,7 +82,7 @@ impl<'p> Row<'p> {
             label: &main.label,
             line: lines.get(main.label.layer.as_str()).copied().filter(|&line| line != 0),
             precision,
-            kernel: kernels(spec(main).family(), steps.iter().map(|step| spec(step).family())),
+            kernel: kernels(&spec(main).exec_type(), steps.iter().map(|step| spec(step).exec_type())),
             macs: steps.iter().map(|step| step.label.macs).sum(),
             reason,
         }
@@ -111,18 +111,18 @@ fn moves_only(spec: &KernelSpec) -> bool {
     matches!(spec, KernelSpec::Copy(_) | KernelSpec::Fill(_))
 }
 
-/// The families of a row's kernels, `main` first.
-fn kernels(main: &'static str, all: impl Iterator<Item = &'static str>) -> String {
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-    for family in all {
-        *counts.entry(family).or_default() += 1;
+/// A row's kernels with their numbers, `main` first.
+fn kernels(main: &str, all: impl Iterator<Item = String>) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for kernel in all {
+        *counts.entry(kernel).or_default() += 1;
     }
-    let counted = |family: &str, count: usize| match count {
-        1 => family.to_owned(),
-        count => format!("{count} {family}"),
+    let counted = |kernel: &str, count: usize| match count {
+        1 => kernel.to_owned(),
+        count => format!("{count} {kernel}"),
     };
     let first = counted(main, counts.remove(main).unwrap_or(1));
-    let others = counts.into_iter().map(|(family, count)| format!(" + {}", counted(family, count)));
+    let others = counts.into_iter().map(|(kernel, count)| format!(" + {}", counted(&kernel, count)));
     first + &others.collect::<String>()
 }
 
@@ -139,8 +139,9 @@ mod tests {
 
     #[test]
     fn kernels_are_counted() {
-        assert_eq!(kernels("conv", ["fill", "conv", "fill"].into_iter()), "conv + 2 fill");
-        assert_eq!(kernels("copy", ["copy", "copy"].into_iter()), "2 copy");
-        assert_eq!(kernels("pool", ["pool"].into_iter()), "pool");
+        let row = |main: &str, all: &[&str]| kernels(main, all.iter().map(|kernel| kernel.to_string()));
+        assert_eq!(row("conv", &["fill", "conv", "fill"]), "conv + 2 fill");
+        assert_eq!(row("copy", &["copy", "copy"]), "2 copy");
+        assert_eq!(row("pool", &["pool"]), "pool");
     }
 }

@@ -42,6 +42,12 @@ impl Lowering<'_> {
                     let view = self.view(*value)?;
                     self.with_inner(view, &shape, order, inner)
                 }
+                Load::Word { value, high } => {
+                    let whole = self.view(*value)?;
+                    let offset = whole.offset + if *high { 4 } else { 0 };
+                    let word = View { elem: ElemType::I32, offset, halo: None, ..whole };
+                    self.with_inner(word, &shape, order, inner)
+                }
                 Load::Table { sizes, values } => {
                     let view = self.table(values, sizes);
                     self.with_inner(view, &shape, order, inner)
@@ -118,7 +124,7 @@ impl Lowering<'_> {
         let shape = self.graph.ty(root).shape.clone();
         let mut best: Option<View> = None;
         for load in &tree.loads {
-            let Load::Value(value) = load else { continue };
+            let (Load::Value(value) | Load::Word { value, .. }) = load else { continue };
             let view = self.view(*value)?;
             if best.as_ref().is_none_or(|best| view.elements() > best.elements()) {
                 best = Some(view);

@@ -14,6 +14,8 @@ use super::pointwise::{LaneType, PointwiseProgram, PwInst, Ref};
 pub enum Load {
     /// A stored value, or a constant of the graph.
     Value(Value),
+    /// The low or high 32 bits of each element of a stored i64 value.
+    Word { value: Value, high: bool },
     /// f32 constants of a shape that broadcasts to the root's, of the same rank.
     Table { sizes: Vec<usize>, values: Vec<f32> },
 }
@@ -69,6 +71,14 @@ impl Scope<'_> {
 }
 
 impl Tree {
+    /// The accumulator, stored as it is.
+    pub fn accumulated(lane: LaneType, elem: ElemType) -> Tree {
+        let mut tree = Tree::default();
+        let value = tree.push(PwInst::Accumulator, lane);
+        tree.program.stores.push((value, elem));
+        tree
+    }
+
     fn lane(&self, value: Ref) -> LaneType {
         self.lanes[value.0 as usize]
     }
@@ -186,6 +196,9 @@ impl Tree {
         if matches!(op, Op::FakeQuantize { .. }) {
             return self.fake_quantize(scope, node);
         }
+        if graph.ty(graph.operand(node, 0)).elem == ElemType::I64 {
+            return self.convert_long(graph.operand(node, 0), graph.ty(graph.result(node)).elem);
+        }
         let mut x = Vec::new();
         for &operand in graph.operands(node) {
             x.push(self.value(scope, operand)?);
@@ -216,6 +229,20 @@ impl Tree {
             _ if elem == ElemType::Bool => self.not_zero(x),
             (LaneType::F32, LaneType::I32) => self.push(PwInst::Truncate(x), LaneType::I32),
             _ => x,
+        }
+    }
+
+    /// An i64 has no lanes: conversions read its words.
+    fn convert_long(&mut self, value: Value, elem: ElemType) -> Result<Ref, String> {
+        let low = self.load(Load::Word { value, high: false }, LaneType::I32);
+        match elem {
+            ElemType::I32 => Ok(low),
+            ElemType::Bool => {
+                let high = self.load(Load::Word { value, high: true }, LaneType::I32);
+                let either = self.binary(BinaryOp::BitwiseOr, low, high);
+                Ok(self.not_zero(either))
+            }
+            other => Err(format!("conversion of i64 to {other} has no kernel")),
         }
     }
 

@@ -3,7 +3,7 @@
 //! - [`plan`]: which values are stored, and which are computed inside the kernel that uses them.
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
-//! - [`window`], [`product`], [`elementwise`], [`movement`]: from operations to kernel specs, family by family.
+//! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`memory`]: lifetimes to offsets.
@@ -22,6 +22,7 @@ mod plan;
 pub mod pointwise;
 mod product;
 pub mod program;
+mod recurrent;
 mod view;
 mod window;
 
@@ -183,6 +184,7 @@ impl Lowering<'_> {
         match op {
             Op::Softmax { axis, log } => self.softmax(node, *axis, *log),
             Op::Mvn(_) | Op::NormalizeL2(_) => self.normalize(node),
+            Op::Rnn(_) => self.recurrent(node),
             _ => self.movement(node),
         }
     }

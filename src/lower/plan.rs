@@ -235,6 +235,11 @@ pub fn is_pointwise(graph: &Graph, node: Node) -> bool {
         _ => false,
     };
     let in_lanes = |&value: &Value| fits_lanes(graph.ty(value).elem);
+    if let Op::Convert { elem } = graph.op(node)
+        && graph.ty(graph.operand(node, 0)).elem == ElemType::I64
+    {
+        return matches!(elem, ElemType::I32 | ElemType::Bool);
+    }
     form && graph.operands(node).iter().all(in_lanes) && graph.results(node).iter().all(in_lanes)
 }
 

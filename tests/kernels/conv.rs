@@ -293,6 +293,19 @@ fn extreme_values_do_not_saturate() {
 }
 
 #[test]
+fn dot_products() {
+    check_all([1, 2, 4].map(|block_vectors| Shape {
+        mac: Mac::U8I8Dot,
+        values: Values::Extreme,
+        block_vectors,
+        ic: 37,
+        oc: 35,
+        result: Outcome::Plain,
+        ..BASE
+    }));
+}
+
+#[test]
 fn sixteen_bit_weights() {
     let shapes = [Values::Any, Values::Extreme].iter().flat_map(|&values| {
         [(1, 6), (2, 4), (4, 2)].map(|(block_vectors, tile_pixels)| Shape {

@@ -144,6 +144,7 @@ fn forms() {
         Shape { weights: [-30, 30], mixed: true, channels: 200, ..BASE },
         Shape { weights: [-128, 127], channels: 19, result: Outcome::Residual, ..BASE },
         Shape { weights: [-60, 60], channels: 19, result: Outcome::Both, ..BASE },
+        Shape { mac: Mac::U8I8Dot, channels: 40, result: Outcome::Plain, ..BASE },
     ]);
 }
 

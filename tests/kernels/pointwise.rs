@@ -46,7 +46,7 @@ fn every_pair_of_element_types() {
         [ElemType::F32, ElemType::I32, ElemType::I64, ElemType::I16, ElemType::I8, ElemType::U8, ElemType::Bool];
     for from in elems {
         for to in elems {
-            for (inner, exact) in [(1, true), (3, true), (37, false), (75, true)] {
+            for (inner, exact) in [(1, true), (3, true), (16, true), (24, true), (37, false), (75, true)] {
                 check(&format!("{from} to {to}, {inner} elements, exact {exact}"), |_| {
                     let outer = [2, 3];
                     let load = PwTensor { exact_reads: exact, ..dense(from, &outer, inner) };

@@ -315,7 +315,7 @@ fn windows() -> Vec<Case> {
 }
 
 fn pointwise() -> Vec<Case> {
-    use ElemType::{Bool, F32, I8, I32, U8};
+    use ElemType::{Bool, F32, I8, I32, I64, U8};
     let mut cases = Vec::new();
     for op in [
         UnaryOp::Relu,
@@ -371,7 +371,18 @@ fn pointwise() -> Vec<Case> {
         let y = b.input(F32, &[3, 1]);
         vec![b.op(Op::Select, &[c, x, y])]
     }));
-    for (from, to) in [(F32, U8), (F32, I32), (I8, F32), (U8, F32), (I32, F32), (Bool, F32), (F32, Bool), (U8, I32)] {
+    for (from, to) in [
+        (F32, U8),
+        (F32, I32),
+        (I8, F32),
+        (U8, F32),
+        (I32, F32),
+        (Bool, F32),
+        (F32, Bool),
+        (U8, I32),
+        (I64, I32),
+        (I64, Bool),
+    ] {
         cases.push(case(format!("convert/{from}_to_{to}"), move |b| {
             let x = b.input(from, &[2, 37]);
             vec![b.op(Op::Convert { elem: to }, &[x])]

@@ -38,6 +38,7 @@ pub fn random_input(ty: &TensorType, rng: &mut Rng) -> Tensor {
     let data = match ty.elem {
         ElemType::U8 => Data::U8((0..n).map(|_| rng.next() as u8).collect()),
         ElemType::I8 => Data::I8((0..n).map(|_| rng.next() as i8).collect()),
+        ElemType::Bool => Data::U8(vec![1; n]),
         ElemType::I32 => Data::I32((0..n).map(|_| rng.below(2001) as i32 - 1000).collect()),
         ElemType::I64 => Data::I64((0..n).map(|_| rng.below(2) as i64).collect()),
         _ => Data::F32((0..n).map(|_| rng.float(-3.0, 3.0)).collect()),

@@ -138,6 +138,7 @@ fn mixed_rows() -> Vec<Row> {
             let s = b.shift(ShiftOp::RightSigned, v[2], 1);
             b.dot4(v[0], v[1], s)
         }),
+        row("Dot4 of any bytes", &[Ty::V32, Ty::V8, Ty::V8], |b, v| b.dot4_any(v[0], v[1], v[2])),
         row("I32ToI16", &[Ty::V32; 2], |b, v| b.pack(Pack::I32ToI16, v[0], v[1])),
         row("I16ToI8", &[Ty::V16; 2], |b, v| b.pack(Pack::I16ToI8, v[0], v[1])),
         row("I16ToU8", &[Ty::V16; 2], |b, v| b.pack(Pack::I16ToU8, v[0], v[1])),

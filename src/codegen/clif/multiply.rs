@@ -5,6 +5,7 @@
 //! | `Madd` | pmaddwd | smull, smull2, addp |
 //! | `MaddUbs` | pmaddubsw | exact products, widened, sqxtn |
 //! | `Dot4` | vpdpbusd, or pmaddubsw + pmaddwd + paddd | usdot, or three sdot, or exact products |
+//! | `Dot4` of any bytes | vpdpbusd, or exact products | the same |
 
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use octet_runtime::abi::cpu;

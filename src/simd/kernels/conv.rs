@@ -121,15 +121,16 @@ impl Conv<'_> {
         });
         let (ty, bytes) = (if self.spec.mac == Mac::F32 { Ty::VF32 } else { Ty::V32 }, b.width().bytes());
         let starts: Vec<Val> = (0..vectors).map(|v| b.load(ty, init, (v * bytes) as i32)).collect();
-        // accumulators first: back ends move loop arguments in order
-        let mut carried = starts.repeat(pixels.count);
+        // Accumulators first, those of one vector together: back ends compute loop arguments in order, so that a weight
+        // vector is loaded, used by all pixels and gone. By pixels, all weight vectors would live through the loop.
+        let mut carried: Vec<Val> = starts.iter().flat_map(|&start| vec![start; pixels.count]).collect();
         carried.extend([entries.base, offsets.base]);
         let zero = b.int(0);
         for (i, list) in self.layout.lists().into_iter().enumerate() {
             let count = b.load_int(header, ConvLayout::COUNTS + 4 * i as i32, IntMem::I32);
             carried = b.for_range((zero, count, 1), &carried, |b, _, carried| self.entry(b, pixels, list, carried));
         }
-        carried[..vectors * pixels.count].chunks(vectors).map(<[Val]>::to_vec).collect()
+        transposed(&carried[..vectors * pixels.count], pixels.count)
     }
 
     /// One entry: all pixels times all vectors.
@@ -142,32 +143,35 @@ impl Conv<'_> {
         let entry_vectors = self.layout.entry_vectors(list);
         let (ty, bytes) = (self.weight_ty(), b.width().bytes());
         let weights: Vec<Val> = (0..entry_vectors).map(|v| b.load(ty, entries, (v * bytes) as i32)).collect();
-        let mut next = Vec::with_capacity(carried.len());
-        for (pixel, accumulators) in accumulators.chunks(vectors).enumerate() {
+        let mut sums: Vec<Vec<Val>> = Vec::new();
+        for (pixel, accumulators) in transposed(accumulators, pixels.count).iter().enumerate() {
             let (src, offset) = displaced(b, src, pixel as i64 * self.spec.src.pixel);
             match self.spec.mac {
                 Mac::U8I8 => {
                     let source = b.load_splat32(Ty::V8, src, offset);
-                    next.extend(narrow_products(b, source, &weights, list, accumulators));
+                    sums.push(narrow_products(b, source, &weights, list, accumulators));
                 }
                 Mac::U8I8Dot => {
                     let source = b.load_splat32(Ty::V8, src, offset);
                     let products = accumulators.iter().zip(&weights);
-                    next.extend(products.map(|(&accumulator, &weight)| b.dot4_any(accumulator, source, weight)));
+                    let multiply = |(&accumulator, &weight)| b.dot4_any(accumulator, source, weight);
+                    sums.push(products.map(multiply).collect());
                 }
                 Mac::U8I16 => {
                     let source = b.load_splat32(Ty::V16, src, offset);
-                    next.extend(wide_products(b, source, &weights, accumulators));
+                    sums.push(wide_products(b, source, &weights, accumulators));
                 }
                 Mac::F32 => {
                     let source = b.load_splat32(Ty::VF32, src, offset);
-                    next.extend(accumulators.iter().zip(&weights).map(|(&accumulator, &weight)| {
+                    let multiply = |(&accumulator, &weight)| {
                         let product = b.fmul(source, weight);
                         b.fadd(accumulator, product)
-                    }));
+                    };
+                    sums.push(accumulators.iter().zip(&weights).map(multiply).collect());
                 }
             }
         }
+        let mut next = transposed(&sums.concat(), vectors).concat();
         let (entry_step, offset_step) = (b.int((entry_vectors * bytes) as i64), b.int(4));
         next.push(b.advance(entries, entry_step).base);
         next.push(b.advance(offsets, offset_step).base);
@@ -181,6 +185,11 @@ impl Conv<'_> {
             Mac::F32 => Ty::VF32,
         }
     }
+}
+
+/// Rows of `columns` values as columns: `result[column][row]`.
+fn transposed(values: &[Val], columns: usize) -> Vec<Vec<Val>> {
+    (0..columns).map(|column| values.iter().copied().skip(column).step_by(columns).collect()).collect()
 }
 
 /// Four u8 x i8 per lane, plainly or in the XOR form as the list says for each vector.

@@ -19,6 +19,7 @@ use crate::ir::op::{BinaryOp, ConvAttrs, DeconvAttrs};
 use crate::ir::quant::near_integer;
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape};
 
+use super::taps::{Layout, Window, indices};
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::integer_weights::{IntegerWeights, check_accumulator};
 use crate::passes::lpt::ranges::snap;
@@ -66,58 +67,6 @@ fn operands(graph: &Graph, node: Node) -> Result<(Value, QuantParams, QuantizedC
     match graph.ty(q).elem {
         ElemType::U8 => Ok((q, params, weights)),
         elem => Err(Refusal::ElementType(elem)),
-    }
-}
-
-/// Which channels an element `[i0, i1, ..]` of the weights connects.
-#[derive(Clone)]
-struct Layout {
-    groups: usize,
-    ic: usize,
-    oc: usize,
-    /// Weights are `[ic, oc / groups, ..]` instead of `[oc, ic / groups, ..]`.
-    transposed: bool,
-}
-
-impl Layout {
-    fn new(graph: &Graph, node: Node, groups: usize, transposed: bool) -> Layout {
-        let ic = graph.ty(graph.operand(node, 0)).shape[1];
-        let oc = graph.ty(graph.result(node)).shape[1];
-        Layout { groups, ic, oc, transposed }
-    }
-
-    fn output(&self, i0: usize, i1: usize) -> usize {
-        if self.transposed { i0 / (self.ic / self.groups) * (self.oc / self.groups) + i1 } else { i0 }
-    }
-
-    fn input(&self, i0: usize, i1: usize) -> usize {
-        if self.transposed { i0 } else { i0 / (self.oc / self.groups) * (self.ic / self.groups) + i1 }
-    }
-
-    fn first_input_of(&self, output: usize) -> usize {
-        output / (self.oc / self.groups) * (self.ic / self.groups)
-    }
-}
-
-/// Where taps fall.
-#[derive(Clone)]
-struct Window {
-    strides: Vec<usize>,
-    dilations: Vec<usize>,
-    pads: Vec<usize>,
-    transposed: bool,
-}
-
-impl Window {
-    /// Whether tap `tap` of dimension `dim` meets an element of the source (of size `source`) for result place `place`.
-    fn meets(&self, dim: usize, place: usize, tap: usize, source: usize) -> bool {
-        let offset = tap * self.dilations[dim];
-        if self.transposed {
-            let reached = (place + self.pads[dim]).checked_sub(offset);
-            return reached.is_some_and(|at| at % self.strides[dim] == 0 && at / self.strides[dim] < source);
-        }
-        let at = place * self.strides[dim] + offset;
-        at >= self.pads[dim] && at - self.pads[dim] < source
     }
 }
 
@@ -353,19 +302,6 @@ impl Rewrite {
         }
         out
     }
-}
-
-/// Every index of a box of size `dims`, the last dimension fastest.
-fn indices(dims: &[usize]) -> impl Iterator<Item = Vec<usize>> {
-    let dims = dims.to_vec();
-    (0..dims.iter().product::<usize>()).map(move |mut at| {
-        let mut index = vec![0; dims.len()];
-        for dim in (0..dims.len()).rev() {
-            index[dim] = at % dims[dim];
-            at /= dims[dim];
-        }
-        index
-    })
 }
 
 /// `dequantize` of the sums with the correction in its place.

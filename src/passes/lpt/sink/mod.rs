@@ -5,7 +5,7 @@
 //! the meaning and never stops a neighbour.
 //!
 //! Which rule an operation has is the `match` in [`rule`]; the rules:
-//! - [`convolution`], [`matmul`]: integer products, zero point corrections, scales per output channel;
+//! - [`convolution`] (with its geometry, [`taps`]), [`matmul`]: integer products, zero point corrections, scales per output channel;
 //! - [`movement`]: operations that move elements take parameters along to the axis where the slices went;
 //! - [`pool`]: maxima and minima, which commute with a growing map;
 //! - [`pointwise`]: constants are absorbed into scale and zero point; ReLU and Clamp become bounds on integers.
@@ -17,6 +17,7 @@ mod matmul;
 mod movement;
 mod pointwise;
 mod pool;
+mod taps;
 
 use crate::diag;
 use crate::ir::{ElemType, Graph, Layer, Node, Op, QuantParams, Tensor, Value, op::QuantBehaviour};

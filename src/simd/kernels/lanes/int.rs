@@ -12,12 +12,7 @@ pub(super) fn unary(b: &mut Builder, op: UnaryOp, x: Val) -> Val {
         UnaryOp::Relu => b.vec_op(VecOp::MaxS, x, zero),
         UnaryOp::Abs => abs(b, x),
         UnaryOp::Neg => b.vec_op(VecOp::Sub, zero, x),
-        UnaryOp::Sign => {
-            // -1 where negative, +1 where positive: both from masks
-            let negative = b.shift(ShiftOp::RightSigned, x, 31);
-            let positive = b.vec_cmp(Cmp::Gt, x, zero);
-            b.vec_op(VecOp::Sub, negative, positive)
-        }
+        UnaryOp::Sign => sign(b, x),
         UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Round | UnaryOp::RoundAway => x,
         UnaryOp::LogicalNot => {
             let mask = b.vec_cmp(Cmp::Eq, x, zero);
@@ -112,6 +107,14 @@ pub(super) fn binary(b: &mut Builder, op: BinaryOp, x: Val, y: Val) -> Val {
         | BinaryOp::Greater
         | BinaryOp::GreaterEqual => panic!("internal error: {op:?} is a comparison"),
     }
+}
+
+/// -1 where negative, +1 where positive: both from masks.
+fn sign(b: &mut Builder, x: Val) -> Val {
+    let zero = b.splat_const(Ty::V32, 0);
+    let negative = b.shift(ShiftOp::RightSigned, x, 31);
+    let positive = b.vec_cmp(Cmp::Gt, x, zero);
+    b.vec_op(VecOp::Sub, negative, positive)
 }
 
 fn abs(b: &mut Builder, x: Val) -> Val {

@@ -1,0 +1,293 @@
+//! Weights of dense and grouped convolutions and of products with constant matrices: blocks of output channels.
+
+use super::form::{Forms, is_plain_safe, magnitude, narrow, wide_bytes, xor_constant, xor_mask};
+use super::{BLOCK_ALIGN, Weights, align};
+use crate::lower::kernel::Mac;
+use crate::simd::ir::Width;
+
+/// A run of contiguous source elements under one tap: byte offset from the pixel's source address and number of elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub offset: i64,
+    pub len: usize,
+}
+
+/// Output channels `first_oc..first_oc + oc` share these runs (one entry per convolution group).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pub runs: Vec<Run>,
+    pub first_oc: usize,
+    pub oc: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct PackedConv {
+    /// (first channel, channels) of each block, for `ConvSpec::block_channels`.
+    pub block_channels: Vec<(usize, usize)>,
+    pub blob: Vec<u8>,
+    pub forms: Forms,
+}
+
+/// A blob of convolution weights: a header per block, then per block the start values, the source offsets of all entries and
+/// the entries' weights. Entries stand in *lists*, one list after another, all entries of a list in the same form.
+pub struct ConvLayout {
+    pub mac: Mac,
+    pub vectors: usize,
+}
+
+impl ConvLayout {
+    /// Header: i32 fields.
+    pub const INIT: i32 = 0;
+    pub const OFFSETS: i32 = 4;
+    pub const ENTRIES: i32 = 8;
+    pub const FIRST_CHANNEL: i32 = 12;
+    pub const CHANNELS: i32 = 16;
+    /// One count per list, at most six.
+    pub const COUNTS: i32 = 20;
+    pub const HEADER_BYTES: usize = 48;
+
+    /// The lists: bit `v` of a list says that vector `v` takes the XOR form. Every list is a loop of its own in the kernel, so
+    /// there are few: no vector, each one alone, all; blocks of many vectors decide for all of them.
+    pub fn lists(&self) -> Vec<usize> {
+        match (self.mac, self.vectors) {
+            (Mac::U8I8Dot | Mac::U8I16 | Mac::F32, _) => vec![0],
+            (Mac::U8I8, 1) => vec![0, 1],
+            (Mac::U8I8, n @ 2..=4) => [0].into_iter().chain((0..n).map(|v| 1 << v)).chain([(1 << n) - 1]).collect(),
+            (Mac::U8I8, n) => vec![0, (1 << n) - 1],
+        }
+    }
+
+    /// Weight vectors of an entry of a list.
+    pub fn entry_vectors(&self, list: usize) -> usize {
+        match self.mac {
+            Mac::U8I8 => self.vectors + list.count_ones() as usize,
+            Mac::U8I16 => 2 * self.vectors,
+            Mac::U8I8Dot | Mac::F32 => self.vectors,
+        }
+    }
+}
+
+/// Packs weights for a convolution kernel with blocks of `block_vectors` vectors. `init` is the start of each output channel's
+/// accumulator (i32 kernels).
+pub fn pack_conv(
+    mac: Mac,
+    width: Width,
+    block_vectors: usize,
+    groups: &[Group],
+    weights: Weights,
+    init: &[i32],
+) -> PackedConv {
+    let layout = ConvLayout { mac, vectors: block_vectors };
+    let step = block_vectors * width.lanes32();
+    let mut packed = PackedConv { block_channels: Vec::new(), blob: Vec::new(), forms: Forms::default() };
+    let blocks: usize = groups.iter().map(|group| group.oc.div_ceil(step)).sum();
+    packed.blob.resize((blocks * ConvLayout::HEADER_BYTES).next_multiple_of(BLOCK_ALIGN), 0);
+    let mut row = 0;
+    for group in groups {
+        let row_len: usize = group.runs.iter().map(|run| run.len).sum();
+        for first in (0..group.oc).step_by(step) {
+            let channels = (group.oc - first).min(step);
+            let block = ConvBlock {
+                layout: &layout,
+                width,
+                runs: &group.runs,
+                row_len,
+                rows: row + first * row_len,
+                channels,
+                weights,
+            };
+            packed.push(&block, group.first_oc + first, init);
+        }
+        row += group.oc * row_len;
+    }
+    packed
+}
+
+/// The weights of one block of output channels.
+struct ConvBlock<'a> {
+    layout: &'a ConvLayout,
+    width: Width,
+    runs: &'a [Run],
+    row_len: usize,
+    /// Where the rows of the block begin in `weights`.
+    rows: usize,
+    channels: usize,
+    weights: Weights<'a>,
+}
+
+/// Source offset and first weight of up to four neighbours.
+#[derive(Clone, Copy)]
+struct Quad {
+    offset: i64,
+    first: usize,
+    len: usize,
+}
+
+impl PackedConv {
+    fn push(&mut self, block: &ConvBlock, first_channel: usize, init: &[i32]) {
+        let index = self.block_channels.len();
+        self.block_channels.push((first_channel, block.channels));
+        let lists = match block.layout.mac {
+            Mac::F32 => vec![block.elements()],
+            Mac::U8I8Dot | Mac::U8I16 => vec![block.quads()],
+            Mac::U8I8 => block.sorted_quads(),
+        };
+        self.count_forms(block, &lists);
+        let init_at = self.blob.len();
+        let init = if block.layout.mac == Mac::F32 { &[] } else { init };
+        for start in block.start_values(&lists, first_channel, init) {
+            self.blob.extend(start.to_le_bytes());
+        }
+        let offsets_at = self.blob.len();
+        for quad in lists.iter().flatten() {
+            let offset = i32::try_from(quad.offset).expect("internal error: a tap farther than 2 GiB");
+            self.blob.extend(offset.to_le_bytes());
+        }
+        align(&mut self.blob);
+        let entries_at = self.blob.len();
+        for (list, quads) in block.layout.lists().into_iter().zip(&lists) {
+            for &quad in quads {
+                block.entry(list, quad, &mut self.blob);
+            }
+        }
+        align(&mut self.blob);
+        let fields = [init_at, offsets_at, entries_at, first_channel, block.channels];
+        let fields = fields.into_iter().chain(lists.iter().map(Vec::len));
+        for (i, field) in fields.enumerate() {
+            let field = i32::try_from(field).expect("internal error: packed weights above 2 GiB");
+            let at = index * ConvLayout::HEADER_BYTES + 4 * i;
+            self.blob[at..at + 4].copy_from_slice(&field.to_le_bytes());
+        }
+    }
+
+    fn count_forms(&mut self, block: &ConvBlock, lists: &[Vec<Quad>]) {
+        let vectors = block.layout.vectors;
+        for (list, quads) in block.layout.lists().into_iter().zip(lists) {
+            match block.layout.mac {
+                Mac::U8I8 => {
+                    let xor = list.count_ones() as usize;
+                    self.forms.xor += quads.len() * xor;
+                    self.forms.plain += quads.len() * (vectors - xor);
+                }
+                Mac::U8I8Dot => self.forms.plain += quads.len() * vectors,
+                Mac::U8I16 => self.forms.wide += quads.len() * vectors,
+                Mac::F32 => {}
+            }
+        }
+    }
+}
+
+impl ConvBlock<'_> {
+    /// Channel of the block in a lane, if it exists.
+    fn channel(&self, vector: usize, lane: usize) -> Option<usize> {
+        let channel = self.width.block_channel(self.layout.vectors, vector, lane);
+        (channel < self.channels).then_some(channel)
+    }
+
+    /// Lanes of one vector after another: their channels.
+    fn lanes(&self, vector: usize) -> impl Iterator<Item = Option<usize>> + '_ {
+        (0..self.width.lanes32()).map(move |lane| self.channel(vector, lane))
+    }
+
+    /// Integer weight `k` of a channel, 0 where there is no channel.
+    fn int(&self, channel: Option<usize>, k: usize) -> i32 {
+        match (self.weights, channel) {
+            (_, None) => 0,
+            (Weights::Int(weights), Some(channel)) => weights[self.rows + channel * self.row_len + k],
+            (Weights::F32(_), Some(_)) => panic!("internal error: float weights for an integer kernel"),
+        }
+    }
+
+    /// The four weights of a quad, zeros behind its end.
+    fn quad(&self, channel: Option<usize>, quad: Quad) -> [i32; 4] {
+        std::array::from_fn(|i| if i < quad.len { self.int(channel, quad.first + i) } else { 0 })
+    }
+
+    fn float(&self, channel: Option<usize>, k: usize) -> f32 {
+        match (self.weights, channel) {
+            (_, None) => 0.0,
+            (Weights::F32(weights), Some(channel)) => weights[self.rows + channel * self.row_len + k],
+            (Weights::Int(_), Some(_)) => panic!("internal error: integer weights for a float kernel"),
+        }
+    }
+
+    fn quads(&self) -> Vec<Quad> {
+        self.pieces(4, 1)
+    }
+
+    /// Single f32 elements.
+    fn elements(&self) -> Vec<Quad> {
+        self.pieces(1, 4)
+    }
+
+    /// Runs cut into pieces of `size` elements of `bytes` bytes.
+    fn pieces(&self, size: usize, bytes: i64) -> Vec<Quad> {
+        let mut pieces = Vec::new();
+        let mut first = 0;
+        for run in self.runs {
+            for at in (0..run.len).step_by(size) {
+                let offset = run.offset + at as i64 * bytes;
+                pieces.push(Quad { offset, first: first + at, len: (run.len - at).min(size) });
+            }
+            first += run.len;
+        }
+        pieces
+    }
+
+    /// Quads by list: each in the list with the fewest XOR forms that is right for all vectors.
+    fn sorted_quads(&self) -> Vec<Vec<Quad>> {
+        let lists = self.layout.lists();
+        let mut sorted = vec![Vec::new(); lists.len()];
+        for quad in self.quads() {
+            let unsafe_vectors = self.unsafe_vectors(quad);
+            let list = lists.iter().position(|list| unsafe_vectors & !list == 0).unwrap_or(lists.len() - 1);
+            sorted[list].push(quad);
+        }
+        sorted
+    }
+
+    fn unsafe_vectors(&self, quad: Quad) -> usize {
+        (0..self.layout.vectors)
+            .filter(|&vector| !self.lanes(vector).all(|channel| is_plain_safe(self.quad(channel, quad))))
+            .fold(0, |vectors, vector| vectors | 1 << vector)
+    }
+
+    /// Start values of the accumulators in lane order.
+    fn start_values(&self, lists: &[Vec<Quad>], first_channel: usize, init: &[i32]) -> Vec<i32> {
+        let mut starts = Vec::new();
+        for vector in 0..self.layout.vectors {
+            for channel in self.lanes(vector) {
+                let mut start = channel.map_or(0, |channel| init.get(first_channel + channel).copied().unwrap_or(0));
+                for (list, quads) in self.layout.lists().into_iter().zip(lists) {
+                    if list >> vector & 1 == 1 {
+                        let weights = quads.iter().flat_map(|&quad| self.quad(channel, quad));
+                        start = weights.map(xor_constant).fold(start, i32::wrapping_add);
+                    }
+                }
+                starts.push(start);
+            }
+        }
+        starts
+    }
+
+    fn entry(&self, list: usize, quad: Quad, blob: &mut Vec<u8>) {
+        for vector in 0..self.layout.vectors {
+            match self.layout.mac {
+                Mac::F32 => blob.extend(self.lanes(vector).flat_map(|c| self.float(c, quad.first).to_le_bytes())),
+                Mac::U8I16 => {
+                    for odd in 0..2 {
+                        let pair = |weights: [i32; 4]| [wide_bytes(weights[odd]), wide_bytes(weights[odd + 2])];
+                        blob.extend(self.lanes(vector).flat_map(|c| pair(self.quad(c, quad))).flatten());
+                    }
+                }
+                Mac::U8I8 if list >> vector & 1 == 1 => {
+                    blob.extend(self.lanes(vector).flat_map(|c| self.quad(c, quad)).map(magnitude));
+                    blob.extend(self.lanes(vector).flat_map(|c| self.quad(c, quad)).map(xor_mask));
+                }
+                Mac::U8I8 | Mac::U8I8Dot => {
+                    blob.extend(self.lanes(vector).flat_map(|c| self.quad(c, quad)).map(narrow));
+                }
+            }
+        }
+    }
+}

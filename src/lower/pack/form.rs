@@ -1,0 +1,52 @@
+//! The forms of a product of u8 sources and constant weights; all are exact.
+//!
+//! A *quad* is four neighbouring source bytes and their weights. `Dot4` adds neighbouring u8 x i8 products in 16 bits, so a quad
+//! may use it plainly only where the weights prove that nothing saturates: of every pair of neighbouring weights the
+//! positive ones add up to at most 128, and so do the negative ones (255 * 128 fits i16). Any other quad takes the XOR form
+//!
+//! ```text
+//! w >= 0:  w * a = |w| * i8(a ^ 0x80) + 128 |w|        i8(a ^ 0x80) = a - 128
+//! w <  0:  w * a = |w| * i8(a ^ 0x7f) - 127 |w|        i8(a ^ 0x7f) = 127 - a
+//! ```
+//!
+//! whose pairs lie in `-128 * 256 ..= 127 * 256` and always fit. The constant terms go into the accumulators' start values.
+//! 16-bit weights multiply even and odd bytes separately. The sum is exact in all forms, in any order of quads.
+
+/// How many (quad, vector) products take which form.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forms {
+    pub plain: usize,
+    pub xor: usize,
+    pub wide: usize,
+}
+
+/// Whether `Dot4` of these weights and any four u8 keeps both pairs of products inside i16.
+pub(super) fn is_plain_safe(weights: [i32; 4]) -> bool {
+    const LIMIT: i32 = 128;
+    weights.chunks(2).all(|pair| {
+        let positive: i32 = pair.iter().map(|&w| w.max(0)).sum();
+        let negative: i32 = pair.iter().map(|&w| -w.min(0)).sum();
+        positive <= LIMIT && negative <= LIMIT
+    })
+}
+
+/// What the XOR form of a weight lacks.
+pub(super) fn xor_constant(weight: i32) -> i32 {
+    if weight >= 0 { 128 * weight } else { 127 * weight }
+}
+
+pub(super) fn xor_mask(weight: i32) -> u8 {
+    if weight >= 0 { 0x80 } else { 0x7f }
+}
+
+pub(super) fn narrow(weight: i32) -> u8 {
+    i8::try_from(weight).expect("internal error: a weight outside i8") as u8
+}
+
+pub(super) fn magnitude(weight: i32) -> u8 {
+    narrow(weight).cast_signed().unsigned_abs()
+}
+
+pub(super) fn wide_bytes(weight: i32) -> [u8; 2] {
+    i16::try_from(weight).expect("internal error: a weight outside i16").to_le_bytes()
+}

@@ -1,0 +1,46 @@
+//! Constants as kernels read them: weights in blocks of channels, tables of resampling.
+//!
+//! The layouts are private between these files and the kernels; both take them from the layout types here. Offsets are in
+//! bytes, numbers little-endian.
+//!
+//! - [`conv`], [`depthwise`]: weights of convolutions, each product in the form its weights allow ([`form`]);
+//! - [`matmul`], [`rnn`]: scratch memory and recurrent weights.
+
+mod conv;
+mod depthwise;
+mod form;
+mod matmul;
+mod rnn;
+
+pub use conv::{ConvLayout, Group, PackedConv, Run, pack_conv};
+pub use depthwise::{DepthwiseLayout, PackedDepthwise, pack_depthwise};
+pub use form::Forms;
+pub use matmul::{MatMulScratch, matmul_scratch_bytes};
+pub use rnn::{pack_rnn, rnn_gates};
+
+/// Alignment of blocks inside a blob.
+const BLOCK_ALIGN: usize = 64;
+
+/// Rows of a convolution: per output channel the weights of its group's runs, one run after another.
+/// Rows of a depthwise convolution: per tap one weight for each channel.
+#[derive(Clone, Copy, Debug)]
+pub enum Weights<'a> {
+    Int(&'a [i32]),
+    F32(&'a [f32]),
+}
+
+fn align(blob: &mut Vec<u8>) {
+    blob.resize(blob.len().next_multiple_of(BLOCK_ALIGN), 0);
+}
+
+/// Tables of a resampling: for each output row its (source row, weight) pairs as i32 and f32, then for each output column.
+/// All rows have the same number of taps, and so have all columns.
+pub fn resize_table(rows: &[Vec<(usize, f32)>], cols: &[Vec<(usize, f32)>]) -> Vec<u8> {
+    let mut table = Vec::new();
+    for &(source, weight) in rows.iter().chain(cols).flatten() {
+        let source = i32::try_from(source).expect("internal error: a source row above 2^31");
+        table.extend(source.to_le_bytes());
+        table.extend(weight.to_le_bytes());
+    }
+    table
+}
