@@ -55,7 +55,7 @@ impl Lowering<'_> {
             };
             loads.push(view);
         }
-        let dst = self.allocate(root, order);
+        let dst = self.allocate_rows(root, order, inner);
         self.views[root] = Some(dst.clone());
         Ok(Laid { loads, dst })
     }
@@ -229,7 +229,7 @@ impl Lowering<'_> {
             self.copied(&source, &row_major(rank))
         };
         let order = src.order();
-        let dst = self.allocate(root, &order);
+        let dst = self.allocate_rows(root, &order, order.last().copied());
         self.views[root] = Some(dst.clone());
         let inner_dim = order.last().copied().filter(|&dim| dim != axis && src.strides[dim] == 4 && src.sizes[dim] > 1);
         let outer: Vec<usize> = order.into_iter().filter(|&dim| dim != axis && Some(dim) != inner_dim).collect();
@@ -269,7 +269,7 @@ impl Lowering<'_> {
         };
         let order = src.order();
         let root = self.graph.result(node);
-        let dst = self.allocate(root, &order);
+        let dst = self.allocate_rows(root, &order, order.last().copied());
         self.views[root] = Some(dst.clone());
         let inner = order.last().copied();
         let inner_reduced = inner.is_some_and(|dim| axes.contains(&dim));
