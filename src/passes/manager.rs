@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::{PASSES, Pass, PassContext, meaning, pass};
 use crate::diag::{self, Diagnostic, Diagnostics, Kind, Place};
-use crate::ir::{Graph, Op};
 use crate::ir::file;
 use crate::ir::print::PrintOptions;
 use crate::ir::verify::verify;
+use crate::ir::{Graph, Op};
 
 /// Which passes an option is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,9 @@
 //! In reals the graphs are equal, but both round. Almost always the roundings vanish in the next quantizer; where a value
 //! stands on the border between two of its steps, they move it by a whole step, and everything computed from it with it. How
 //! much that is depends on graph and input, so it is measured: the graph is evaluated again with the operand of every
-//! quantizer nudged up, and once more nudged down, by [`NUDGE`] of the range. What changes is what roundings may change.
+//! quantizer nudged by [`NUDGE`] of the range: up, down, and twice every element in a direction of its own, because what
+//! moves all together may cancel in a sum. Normalizations, which blow up small differences of large numbers, get their operand
+//! with another last bit. What changes is what roundings may change.
 //!
 //! Two conditions, per output; elements that are not finite in a reference are left out:
 //! 1. the signal-to-noise ratio against the reference is at least [`BAR_DB`], or what the nudges leave less [`MARGIN_DB`];
@@ -13,12 +15,14 @@
 use std::fmt;
 
 use crate::interp;
-use crate::ir::op::{BinaryOp, QuantizeAttrs, RequantizeAttrs};
-use crate::ir::tensor::Data;
-use crate::ir::{Graph, Node, Op, Tensor, TensorType, Value};
+use crate::ir::op::{BinaryOp, RequantizeAttrs};
+use crate::ir::{ElemType, Graph, Node, Op, Tensor, Value};
 
 /// Part of a quantizer's range: some times the error of f32 sums of a few hundred terms.
 const NUDGE: f64 = 1.0 / (1 << 18) as f64;
+
+/// Relative error of a sum of a few f32.
+const LAST_BITS: f64 = 1.0 / (1 << 21) as f64;
 
 /// Signal-to-noise ratio that is good enough in any case.
 const BAR_DB: f64 = 43.0;
@@ -56,7 +60,7 @@ impl fmt::Display for Difference {
 pub struct Reference {
     pub outputs: Vec<Tensor>,
     /// Results with nudges; none when results must be equal.
-    nudged: Option<[Vec<Tensor>; 2]>,
+    nudged: Option<Vec<Vec<Tensor>>>,
 }
 
 impl Reference {
@@ -71,8 +75,8 @@ impl Reference {
     /// The graph cannot be evaluated on these inputs.
     pub fn new(graph: &Graph, inputs: &[Tensor]) -> Result<Reference, String> {
         let outputs = interp::run(graph, inputs)?;
-        let run = |by: f64| interp::run(&nudged(graph, by)?, inputs);
-        Ok(Reference { outputs, nudged: Some([run(NUDGE)?, run(-NUDGE)?]) })
+        let run = |nudge: &Nudge| interp::run(&nudged(graph, *nudge)?, inputs);
+        Ok(Reference { outputs, nudged: Some(NUDGES.iter().map(run).collect::<Result<_, _>>()?) })
     }
 
     /// Compares results with the reference.
@@ -80,7 +84,7 @@ impl Reference {
     /// # Errors
     /// The first output that is too far off.
     pub fn judge(&self, actual: &[Tensor]) -> Result<(), Difference> {
-        let Some([up, down]) = &self.nudged else {
+        let Some(nudged) = &self.nudged else {
             return first_difference(&self.outputs, actual).map_or(Ok(()), Err);
         };
         for (output, expected) in self.outputs.iter().enumerate() {
@@ -89,7 +93,8 @@ impl Reference {
                 let reason = format!("its type is {}, but was {}", actual.ty(), expected.ty());
                 return Err(Difference { output, element: 0, expected: 0.0, actual: 0.0, reason });
             }
-            let rows = Rows::new([expected, actual, &up[output], &down[output]]);
+            let nudged: Vec<&Tensor> = nudged.iter().map(|outputs| &outputs[output]).collect();
+            let rows = Rows::new(expected, actual, &nudged);
             rows.judge().map_err(|reason| rows.difference(output, reason))?;
         }
         Ok(())
@@ -127,12 +132,13 @@ struct Row {
 struct Rows(Vec<Row>);
 
 impl Rows {
-    fn new([expected, actual, up, down]: [&Tensor; 4]) -> Rows {
-        let [expected, actual, up, down] = [expected, actual, up, down].map(Tensor::to_f64);
+    fn new(expected: &Tensor, actual: &Tensor, nudged: &[&Tensor]) -> Rows {
+        let (expected, actual) = (expected.to_f64(), actual.to_f64());
+        let nudged: Vec<Vec<f64>> = nudged.iter().map(|tensor| tensor.to_f64()).collect();
         let row = |element: usize| {
-            let (by_up, by_down) = (up[element] - expected[element], down[element] - expected[element]);
-            let moved = by_up.abs().max(by_down.abs());
-            let noise = by_up * by_up + by_down * by_down;
+            let moves = nudged.iter().map(|nudged| (nudged[element] - expected[element]).abs());
+            let moved = moves.clone().fold(0.0, f64::max);
+            let noise = moves.map(|by| by * by).sum();
             Row { element, expected: expected[element], actual: actual[element], moved, noise }
         };
         let meant = |row: &Row| row.expected.is_finite() && row.noise.is_finite();
@@ -142,7 +148,7 @@ impl Rows {
     fn judge(&self) -> Result<(), String> {
         let range = self.0.iter().fold(0.0f64, |most, row| most.max(row.expected.abs()));
         let close = CLOSE * range + NOISE;
-        let off = |row: &&Row| !((row.actual - row.expected).abs() <= close);
+        let off = |row: &&Row| row.actual.is_nan() || (row.actual - row.expected).abs() > close;
         if !self.0.iter().any(|row| off(&row)) {
             return Ok(());
         }
@@ -150,7 +156,7 @@ impl Rows {
         let signal = sum(|row| row.expected * row.expected);
         let db = decibels(signal, sum(|row| (row.actual - row.expected).powi(2)));
         let bar = BAR_DB.min(decibels(signal, sum(|row| row.noise)) - MARGIN_DB);
-        if !(db >= bar) {
+        if db.is_nan() || db < bar {
             return Err(format!("{db:.1} dB, at least {bar:.1} dB are expected"));
         }
         let moved = self.0.iter().filter(|row| row.moved > close).count();
@@ -174,22 +180,57 @@ fn decibels(signal: f64, noise: f64) -> f64 {
     if noise == 0.0 { f64::INFINITY } else { 10.0 * (signal / noise).log10() }
 }
 
-/// The graph with the operand of every quantizer moved by a part of its range.
-fn nudged(graph: &Graph, by: f64) -> Result<Graph, String> {
+/// A direction for each element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Nudge {
+    Up,
+    Down,
+    Mixed,
+    /// Against `Mixed`.
+    Opposite,
+}
+
+const NUDGES: [Nudge; 4] = [Nudge::Up, Nudge::Down, Nudge::Mixed, Nudge::Opposite];
+
+impl Nudge {
+    /// [`NUDGE`] with the sign of an element.
+    fn of(self, element: usize) -> f64 {
+        // The high bit of a product with an odd number (Fibonacci hashing) looks random.
+        let up = match self {
+            Nudge::Up => true,
+            Nudge::Down => false,
+            Nudge::Mixed | Nudge::Opposite => {
+                let hash = (element as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(20);
+                (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 1) == (self == Nudge::Mixed)
+            }
+        };
+        if up { NUDGE } else { -NUDGE }
+    }
+}
+
+/// The graph with the operand of every quantizer moved by a part of its range. Requantize has no reals as its operand: its
+/// bias moves.
+fn nudged(graph: &Graph, nudge: Nudge) -> Result<Graph, String> {
     let mut graph = graph.clone();
     for region in graph.all_regions() {
         for node in graph.nodes(region).collect::<Vec<Node>>() {
             match graph.op(node).clone() {
-                Op::FakeQuantize { levels: _ } => nudge_fake_quantize(&mut graph, node, by)?,
-                Op::Quantize(attrs) => {
-                    let steps = by * f64::from(attrs.high.abs_diff(attrs.low));
-                    let mut params = attrs.params.clone();
-                    params.zero_point.iter_mut().for_each(|zero_point| *zero_point += steps);
-                    replace(&mut graph, node, Op::Quantize(QuantizeAttrs { params, ..attrs }))?;
+                Op::FakeQuantize { levels: _ } => {
+                    let ends = [1, 2].map(|index| graph.const_value(graph.operand(node, index)).map(|t| t.to_f64()));
+                    if let [Some(low), Some(high)] = ends {
+                        let width = low.iter().zip(&high).fold(0.0f64, |most, (low, high)| most.max(high - low));
+                        add_to_source(&mut graph, node, width, nudge)?;
+                    }
                 }
+                Op::Quantize(attrs) => {
+                    let scale = attrs.params.scale.iter().fold(0.0f64, |most, scale| most.max(scale.abs()));
+                    add_to_source(&mut graph, node, scale * f64::from(attrs.high.abs_diff(attrs.low)), nudge)?;
+                }
+                Op::Mvn(_) | Op::NormalizeL2(_) => scale_source(&mut graph, node, nudge)?,
                 Op::Requantize(attrs) => {
-                    let steps = (by * f64::from(attrs.high.abs_diff(attrs.low))) as f32;
-                    let bias = attrs.bias.iter().map(|bias| bias + steps).collect();
+                    let steps = f64::from(attrs.high.abs_diff(attrs.low));
+                    let moved = |(slice, bias): (usize, &f32)| bias + (steps * nudge.of(slice)) as f32;
+                    let bias = attrs.bias.iter().enumerate().map(moved).collect();
                     replace(&mut graph, node, Op::Requantize(RequantizeAttrs { bias, ..attrs }))?;
                 }
                 _ => {}
@@ -199,29 +240,34 @@ fn nudged(graph: &Graph, by: f64) -> Result<Graph, String> {
     Ok(graph)
 }
 
-/// Adds a constant to the operand, of the shape of the ranges if it fits. Ranges that are computed stay without.
-fn nudge_fake_quantize(graph: &mut Graph, node: Node, by: f64) -> Result<(), String> {
-    let ends = [1, 2].map(|index| graph.const_value(graph.operand(node, index)).cloned());
-    let ([Some(low), Some(high)], source) = (ends, graph.operand(node, 0)) else {
-        return Ok(());
-    };
-    let Some(nudge) = nudge(&low, &high, graph.ty(source), by) else {
-        return Ok(());
-    };
-    let nudge = graph.insert_const(node, nudge, &[]);
-    let sum = graph.insert_before(node, Op::Binary(BinaryOp::Add), &[source, nudge], &[])?;
-    let sum = graph.result(sum);
-    graph.set_operand(node, 0, sum)
+/// Adds to every element of the operand a part of `width`.
+fn add_to_source(graph: &mut Graph, node: Node, width: f64, nudge: Nudge) -> Result<(), String> {
+    insert_on_source(graph, node, BinaryOp::Add, &|element| (width * nudge.of(element)) as f32)
 }
 
-fn nudge(low: &Tensor, high: &Tensor, source: &TensorType, by: f64) -> Option<Tensor> {
-    let (lows, highs) = (low.as_f32()?, high.as_f32()?);
-    let per_range = low.shape() == high.shape() && low.shape().rank() <= source.shape.rank();
-    if source.elem != low.elem() || !per_range {
-        return None;
+/// Puts an operation with a constant between a node and its f32 operand.
+fn insert_on_source(
+    graph: &mut Graph,
+    node: Node,
+    op: BinaryOp,
+    constant: &dyn Fn(usize) -> f32,
+) -> Result<(), String> {
+    let source = graph.operand(node, 0);
+    let ty = graph.ty(source).clone();
+    if ty.elem != ElemType::F32 {
+        return Ok(());
     }
-    let nudges = lows.iter().zip(highs).map(|(low, high)| (f64::from(high - low).abs() * by) as f32).collect();
-    Some(Tensor::new(low.ty().clone(), Data::F32(nudges)))
+    let constants = (0..ty.shape.elements()).map(constant).collect();
+    let constants = graph.insert_const(node, Tensor::f32(ty.shape, constants), &[]);
+    let moved = graph.insert_before(node, Op::Binary(op), &[source, constants], &[])?;
+    let moved = graph.result(moved);
+    graph.set_operand(node, 0, moved)
+}
+
+/// Multiplies every element of the operand by almost 1.
+fn scale_source(graph: &mut Graph, node: Node, nudge: Nudge) -> Result<(), String> {
+    let factor = |element: usize| (1.0 + LAST_BITS * nudge.of(element).signum()) as f32;
+    insert_on_source(graph, node, BinaryOp::Mul, &factor)
 }
 
 fn replace(graph: &mut Graph, node: Node, op: Op) -> Result<(), String> {

@@ -92,3 +92,84 @@ fn compare(before: &Graph, after: &Graph, inputs: &[Tensor], fidelity: Fidelity)
         format!("output {} ({name:?}): {difference}", difference.output)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag;
+    use crate::ir::op::UnaryOp;
+    use crate::ir::parse::parse_text;
+    use crate::ir::{Node, Op, QuantParams};
+
+    const NET: &str = "func @net(%x: tensor<2x8xf32>) -> tensor<2x8xf32> {
+      %a = tanh %x : tensor<2x8xf32>
+      %b = relu %a : tensor<2x8xf32>
+      %q = quantize %b {scale = [0.01], zero_point = [3.0]} : tensor<2x8xu8>
+      %r = dequantize %q {scale = [0.01], zero_point = [3.0]} : tensor<2x8xf32>
+      %y = sigmoid %r : tensor<2x8xf32>
+      return %y
+    }";
+
+    fn net() -> Graph {
+        parse_text(NET, "test").unwrap_or_else(|errors| panic!("{errors}")).graph
+    }
+
+    fn bad_pass(fidelity: Fidelity, run: crate::passes::PassFn) -> Pass {
+        Pass { name: "bad", doc: "", needs: "", keeps: "", fidelity, run }
+    }
+
+    fn find(graph: &Graph, is: impl Fn(&Op) -> bool) -> Option<Node> {
+        graph.body_nodes().find(|&node| is(graph.op(node)))
+    }
+
+    fn drop_relu(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
+        let Some(relu) = find(graph, |op| *op == Op::Unary(UnaryOp::Relu)) else { return Ok(false) };
+        let (result, source) = (graph.result(relu), graph.operand(relu, 0));
+        graph.replace_value(result, source);
+        graph.remove(relu);
+        Ok(true)
+    }
+
+    /// Dequantizes with the zero point moved.
+    fn move_zero_point(graph: &mut Graph, by: f64) -> bool {
+        let Some(node) = find(graph, |op| matches!(op, Op::Dequantize(_))) else { return false };
+        let Op::Dequantize(params) = graph.op(node).clone() else { return false };
+        let params = QuantParams { zero_point: vec![params.zero_point[0] + by], ..params };
+        let q = graph.operand(node, 0);
+        let moved = graph.insert_before(node, Op::Dequantize(params), &[q], &[]).expect("the same operand");
+        let (old, new) = (graph.result(node), graph.result(moved));
+        graph.replace_value(old, new);
+        graph.remove(node);
+        true
+    }
+
+    #[test]
+    fn a_lost_operation_is_found_and_stands_alone() {
+        let pass = bad_pass(Fidelity::Exact, drop_relu);
+        let mut after = net();
+        drop_relu(&mut after, &mut PassContext::default()).expect("it runs");
+        let violation = check_pass(&pass, &net(), &after).expect_err("negative inputs differ");
+        assert_eq!((violation.pass, violation.sample), ("bad", "random"));
+        let small = shrink_for_pass(&pass, &net());
+        let ops: Vec<&str> = small.body_nodes().map(|node| small.op(node).name()).collect();
+        assert_eq!(ops, ["relu", "return"]);
+    }
+
+    #[test]
+    fn half_a_step_is_a_change_and_the_last_bits_are_not() {
+        let judge = |by: f64| {
+            let mut after = net();
+            assert!(move_zero_point(&mut after, by));
+            check_pass(&bad_pass(Fidelity::Roundings, |_, _| Ok(true)), &net(), &after)
+        };
+        assert!(judge(0.5).is_err());
+        assert!(judge(1e-5).is_ok());
+    }
+
+    #[test]
+    fn exact_passes_may_not_change_the_last_bit() {
+        let mut after = net();
+        assert!(move_zero_point(&mut after, 1e-5));
+        assert!(check_pass(&bad_pass(Fidelity::Exact, |_, _| Ok(true)), &net(), &after).is_err());
+    }
+}

@@ -1,8 +1,9 @@
 //! Inputs on which graphs are compared.
 //!
 //! Random values rarely stand where quantization can go wrong, so each input is also filled from the grid of the first
-//! quantizer that it reaches: points half way between two steps, the ends of the range with their neighbours, zeros of both
-//! signs, and values far outside.
+//! quantizer that it reaches: points beside the middle of two steps, the ends of the range with their neighbours, zeros of
+//! both signs, and values far outside. Beside: exactly in the middle either neighbour is right once arithmetic is
+//! reordered; a distance of [`BESIDE`] has one answer, and is too short for a scale or zero point that is slightly wrong.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -29,8 +30,13 @@ const DEFAULT_GRID: Grid = Grid { low: -3.0, high: 3.0, levels: 256 };
 
 type Fill = fn(Grid, &mut Random) -> f32;
 
-const FILLS: &[(&str, Fill)] =
-    &[("random", random), ("boundary (ties)", ties), ("boundary (range ends)", ends), ("zero", zeros), ("extreme", extremes)];
+const FILLS: &[(&str, Fill)] = &[
+    ("random", random),
+    ("boundary (ties)", ties),
+    ("boundary (range ends)", ends),
+    ("zero", zeros),
+    ("extreme", extremes),
+];
 
 /// Every kind of sample once; the seed decides all of them.
 pub fn samples(graph: &Graph, seed: u64) -> Vec<Sample> {
@@ -49,11 +55,15 @@ fn random(grid: Grid, numbers: &mut Random) -> f32 {
     numbers.between(grid.low - margin, grid.high + margin)
 }
 
-/// A step and a half: which of its neighbours it becomes is the rounding's choice.
+/// Distance from a tie, as part of the range: above the roundings of f32.
+const BESIDE: f32 = 1.0 / (1 << 16) as f32;
+
+/// A few steps and a half, and a little more or less.
 fn ties(grid: Grid, numbers: &mut Random) -> f32 {
     let steps = grid.levels.saturating_sub(1).max(1);
-    let step = (grid.high - grid.low) / steps as f32;
-    (numbers.below(u64::from(steps)) as f32 + 0.5) * step + grid.low
+    let width = grid.high - grid.low;
+    let tie = (numbers.below(u64::from(steps)) as f32 + 0.5) * (width / steps as f32) + grid.low;
+    tie + [-BESIDE, BESIDE][numbers.below(2) as usize] * width
 }
 
 fn ends(grid: Grid, numbers: &mut Random) -> f32 {

@@ -300,9 +300,9 @@ mod tests {
                 *graph.op(node) == Op::Unary(UnaryOp::Sigmoid) && matches!(source(), Some(Op::Binary(_)))
             })
         });
-        let expected = "func @net(%x: tensor<1x4xf32>) -> (out0: tensor<1x4xf32>) {\n  \
+        let expected = "func @net(%cut0: tensor<1x4xf32>) -> (out0: tensor<1x4xf32>) {\n  \
             %0 = const dense<2.0> : tensor<1x4xf32>\n  \
-            %1 = add %x, %0 : tensor<1x4xf32>\n  \
+            %1 = add %cut0, %0 : tensor<1x4xf32>\n  \
             %2 = sigmoid %1 : tensor<1x4xf32>\n  \
             return %2\n}\n";
         assert_eq!(print(&small, &PrintOptions::test()).text, expected);
