@@ -162,7 +162,8 @@ impl Net {
 
     fn pad(&mut self, x: Value) -> Value {
         let dims = self.dims(x);
-        let mode = self.rng.of(&[PadMode::Constant, PadMode::Constant, PadMode::Edge, PadMode::Reflect, PadMode::Symmetric]);
+        let mode =
+            self.rng.of(&[PadMode::Constant, PadMode::Constant, PadMode::Edge, PadMode::Reflect, PadMode::Symmetric]);
         let (mut begin, mut end) = (vec![0; dims.len()], vec![0; dims.len()]);
         for dim in 2..dims.len() {
             let most = if mode == PadMode::Reflect { dims[dim] - 1 } else { dims[dim] }.min(2);
@@ -188,11 +189,11 @@ impl Net {
     fn slice(&mut self, x: Value) -> Value {
         let dims = self.dims(x);
         let mut attrs = SliceAttrs { begin: vec![0; dims.len()], lengths: dims.clone(), strides: vec![1; dims.len()] };
-        for dim in 1..dims.len() {
-            let (stride, begin) = (self.rng.of(&[1, 1, 2]), self.rng.below(dims[dim].min(2)));
+        for (dim, &size) in dims.iter().enumerate().skip(1) {
+            let (stride, begin) = (self.rng.of(&[1, 1, 2]), self.rng.below(size.min(2)));
             attrs.begin[dim] = begin;
             attrs.strides[dim] = stride as isize;
-            attrs.lengths[dim] = (dims[dim] - begin).div_ceil(stride);
+            attrs.lengths[dim] = (size - begin).div_ceil(stride);
         }
         if self.rng.chance(10) {
             let last = dims.len() - 1;

@@ -27,13 +27,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use octet::ir::{Graph, file};
+use octet::passes::PIPELINE;
+use octet::passes::manager::{self, Options};
 use octet::passes::meaning::shrink;
 
 use graphs::random_graph;
-use stages::{Effort, Failure, check};
+use stages::{Effort, Failure, check, threads_agree};
 
 /// Seeds of the short run: seconds in a debug build.
-const SHORT: Range<u64> = 0..60;
+const SHORT: Range<u64> = 0..30;
 
 /// In the short run, one graph in so many is also compiled to machine code: in debug builds compiling is slow.
 const MACHINE_CODE_STEP: u64 = 4;
@@ -107,6 +109,29 @@ fn report(seed: u64, failure: &Failure) -> String {
         path.display(),
         fs::read_to_string(&path).unwrap_or_default()
     )
+}
+
+/// `--verify-passes` finds nothing to say.
+#[test]
+fn every_pass_keeps_the_meaning() {
+    let seeds = long_run().map_or(0..8, |range| range.start..range.start + (range.end - range.start) / 10);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("verify-passes");
+    let options = Options { verify_meaning: true, dump_dir: Some(directory), ..Options::default() };
+    for seed in seeds {
+        let mut graph = random_graph(seed);
+        let report = manager::run(&mut graph, PIPELINE, &options, &mut std::io::sink());
+        assert!(report.is_ok(), "seed {seed}: {}", report.unwrap_err());
+    }
+}
+
+/// Networks whose steps are large enough to be shared.
+#[test]
+fn outputs_are_the_same_for_every_number_of_threads() {
+    let wanted = if long_run().is_some() { 100 } else { 3 };
+    let agree = |seed: &u64| {
+        threads_agree(&random_graph(*seed), *seed).unwrap_or_else(|failure| panic!("seed {seed}: {failure}"))
+    };
+    assert_eq!((0..).filter(agree).take(wanted).count(), wanted);
 }
 
 #[test]

@@ -90,7 +90,8 @@ fn npy(tensor: &Tensor) -> Vec<u8> {
     };
     let dims: String = tensor.shape().dims().iter().map(|dim| format!("{dim},")).collect();
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({dims}), }}\n");
-    [b"\x93NUMPY\x01\x00", (header.len() as u16).to_le_bytes().as_slice(), header.as_bytes(), &tensor.to_bytes()].concat()
+    [b"\x93NUMPY\x01\x00", (header.len() as u16).to_le_bytes().as_slice(), header.as_bytes(), &tensor.to_bytes()]
+        .concat()
 }
 
 fn read_npy(path: &Path, ty: &TensorType) -> Result<Tensor, String> {

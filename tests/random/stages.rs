@@ -168,6 +168,29 @@ fn sums_floats(graph: &Graph, node: Node) -> bool {
     }
 }
 
+/// Runs machine code on 1, 2 and 3 threads: the same bits. False when the program has nothing to share between threads.
+pub fn threads_agree(graph: &Graph, seed: u64) -> Result<bool, Failure> {
+    let fail = failure(Stage::MachineCode);
+    let mut after = graph.clone();
+    manager::run(&mut after, PIPELINE, &manager::Options::default(), &mut std::io::sink())
+        .map_err(|problems| failure(Stage::Passes)(problems.to_string()))?;
+    let target = Target::native().map_err(&fail)?;
+    let program = lowered(&after, target.width, target.has_dot())?;
+    if !program.steps.iter().any(|step| step.parallel) {
+        return Ok(false);
+    }
+    let object = object::build(&program, &target).map_err(|problems| fail(problems.to_string()))?;
+    let executable = Executable::new(&program, &object).map_err(&fail)?;
+    let sample = &samples(graph, seed)[..1];
+    let one = executable.run(&sample[0].inputs, 1).map_err(&fail)?;
+    for threads in [2, 3] {
+        let several = executable.run(&sample[0].inputs, threads).map_err(&fail)?;
+        same_bits(&[several], std::slice::from_ref(&one), sample)
+            .map_err(|problem| fail(format!("{threads} threads: {problem}")))?;
+    }
+    Ok(true)
+}
+
 fn machine_code(
     program: &Program,
     target: &Target,
@@ -180,7 +203,8 @@ fn machine_code(
     let executable = Executable::new(program, &object).map_err(&fail)?;
     let threads = 1 + seed as usize % 3;
     let results = samples.iter().map(|sample| executable.run(&sample.inputs, threads)).collect::<Result<Vec<_>, _>>();
-    same_bits(&results.map_err(&fail)?, expected, samples).map_err(|problem| fail(format!("{threads} threads: {problem}")))
+    same_bits(&results.map_err(&fail)?, expected, samples)
+        .map_err(|problem| fail(format!("{threads} threads: {problem}")))
 }
 
 /// Any NaN is as good as another.
@@ -202,9 +226,7 @@ fn first_other_bits(actual: &Tensor, expected: &Tensor) -> Option<(usize, f64, f
     }
     let (values, wanted) = (actual.to_f64(), expected.to_f64());
     let size = if expected.elem() == ElemType::Bool { 1 } else { expected.elem().bytes() };
-    let differs = |&at: &usize| {
-        a[at * size..][..size] != e[at * size..][..size] && !(values[at].is_nan() && wanted[at].is_nan())
-    };
+    let differs =
+        |&at: &usize| a[at * size..][..size] != e[at * size..][..size] && !(values[at].is_nan() && wanted[at].is_nan());
     (0..values.len()).find(differs).map(|at| (at, values[at], wanted[at]))
 }
-

@@ -20,8 +20,7 @@ impl Net {
         let (kernel, stride) = (self.rng.of(kernels), self.rng.of(&[1, 1, 1, 2, 2, 3]));
         let dilation = if self.rng.chance(15) { 2 } else { 1 };
         let same = self.rng.chance(60);
-        let mut window =
-            Window { kernel: vec![], strides: vec![], dilations: vec![], begin: vec![], end: vec![] };
+        let mut window = Window { kernel: vec![], strides: vec![], dilations: vec![], begin: vec![], end: vec![] };
         for size in sizes {
             let kernel = if self.rng.chance(10) { self.rng.of(kernels) } else { kernel }.min(size);
             let dilation = if (kernel - 1) * dilation < size { dilation } else { 1 };
@@ -96,12 +95,23 @@ impl Net {
         self.binary(op, y, bias)
     }
 
+    /// Pools have kernels for up to two spatial dimensions.
+    fn can_pool(&self, x: Value) -> bool {
+        self.dims(x).len() <= 4
+    }
+
     pub fn max_pool(&mut self, x: Value) -> Value {
+        if !self.can_pool(x) {
+            return x;
+        }
         let attrs = self.pool(x);
         self.op(Op::MaxPool(attrs), &[x])
     }
 
     pub fn avg_pool(&mut self, x: Value) -> Value {
+        if !self.can_pool(x) {
+            return x;
+        }
         let attrs = PoolAttrs { dilations: vec![1; self.dims(x).len() - 2], ..self.pool(x) };
         self.op(Op::AvgPool(attrs), &[x])
     }
