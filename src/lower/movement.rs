@@ -52,8 +52,11 @@ impl Lowering<'_> {
             Op::Reverse { axis } => self.reverse(node, *axis),
             Op::DepthToSpace { block, mode } => self.depth_to_space(node, *block, *mode),
             Op::SpaceToDepth { block, mode } => self.space_to_depth(node, *block, *mode),
-            Op::BatchToSpace { .. } | Op::SpaceToBatch { .. } => {
-                Err(format!("{} has no kernel", graph.op(node).name()))
+            Op::BatchToSpace { block, crops_begin, .. } => {
+                self.batch_to_space(node, &block.clone(), &crops_begin.clone())
+            }
+            Op::SpaceToBatch { block, pads_begin, pads_end } => {
+                self.space_to_batch(node, &block.clone(), &pads_begin.clone(), &pads_end.clone())
             }
             Op::Gather { axis, batch_dims } => self.gather(node, *axis, *batch_dims),
             other => Err(format!("{} has no kernel", other.name())),
@@ -242,6 +245,44 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// The batch gives its blocks back to the dimensions they came from; what is cropped is written and left out of the view.
+    fn batch_to_space(&mut self, node: Node, block: &[usize], crops: &[usize]) -> Result<(), String> {
+        let src = self.view(self.graph.operand(node, 0))?;
+        let result = self.graph.result(node);
+        let blocks: usize = block.iter().product();
+        let mut sizes: Vec<usize> = src.sizes.iter().zip(block).map(|(size, block)| size * block).collect();
+        sizes[0] = src.sizes[0] / blocks.max(1);
+        let whole = self.padded(src.elem, &sizes, &super::view::channels_last(sizes.len()), None);
+        let (batch, space) = batch_views(&src, &whole, block);
+        self.copy(&batch, &space);
+        let lengths = self.graph.ty(result).shape.dims().to_vec();
+        self.views[result] = Some(whole.sliced(crops, &lengths, &vec![1; sizes.len()]));
+        Ok(())
+    }
+
+    /// The reverse, of the source with a border of zeros.
+    fn space_to_batch(
+        &mut self,
+        node: Node,
+        block: &[usize],
+        pads_begin: &[usize],
+        pads_end: &[usize],
+    ) -> Result<(), String> {
+        let src = self.view(self.graph.operand(node, 0))?;
+        let order = super::view::channels_last(src.rank());
+        let pads = pads_begin.iter().zip(pads_end).map(|(begin, end)| begin + end);
+        let sizes: Vec<usize> = src.sizes.iter().zip(pads).map(|(size, pads)| size + pads).collect();
+        let whole = self.padded(src.elem, &sizes, &order, None);
+        self.fill(&whole, 0);
+        self.copy(&src, &whole.sliced(pads_begin, &src.sizes, &vec![1; src.rank()]));
+        let result = self.graph.result(node);
+        let dst = self.allocate(result, &order);
+        self.views[result] = Some(dst.clone());
+        let (batch, space) = batch_views(&dst, &whole, block);
+        self.copy(&space, &batch);
+        Ok(())
+    }
+
     fn gather(&mut self, node: Node, axis: usize, batch_dims: usize) -> Result<(), String> {
         if batch_dims != 0 {
             return Err("gather with batch dimensions has no kernel".into());
@@ -276,6 +317,21 @@ impl Lowering<'_> {
         self.push_step(KernelSpec::Gather(spec), operands, &[node], 0);
         Ok(())
     }
+}
+
+/// `batch` `[b1 * .. * n, d1, ..]` and `space` `[n, d1 * b1, ..]` seen with the same dimensions: n, then (d, b) for each other one.
+fn batch_views(batch: &View, space: &View, block: &[usize]) -> (View, View) {
+    let images = space.sizes[0];
+    let mut from = View { sizes: vec![images], strides: vec![batch.strides[0]], halo: None, ..batch.clone() };
+    let mut to = View { sizes: vec![images], strides: vec![space.strides[0]], halo: None, ..space.clone() };
+    for dim in 1..batch.rank() {
+        let inner_blocks: usize = block[dim + 1..].iter().product();
+        from.sizes.extend([batch.sizes[dim], block[dim]]);
+        from.strides.extend([batch.strides[dim], batch.strides[0] * (images * inner_blocks) as i64]);
+        to.sizes.extend([batch.sizes[dim], block[dim]]);
+        to.strides.extend([space.strides[dim] * block[dim] as i64, space.strides[dim]]);
+    }
+    (from, to)
 }
 
 /// `deep` `[n, c * b^k, s..]` and `wide` `[n, c, s * b ..]` seen with the same dimensions: n, c, (b, s) for each spatial one.

@@ -475,6 +475,16 @@ fn movement() -> Vec<Case> {
             vec![b.op(Op::Pad(attrs), &[x])]
         }));
     }
+    cases.push(case("batch_to_space", |b| {
+        let x = b.input(U8, &[12, 3, 2, 3]);
+        let (crops_begin, crops_end) = (vec![0, 0, 1, 0], vec![0, 0, 0, 2]);
+        vec![b.op(Op::BatchToSpace { block: vec![1, 1, 2, 3], crops_begin, crops_end }, &[x])]
+    }));
+    cases.push(case("space_to_batch", |b| {
+        let x = b.input(F32, &[2, 3, 3, 4]);
+        let (pads_begin, pads_end) = (vec![0, 0, 1, 0], vec![0, 0, 0, 2]);
+        vec![b.op(Op::SpaceToBatch { block: vec![1, 1, 2, 3], pads_begin, pads_end }, &[x])]
+    }));
     for mode in [DepthMode::BlocksFirst, DepthMode::DepthFirst] {
         cases.push(case(format!("depth_to_space/{mode:?}"), move |b| {
             let x = b.input(U8, &[2, 12, 3, 2]);
