@@ -6,6 +6,7 @@ mod cases;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use octet::interp;
+use octet::ir::parse::parse_text;
 use octet::ir::tensor::Data;
 use octet::ir::{Graph, Tensor};
 use octet::lower::{LowerOptions, lower};
@@ -14,8 +15,37 @@ use octet::simd::ir::Width;
 
 fn main() {
     let args = Arguments::from_args();
-    let trials = cases::all().into_iter().map(|case| Trial::test(case.name.clone(), move || check(&case)));
-    libtest_mimic::run(&args, trials.collect()).exit();
+    let mut trials: Vec<Trial> =
+        cases::all().into_iter().map(|case| Trial::test(case.name.clone(), move || check(&case))).collect();
+    trials.push(Trial::test("integers_dequantized_twice_are_computed_once", one_convolution));
+    trials.push(Trial::test("variables_are_refused_once", variables));
+    libtest_mimic::run(&args, trials).exit();
+}
+
+fn options(width: Width, has_dot: bool) -> LowerOptions {
+    LowerOptions { width, has_dot, model_hash: String::new() }
+}
+
+fn one_convolution() -> Result<(), Failed> {
+    let case = cases::all().into_iter().find(|case| case.name == "chain/integers_dequantized_twice");
+    let graph = cases::graph(&case.ok_or("the case is gone")?);
+    let program = lower(&graph, &options(Width::W128, false)).map_err(|problems| problems.to_string())?;
+    let macs: u64 = program.steps.iter().map(|step| step.label.macs).sum();
+    if macs == 16 * 16 * 16 { Ok(()) } else { Err(format!("{macs} multiply-accumulates").into()) }
+}
+
+fn variables() -> Result<(), Failed> {
+    let text = r#"func @f(%x: tensor<2xf32>) -> (y: tensor<2xf32>) {
+  %0 = read_value %x {variable = "a"} : tensor<2xf32> loc("first" ReadValue 7)
+  %1 = add %0, %x : tensor<2xf32> loc("sum" Add 8)
+  %2 = assign %1 {variable = "a"} : tensor<2xf32> loc("second" Assign 9)
+  return %1
+}"#;
+    let graph = parse_text(text, "variables").map_err(|problems| problems.to_string())?.graph;
+    let problems = lower(&graph, &options(Width::W128, false)).err().ok_or("lowered")?;
+    let fact = "variables that live from inference to inference are not supported: \"first\", \"second\"";
+    let [problem] = problems.0.as_slice() else { return Err(problems.to_string().into()) };
+    if problem.message == fact { Ok(()) } else { Err(problem.message.clone().into()) }
 }
 
 fn check(case: &cases::Case) -> Result<(), Failed> {
@@ -25,8 +55,7 @@ fn check(case: &cases::Case) -> Result<(), Failed> {
     let expected = interp::run(&graph, &inputs)?;
     for width in [Width::W128, Width::W256, Width::W512] {
         for (parts, has_dot) in [(1, false), (3, true)] {
-            let options = LowerOptions { width, has_dot, model_hash: String::new() };
-            let program = lower(&graph, &options).map_err(|problems| problems.to_string())?;
+            let program = lower(&graph, &options(width, has_dot)).map_err(|problems| problems.to_string())?;
             let got = execute(&program, width, &inputs, parts).map_err(|e| format!("{} bytes: {e}", width.bytes()))?;
             for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 compare(got, expected)
