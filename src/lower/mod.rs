@@ -106,7 +106,7 @@ struct Lowering<'g> {
 pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
     refuse_variables(graph)?;
     let plan = Plan::new(graph);
-    let placement = Placement::new(graph, |value| is_written_by_kernel(graph, &plan, value));
+    let placement = Placement::new(graph, &plan, |value| is_written_by_kernel(graph, &plan, value));
     let mut storages = PrimaryMap::new();
     let (inputs, outputs) = border_storages(graph, &mut storages);
     let mut lowering = Lowering {
@@ -150,12 +150,8 @@ fn refuse_variables(graph: &Graph) -> crate::diag::Result<()> {
 /// The value gets memory of its own that its kernel writes: not a view of another, not a constant, not an input.
 fn is_written_by_kernel(graph: &Graph, plan: &Plan, value: Value) -> bool {
     let Some(node) = graph.def_node(value) else { return false };
-    let movement = match graph.op(node) {
-        Op::Reshape { .. } | Op::Transpose { .. } | Op::Split { .. } | Op::Slice(_) | Op::Broadcast { .. } => true,
-        Op::Const(_) => true,
-        _ => false,
-    };
-    plan.is_stored(value) && !movement
+    let op = graph.op(node);
+    plan.is_stored(value) && !place::is_view(op) && !matches!(op, Op::Const(_))
 }
 
 impl Lowering<'_> {

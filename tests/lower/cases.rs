@@ -627,6 +627,17 @@ fn chains() -> Vec<Case> {
             let y = b.quantize(y, 0.1, 128.0);
             vec![b.op(Op::Concat { axis: 1 }, &[parts[0], y])]
         }),
+        case("chain/quantized_accumulator_with_two_readers", move |b| {
+            let q = b.input(U8, &[1, 16, 4, 4]);
+            let w = b.weights(I8, &[16, 1, 3, 3]);
+            let acc = b.conv(q, w, Window { groups: 16, ..same });
+            let y = b.per_channel(acc, 1);
+            let y = b.quantize(y, 0.3, 20.0);
+            let y = b.dequantize(y, 0.3, 20.0);
+            let mean =
+                b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[y]);
+            vec![b.op(Op::Binary(BinaryOp::Mul), &[y, mean])]
+        }),
         case("chain/in_place", move |b| {
             let x = b.input(F32, &[3, 40]);
             let mean = b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Max, axes: vec![0], keep_dims: true }), &[x]);
