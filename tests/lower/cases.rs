@@ -139,7 +139,10 @@ fn case(name: impl Into<String>, build: impl Fn(&mut Builder) -> Vec<Value> + Se
 }
 
 pub fn all() -> Vec<Case> {
-    [convolutions(), products(), windows(), pointwise(), movement(), chains()].into_iter().flatten().collect()
+    [convolutions(), products(), attention(), windows(), pointwise(), movement(), chains()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn convolutions() -> Vec<Case> {
@@ -209,6 +212,69 @@ fn products() -> Vec<Case> {
             })
         })
         .collect()
+}
+
+/// Products of two run-time operands, with what their zero points add; and what stands beside them in such models.
+fn attention() -> Vec<Case> {
+    use ElemType::{F32, I8, I32, U8};
+    let matmul = |transpose_a, transpose_b| Op::MatMul { transpose_a, transpose_b };
+    let binary = |b: &mut Builder, op, x, y| b.op(Op::Binary(op), &[x, y]);
+    let sum = |axis: usize| Op::Reduce(ReduceAttrs { kind: ReduceKind::Sum, axes: vec![axis], keep_dims: true });
+    let scalar = |b: &mut Builder, value| b.constant(Tensor::i32(Shape::scalar(), vec![value]));
+    let mut cases = Vec::new();
+    for (name, transpose_a, transpose_b) in [("plain", false, false), ("keys", false, true), ("left", true, false)] {
+        cases.push(case(format!("attention/two_zero_points_{name}"), move |b| {
+            let p = b.input(U8, if transpose_a { &[2, 3, 19, 5] } else { &[2, 3, 5, 19] });
+            let q = b.input(U8, if transpose_b { &[2, 3, 21, 19] } else { &[2, 3, 19, 21] });
+            let product = b.op(matmul(transpose_a, transpose_b), &[p, q]);
+            let column = b.op(sum(if transpose_a { 2 } else { 3 }), &[p]);
+            let column = b.op(Op::Reshape { shape: Shape::new([2, 3, 5, 1]).unwrap() }, &[column]);
+            let row = b.op(sum(if transpose_b { 3 } else { 2 }), &[q]);
+            let row = b.op(Op::Reshape { shape: Shape::new([2, 3, 1, 21]).unwrap() }, &[row]);
+            let (za, zb, both) = (scalar(b, -100), scalar(b, -3), scalar(b, 19 * 300));
+            let column = binary(b, BinaryOp::Mul, column, zb);
+            let row = binary(b, BinaryOp::Mul, row, za);
+            let row = binary(b, BinaryOp::Add, row, both);
+            let total = binary(b, BinaryOp::Add, product, column);
+            let total = binary(b, BinaryOp::Add, total, row);
+            let y = b.dequantize(total, 1e-4, 0.0);
+            vec![b.quantize(y, 0.2, 128.0)]
+        }));
+    }
+    cases.push(case("attention/signed_and_unsigned", move |b| {
+        let (p, q) = (b.input(U8, &[1, 2, 9, 9]), b.input(I8, &[1, 2, 9, 16]));
+        let product = b.op(matmul(false, false), &[p, q]);
+        vec![b.dequantize(product, 1e-3, 0.0)]
+    }));
+    cases.push(case("attention/constant_on_the_left", move |b| {
+        let (w, q) = (b.weights(I8, &[6, 20]), b.input(U8, &[20, 17]));
+        let product = b.op(matmul(false, false), &[w, q]);
+        vec![b.per_channel(product, 0)]
+    }));
+    cases.push(case("attention/embedding", move |b| {
+        let (table, scales) = (b.weights(I8, &[3, 18]), b.weights(F32, &[3, 1]));
+        let i = b.input(ElemType::I64, &[2, 4]);
+        let gather = |b: &mut Builder, x| b.op(Op::Gather { axis: 0, batch_dims: 0 }, &[x, i]);
+        let (rows, scales) = (gather(b, table), gather(b, scales));
+        let rows = b.dequantize(rows, 1.0, 0.0);
+        vec![binary(b, BinaryOp::Mul, rows, scales)]
+    }));
+    cases.push(case("attention/projected_gru", move |b| {
+        let (x, h) = (b.input(I32, &[2, 3, 24]), b.input(F32, &[2, 2, 4]));
+        let x = b.dequantize(x, 1e-4, 0.0);
+        let (r, bias) = (b.weights(F32, &[2, 12, 4]), b.weights(F32, &[2, 12]));
+        let attrs = RnnAttrs {
+            kind: RnnKind::Gru,
+            direction: Direction::Bidirectional,
+            hidden: 4,
+            activations: vec![Activation::Sigmoid, Activation::Tanh],
+            clip: None,
+            linear_before_reset: false,
+            projected: true,
+        };
+        b.ops(Op::Rnn(attrs), &[x, h, r, bias])
+    }));
+    cases
 }
 
 fn pool(kernel: usize, stride: usize, pad: usize, exclude_pad: bool, rounding: Rounding) -> PoolAttrs {
@@ -538,6 +604,18 @@ fn chains() -> Vec<Case> {
             let s = b.per_channel(acc, 1);
             let gate = b.op(Op::Unary(UnaryOp::Sigmoid), &[s]);
             let y = b.op(Op::Binary(BinaryOp::Mul), &[x, gate]);
+            vec![b.quantize(y, 0.02, 0.0)]
+        }),
+        case("chain/integers_dequantized_twice", move |b| {
+            let q = b.input(U8, &[1, 16, 4, 4]);
+            let w = b.weights(I8, &[16, 16, 1, 1]);
+            let acc = b.conv(q, w, PLAIN);
+            let y = b.per_channel(acc, 1);
+            let y = b.quantize(y, 0.5, 3.0);
+            let x = b.dequantize(y, 0.02, 3.0);
+            let mean =
+                b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[x]);
+            let y = b.op(Op::Binary(BinaryOp::Mul), &[x, mean]);
             vec![b.quantize(y, 0.02, 0.0)]
         }),
         case("chain/borders_of_two_sizes", move |b| {

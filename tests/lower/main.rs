@@ -6,6 +6,7 @@ mod cases;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use octet::interp;
+use octet::ir::parse::parse_text;
 use octet::ir::tensor::Data;
 use octet::ir::{Graph, Op, Tensor};
 use octet::lower::kernel::KernelSpec;
@@ -16,8 +17,28 @@ use octet::simd::ir::Width;
 
 fn main() {
     let args = Arguments::from_args();
-    let trials = cases::all().into_iter().map(|case| Trial::test(case.name.clone(), move || check(&case)));
-    libtest_mimic::run(&args, trials.collect()).exit();
+    let mut trials: Vec<Trial> =
+        cases::all().into_iter().map(|case| Trial::test(case.name.clone(), move || check(&case))).collect();
+    trials.push(Trial::test("variables_are_refused_once", variables));
+    libtest_mimic::run(&args, trials).exit();
+}
+
+fn options(width: Width, has_dot: bool) -> LowerOptions {
+    LowerOptions { width, has_dot, model_hash: String::new() }
+}
+
+fn variables() -> Result<(), Failed> {
+    let text = r#"func @f(%x: tensor<2xf32>) -> (y: tensor<2xf32>) {
+  %0 = read_value %x {variable = "a"} : tensor<2xf32> loc("first" ReadValue 7)
+  %1 = add %0, %x : tensor<2xf32> loc("sum" Add 8)
+  %2 = assign %1 {variable = "a"} : tensor<2xf32> loc("second" Assign 9)
+  return %1
+}"#;
+    let graph = parse_text(text, "variables").map_err(|problems| problems.to_string())?.graph;
+    let problems = lower(&graph, &options(Width::W128, false)).err().ok_or("lowered")?;
+    let fact = "variables that live from inference to inference are not supported: \"first\", \"second\"";
+    let [problem] = problems.0.as_slice() else { return Err(problems.to_string().into()) };
+    if problem.message == fact { Ok(()) } else { Err(problem.message.clone().into()) }
 }
 
 fn check(case: &cases::Case) -> Result<(), Failed> {
@@ -27,8 +48,7 @@ fn check(case: &cases::Case) -> Result<(), Failed> {
     let expected = interp::run(&graph, &inputs)?;
     for width in [Width::W128, Width::W256, Width::W512] {
         for (parts, has_dot) in [(1, false), (3, true)] {
-            let options = LowerOptions { width, has_dot, model_hash: String::new() };
-            let program = lower(&graph, &options).map_err(|problems| problems.to_string())?;
+            let program = lower(&graph, &options(width, has_dot)).map_err(|problems| problems.to_string())?;
             once(&graph, &program)?;
             let got = execute(&program, width, &inputs, parts).map_err(|e| format!("{} bytes: {e}", width.bytes()))?;
             for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {

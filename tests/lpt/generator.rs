@@ -432,8 +432,31 @@ fn residual(net: &mut Net, q: Value) -> Value {
     net.binary(op, y, q)
 }
 
+/// Channels are tokens: products of quantized (now and then not quantized) tensors, with a softmax in between.
+fn attention(net: &mut Net, x: Value) -> Value {
+    let dims = net.dims(x);
+    let flat = net.op(Op::Reshape { shape: shape(&[dims[0], dims[1], dims[2] * dims[3]]) }, &[x]);
+    let keys = net.fake_quantize(flat, false);
+    let queries = if net.rng.chance(30) { keys } else { net.fake_quantize(flat, false) };
+    let transposed = net.rng.chance(50);
+    let scores = if transposed {
+        net.op(Op::MatMul { transpose_a: false, transpose_b: true }, &[queries, keys])
+    } else {
+        let keys = net.op(Op::Transpose { perm: vec![0, 2, 1] }, &[keys]);
+        net.op(Op::MatMul { transpose_a: false, transpose_b: false }, &[queries, keys])
+    };
+    let scale = net.f32(&[], vec![0.25]);
+    let scores = net.binary(BinaryOp::Mul, scores, scale);
+    let weights = net.op(Op::Softmax { axis: 2, log: false }, &[scores]);
+    let weights = if net.rng.chance(80) { net.fake_quantize(weights, false) } else { weights };
+    let values = if net.rng.chance(80) { net.fake_quantize(flat, false) } else { flat };
+    let transpose_a = net.rng.chance(50);
+    net.op(Op::MatMul { transpose_a, transpose_b: false }, &[weights, values])
+}
+
 fn finish(net: &mut Net, x: Value) -> Vec<Value> {
-    match net.rng.below(4) {
+    match net.rng.below(6) {
+        4 | 5 => vec![attention(net, x)],
         0 => {
             let attrs = ReduceAttrs { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: false };
             let x = net.op(Op::Reduce(attrs), &[x]);

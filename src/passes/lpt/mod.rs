@@ -10,7 +10,9 @@
 //!
 //! What holds afterwards, and lowering relies on:
 //! - integer `convolution`, `deconvolution` and `matmul` read u8 and constant i8 or i16 weights; `pad_value` is the source's zero point;
+//!   a `matmul` of two computed operands reads u8 or i8 on either side;
 //! - the zero point's correction is an i32 `add` of a constant `[1, oc, 1, 1]` (MatMul: along the last axis), left out where it is 0;
+//!   of two computed operands: an i32 column, row, or both;
 //! - then one `dequantize` per output channel, with the bias in its zero point, or one `requantize`;
 //! - 8-bit data move as integers; what is computed in float stands between `dequantize` and `quantize`.
 //!

@@ -27,8 +27,6 @@ pub enum Refusal {
     PaddingNotRepresentable { value: f64 },
     /// Parts of a `concat` have parameters along an axis other than the concatenated one.
     PartsDiffer { axis: usize },
-    /// A negative scale where the order of values matters.
-    NegativeScale(f64),
     /// A scale of zero, or too small for the parameters derived from it.
     VanishingScale(f64),
     /// Products may exceed 32 bits.
@@ -96,7 +94,6 @@ impl fmt::Display for Refusal {
             Refusal::FractionalZeroPoint { what, value } => write!(f, "{} is {value}, no integer", what.name()),
             Refusal::PaddingNotRepresentable { value } => write!(f, "padding would be {value} in the integer type"),
             Refusal::PartsDiffer { axis } => write!(f, "parts have different parameters along axis {axis}"),
-            Refusal::NegativeScale(scale) => write!(f, "negative scale {scale} reverses the order of values"),
             Refusal::VanishingScale(scale) => write!(f, "scale {scale} is zero or too small"),
             Refusal::AccumulatorOverflow { bound } => write!(f, "sums may reach {bound}, beyond 32 bits"),
             Refusal::WideWeights { low, high, bits } => {

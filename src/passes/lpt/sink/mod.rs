@@ -28,7 +28,9 @@ use crate::ir::{ElemType, Graph, Layer, Node, Op, QuantParams, Tensor, Value, op
 
 use crate::passes::PassContext;
 
+use super::fuse::requantize_attrs;
 use super::refusal::Refusal;
+use super::spread::{from_pairs, pairs};
 use super::walk::{regions, replace_all};
 use super::weights;
 
@@ -152,6 +154,27 @@ fn narrow(graph: &Graph, value: Value) -> Result<(Value, QuantParams), Refusal> 
         ElemType::U8 | ElemType::I8 => Ok((q, params)),
         _ => Err(Refusal::FloatFunction),
     }
+}
+
+/// The same reals as integers of positive scales: slices with a negative one are turned round, `(q - z) s = (q' - z') (-s)`
+/// with `q' = low + high - q` inside the same type.
+fn growing(site: &mut Site<'_>, q: Value, params: QuantParams) -> Result<(Value, QuantParams), Refusal> {
+    if params.scale.iter().all(|&scale| scale >= 0.0) {
+        return Ok((q, params));
+    }
+    let elem = site.graph.ty(q).elem;
+    let (low, high) = elem.int_range().ok_or(Refusal::ElementType(elem))?;
+    let slices: Vec<(f64, f64)> = pairs(&params, params.slices());
+    let turned = |slice: &(f64, f64)| if slice.0 < 0.0 { (-1.0, (low + high) as f64) } else { (1.0, 0.0) };
+    let (multiplier, bias) = slices.iter().map(turned).unzip();
+    let turn = requantize_attrs(multiplier, bias, params.axis, elem, (low as i32, high as i32));
+    let q = site.insert(Op::Requantize(turn), &[q])?;
+    let turned = |slice: &(f64, f64)| {
+        let (scale, zero) = *slice;
+        if scale < 0.0 { (-scale, (low + high) as f64 - zero) } else { (scale, zero) }
+    };
+    let slices: Vec<_> = slices.iter().map(turned).collect();
+    Ok((q, from_pairs(&slices, params.axis.unwrap_or(0))))
 }
 
 /// The place of a rewrite: new nodes go in front of the node they replace and stand for its source layers.

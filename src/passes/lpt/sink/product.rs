@@ -5,7 +5,9 @@
 //! ```
 //! The sums are integers, so the correction is exact. It costs a pass over an operand, and is avoided where possible: an
 //! operand whose `q - z` fits i8 is shifted to zero point 0 (for a u8 with zero point 128, the shift becomes part of the
-//! `quantize` that made it). A scale may vary along anything but K, as long as the product of both has one axis.
+//! `quantize` that made it). What a fractional zero point leaves after rounding, `r = z - rne(z)`, is taken out in f32:
+//! `- rb (rowsum(qa) - K za) - ra (colsum(qb) - K rne(zb))`, times the scale. A scale may vary along anything but K, as long as
+//! the product of both has one axis.
 
 use crate::ir::op::{BinaryOp, ReduceAttrs, ReduceKind, RequantizeAttrs};
 use crate::ir::quant::near_integer;
@@ -16,6 +18,9 @@ use crate::passes::lpt::integer_weights::{byte_tensor, without_zero_point};
 use crate::passes::lpt::refusal::Parameter;
 use crate::passes::lpt::walk::{is_quantized, known_range};
 use crate::passes::lpt::weights;
+
+/// Zero points beyond it are no grid of 8 bits.
+const MAX_ZERO_POINT: f64 = 255.0;
 
 pub fn product(graph: &mut Graph, node: Node, transpose_a: bool, transpose_b: bool) -> Outcome {
     check_quantized(graph, node)?;
@@ -30,13 +35,20 @@ pub fn product(graph: &mut Graph, node: Node, transpose_a: bool, transpose_b: bo
     let a = Side::read(&mut site, 0, inner(ranks[0], !transpose_a), rank - 2)?;
     let b = Side::read(&mut site, 1, inner(ranks[1], transpose_b), rank - 1)?;
     let params = result_params(&a, &b, &site.graph.ty(site.graph.result(node)).shape.clone())?;
-    let (a, b) = (a.centred(&mut site)?, b.centred(&mut site)?);
     check_accumulator(&a, &b)?;
+    let fraction = [&a, &b].into_iter().map(|side| side.rest).find(|&rest| rest != 0.0);
+    if let (Some(value), None) = (fraction, params.uniform_scale()) {
+        return Err(Refusal::FractionalZeroPoint { what: Parameter::SourceZeroPoint, value });
+    }
+    let (a, b) = (a.centred(&mut site)?, b.centred(&mut site)?);
     let mut sums = site.insert(Op::MatMul { transpose_a, transpose_b }, &[a.q, b.q])?;
     for correction in corrections(&mut site, &a, &b)? {
         sums = site.insert(Op::Binary(BinaryOp::Add), &[sums, correction])?;
     }
-    let result = site.dequantize(sums, params)?;
+    let mut result = site.dequantize(sums, params.clone())?;
+    for rest in rests(&mut site, &a, &b, params.scale[0])? {
+        result = site.insert(Op::Binary(BinaryOp::Add), &[result, rest])?;
+    }
     site.replace(&[result])
 }
 
@@ -60,6 +72,8 @@ struct Side {
     /// Least and greatest integer.
     range: (i64, i64),
     zero: i64,
+    /// What the real zero point has more.
+    rest: f64,
     scale: Vec<f64>,
     /// Dimension of the product that the scale varies along.
     axis: Option<usize>,
@@ -83,8 +97,11 @@ impl Side {
         }
         let vary = |what, values: usize| Refusal::ParametersVary { what, axis: params.axis, values };
         let zero = params.uniform_zero_point().ok_or_else(|| vary(Parameter::SourceZeroPoint, params.slices()))?;
-        let integer = near_integer(zero).filter(|zero| (-255..=255).contains(zero));
-        let zero = integer.ok_or(Refusal::FractionalZeroPoint { what: Parameter::SourceZeroPoint, value: zero })?;
+        if zero.abs() > MAX_ZERO_POINT {
+            return Err(Refusal::FractionalZeroPoint { what: Parameter::SourceZeroPoint, value: zero });
+        }
+        let rounded = zero.round_ties_even();
+        let rest = if near_integer(zero).is_some() { 0.0 } else { zero - rounded };
         let added = site.graph.ty(site.graph.result(site.node)).shape.rank() - shape.rank();
         let axis = match params.axis.filter(|_| params.scale.len() > 1) {
             Some(axis) if axis == k => return Err(vary(Parameter::SourceScale, params.scale.len())),
@@ -92,15 +109,20 @@ impl Side {
             axis => axis.map(|axis| axis + added),
         };
         let range = known_range(site.graph, q).ok_or(Refusal::ElementType(elem))?;
-        Ok(Side { q, range, zero, scale: params.scale, axis, k, length: shape[k] })
+        Ok(Side { q, range, zero: rounded as i64, rest, scale: params.scale, axis, k, length: shape[k] })
+    }
+
+    /// The range of `q - z`, where i8 holds it and it is another than that of `q`.
+    fn centred_range(&self) -> Option<(i64, i64)> {
+        let (low, high) = (self.range.0 - self.zero, self.range.1 - self.zero);
+        (self.zero != 0 && low >= i8::MIN.into() && high <= i8::MAX.into()).then_some((low, high))
     }
 
     /// With zero point 0 where i8 holds `q - z`.
     fn centred(self, site: &mut Site<'_>) -> Result<Side, Refusal> {
-        let (low, high) = (self.range.0 - self.zero, self.range.1 - self.zero);
-        if self.zero == 0 || low < i8::MIN.into() || high > i8::MAX.into() {
+        let Some(range) = self.centred_range() else {
             return Ok(self);
-        }
+        };
         let shift = RequantizeAttrs {
             multiplier: vec![1.0],
             bias: vec![-self.zero as f32],
@@ -110,32 +132,34 @@ impl Side {
             high: i8::MAX.into(),
         };
         let q = site.insert(Op::Requantize(shift), &[self.q])?;
-        Ok(Side { q, range: (low, high), zero: 0, ..self })
+        Ok(Side { q, range, zero: 0, ..self })
     }
 
     fn scale_at(&self, slice: usize) -> f64 {
         self.scale[if self.scale.len() == 1 { 0 } else { slice }]
     }
 
-    fn magnitude(&self) -> f64 {
-        self.range.0.abs().max(self.range.1.abs()) as f64
+    /// Bound of what it multiplies with, and of the zero point taken out of it.
+    fn reach(&self) -> f64 {
+        let ((low, high), zero) = match self.centred_range() {
+            Some(range) => (range, 0),
+            None => (self.range, self.zero),
+        };
+        (low.abs().max(high.abs()) + zero.abs()) as f64
     }
 
-    /// `- zero` times the sums over K, one per row of the left operand or column of the right one; `row` is the shape's
-    /// dimension with one entry then.
-    fn sums(&self, site: &mut Site<'_>, zero: i64, is_left: bool) -> Result<Value, Refusal> {
+    /// Sums over K: a column for the left operand, a row for the right one.
+    fn sums(&self, site: &mut Site<'_>, is_left: bool) -> Result<Value, Refusal> {
         let attrs = ReduceAttrs { kind: ReduceKind::Sum, axes: vec![self.k], keep_dims: true };
-        let mut sums = site.insert(Op::Reduce(attrs), &[self.q])?;
+        let sums = site.insert(Op::Reduce(attrs), &[self.q])?;
         let mut dims = site.graph.ty(sums).shape.dims().to_vec();
         let rank = dims.len();
-        let lies = if is_left { rank - 1 } else { rank - 2 };
-        if self.k != lies {
-            dims.swap(rank - 2, rank - 1);
-            let shape = Shape::new(dims).unwrap_or_default();
-            sums = site.insert(Op::Reshape { shape }, &[sums])?;
+        if self.k == rank - if is_left { 1 } else { 2 } {
+            return Ok(sums);
         }
-        let factor = site.constant(Tensor::i32(Shape::scalar(), vec![-zero as i32]));
-        site.insert(Op::Binary(BinaryOp::Mul), &[sums, factor])
+        dims.swap(rank - 2, rank - 1);
+        let shape = Shape::new(dims).unwrap_or_default();
+        site.insert(Op::Reshape { shape }, &[sums])
     }
 }
 
@@ -168,25 +192,42 @@ fn result_params(a: &Side, b: &Side, result: &Shape) -> Result<QuantParams, Refu
 }
 
 fn check_accumulator(a: &Side, b: &Side) -> Result<(), Refusal> {
-    let (za, zb) = (a.zero.abs() as f64, b.zero.abs() as f64);
-    let bound = a.length as f64 * (a.magnitude() + za) * (b.magnitude() + zb);
+    let bound = a.length as f64 * a.reach() * b.reach();
     if bound > f64::from(i32::MAX) { Err(Refusal::AccumulatorOverflow { bound }) } else { Ok(()) }
 }
 
 /// What is added to the sums, in i32: a column for the right zero point, a row for the left one.
 fn corrections(site: &mut Site<'_>, a: &Side, b: &Side) -> Result<Vec<Value>, Refusal> {
     let mut found = Vec::new();
+    let scalar = |site: &mut Site<'_>, value: i64| site.constant(Tensor::i32(Shape::scalar(), vec![value as i32]));
     if b.zero != 0 {
-        found.push(a.sums(site, b.zero, true)?);
+        let (sums, factor) = (a.sums(site, true)?, scalar(site, -b.zero));
+        found.push(site.insert(Op::Binary(BinaryOp::Mul), &[sums, factor])?);
     }
     if a.zero != 0 {
-        let mut row = b.sums(site, a.zero, false)?;
+        let (sums, factor) = (b.sums(site, false)?, scalar(site, -a.zero));
+        let mut row = site.insert(Op::Binary(BinaryOp::Mul), &[sums, factor])?;
         if b.zero != 0 {
-            let both = a.length as i64 * a.zero * b.zero;
-            let both = site.constant(Tensor::i32(Shape::scalar(), vec![both as i32]));
+            let both = scalar(site, a.length as i64 * a.zero * b.zero);
             row = site.insert(Op::Binary(BinaryOp::Add), &[row, both])?;
         }
         found.push(row);
+    }
+    Ok(found)
+}
+
+/// What the fractions of zero points add to a result of one scale, in f32.
+fn rests(site: &mut Site<'_>, a: &Side, b: &Side, scale: f64) -> Result<Vec<Value>, Refusal> {
+    let k = a.length as f64;
+    let columns = (a, true, b.rest, k * (a.zero as f64 + a.rest));
+    let rows = (b, false, a.rest, k * b.zero as f64);
+    let mut found = Vec::new();
+    for (side, is_left, rest, zero) in [columns, rows] {
+        if rest == 0.0 {
+            continue;
+        }
+        let sums = side.sums(site, is_left)?;
+        found.push(site.dequantize(sums, QuantParams::per_tensor(-rest * scale, zero))?);
     }
     Ok(found)
 }
