@@ -94,7 +94,8 @@ pub struct PassArgs {
     /// Print how long each pass took.
     #[arg(long, help_heading = "Passes")]
     pub time_passes: bool,
-    /// Check the graph after every pass.
+    /// Check the graph after every pass, and compare what it computes before and after, on random and boundary inputs. A pass
+    /// that changes it is an error, with a small graph that shows it in the directory of --dump-dir, or this one.
     #[arg(long, help_heading = "Passes")]
     pub verify_passes: bool,
 }
@@ -259,6 +260,7 @@ impl PassArgs {
         let default = PassOptions::default();
         PassOptions {
             verify: self.verify_passes || default.verify,
+            verify_meaning: self.verify_passes,
             print_before: selection(&self.print_before),
             print_after: selection(&self.print_after),
             stop_after: self.stop_after.clone(),

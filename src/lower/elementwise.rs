@@ -58,7 +58,7 @@ impl Lowering<'_> {
         }
         let dst = match &self.views[root] {
             Some(reused) => reused.clone(),
-            None => self.allocate(root, order),
+            None => self.allocate_rows(root, order, inner),
         };
         self.views[root] = Some(dst.clone());
         Ok(Laid { loads, dst })
@@ -262,7 +262,7 @@ impl Lowering<'_> {
             self.copied(&source, &row_major(rank))
         };
         let order = src.order();
-        let dst = self.allocate(root, &order);
+        let dst = self.allocate_rows(root, &order, order.last().copied());
         self.views[root] = Some(dst.clone());
         let inner_dim = order.last().copied().filter(|&dim| dim != axis && src.strides[dim] == 4 && src.sizes[dim] > 1);
         let outer: Vec<usize> = order.into_iter().filter(|&dim| dim != axis && Some(dim) != inner_dim).collect();
@@ -302,7 +302,7 @@ impl Lowering<'_> {
         };
         let order = src.order();
         let root = self.graph.result(node);
-        let dst = self.allocate(root, &order);
+        let dst = self.allocate_rows(root, &order, order.last().copied());
         self.views[root] = Some(dst.clone());
         let inner = order.last().copied();
         let inner_reduced = inner.is_some_and(|dim| axes.contains(&dim));

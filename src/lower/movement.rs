@@ -67,7 +67,8 @@ impl Lowering<'_> {
         let (sizes, mut strides) = merge_common(&to.sizes, &[from.strides, to.strides]);
         let to = strides.pop().unwrap_or_default();
         let from = strides.pop().unwrap_or_default();
-        let exact_reads = self.reads_exactly(src);
+        // Inside one storage, what lies behind the source may be what is written.
+        let exact_reads = self.reads_exactly(src) || src.storage == dst.storage;
         let spec = CopySpec { elem_bytes: src.elem.bytes(), sizes, src: from, dst: to, exact_reads };
         self.push_step(KernelSpec::Copy(spec), vec![Operand::of(src), Operand::of(dst)], &[], 0);
     }

@@ -2,7 +2,8 @@
 //!
 //! A value gets a storage when its kernel is emitted. Three things decide its form:
 //! - a window that pads it wants a border of known value around it, so that kernels need no bounds checks;
-//! - a concatenation it goes into wants it written into its slice;
+//! - a concatenation it goes into wants it written into its slice, unless its kernel reads another slice: what a kernel reads
+//!   past its source's elements must not be what it writes;
 //! - the model's border wants it row-major in the caller's memory.
 //!
 //! What cannot be had in place is copied by whoever needs it.
@@ -12,6 +13,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 use crate::ir::{Graph, Node, Op, Value};
 
 use super::kernel::{FillSpec, KernelSpec};
+use super::plan::Plan;
 use super::program::{ConstId, READ_SLACK};
 use super::view::{Halo, Storage, View, channels_last, merge_common, row_major};
 use super::{Lowering, Operand};
@@ -41,11 +43,11 @@ pub struct Placement {
 
 impl Placement {
     /// `allocates` tells which values a kernel writes: only those can be written elsewhere.
-    pub fn new(graph: &Graph, allocates: impl Fn(Value) -> bool) -> Placement {
+    pub fn new(graph: &Graph, plan: &Plan, allocates: impl Fn(Value) -> bool) -> Placement {
         let mut placement = Placement::default();
         for node in graph.body_nodes() {
             if let Op::Concat { axis } = *graph.op(node) {
-                placement.place_parts(graph, node, axis, &allocates);
+                placement.place_parts(graph, plan, node, axis, &allocates);
             }
         }
         for (index, &value) in graph.outputs().iter().enumerate() {
@@ -61,15 +63,60 @@ impl Placement {
         self.slices[value].is_some() || self.outputs[value].is_some()
     }
 
-    fn place_parts(&mut self, graph: &Graph, node: Node, axis: usize, allocates: &impl Fn(Value) -> bool) {
+    fn place_parts(&mut self, graph: &Graph, plan: &Plan, node: Node, axis: usize, allocates: &impl Fn(Value) -> bool) {
         let mut begin = 0;
+        let mut placed: Vec<Value> = Vec::new();
         for &part in graph.operands(node) {
-            if allocates(part) && self.slices[part].is_none() {
+            let reads = |reader: Value, slice: Value| {
+                kernel_reads(graph, plan, reader).into_iter().any(|read| self.lies_in(graph, read, slice))
+            };
+            let meets = |&other: &Value| reads(part, other) || reads(other, part);
+            if allocates(part) && self.slices[part].is_none() && !placed.iter().any(meets) {
                 self.slices[part] = Some((node, axis, begin));
+                placed.push(part);
             }
             begin += graph.ty(part).shape[axis];
         }
     }
+
+    /// The value is `whole`, or written into a slice of it.
+    fn lies_in(&self, graph: &Graph, mut value: Value, whole: Value) -> bool {
+        while value != whole {
+            match self.slices[value] {
+                Some((concat, _, _)) => value = graph.result(concat),
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+/// The stored values that the kernel of a stored value reads, behind views of them.
+fn kernel_reads(graph: &Graph, plan: &Plan, value: Value) -> Vec<Value> {
+    let operands = |value: Value| graph.def_node(value).map(|node| graph.operands(node)).unwrap_or_default();
+    let mut open = operands(value).to_vec();
+    let mut reads = Vec::new();
+    while let Some(value) = open.pop() {
+        let is_view = graph.def_op(value).is_some_and(is_view);
+        match plan.is_stored(value) && !is_view {
+            true => reads.push(value),
+            false => open.extend(operands(value)),
+        }
+    }
+    reads
+}
+
+/// The result lies in its operand's memory.
+pub fn is_view(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Split { .. }
+            | Op::Slice(_)
+            | Op::Broadcast { .. }
+            | Op::Reverse { .. }
+    )
 }
 
 impl Lowering<'_> {
@@ -102,6 +149,19 @@ impl Lowering<'_> {
         }
         let halo = wanted_halo(self.graph, value).filter(|halo| !halo.is_empty());
         self.padded(ty.elem, ty.shape.dims(), order, halo)
+    }
+
+    /// As [`Lowering::allocate`] for kernels that write rows along `inner`, which is contiguous in the result; in a slice it
+    /// need not be.
+    pub fn allocate_rows(&mut self, value: Value, order: &[usize], inner: Option<usize>) -> View {
+        let view = self.allocate(value, order);
+        let elem = view.elem.bytes() as i64;
+        match inner {
+            Some(dim) if view.sizes[dim] > 1 && view.strides[dim] != elem => {
+                self.padded(view.elem, &view.sizes, order, None)
+            }
+            _ => view,
+        }
     }
 
     /// The place of a concatenation's result, allocated by whoever comes first.

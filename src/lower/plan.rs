@@ -10,7 +10,7 @@
 
 use cranelift_entity::SecondaryMap;
 
-use crate::ir::op::BinaryOp;
+use crate::ir::op::{BinaryOp, PoolAttrs};
 use crate::ir::{ElemType, Graph, Node, Op, Value};
 
 /// An accumulator whose kernel runs a tree as its epilogue.
@@ -84,7 +84,7 @@ impl Plan {
         let mut candidates = Vec::new();
         if let Some(node) = graph.def_node(root) {
             for &operand in graph.operands(node) {
-                find_anchors(graph, root, operand, &mut candidates);
+                self.find_anchors(graph, root, operand, &mut candidates);
             }
         }
         // The one computed last: the others are then there when its kernel runs.
@@ -109,13 +109,26 @@ impl Plan {
                 continue;
             }
             let mut inside = Vec::new();
-            find_anchors(graph, root, operand, &mut inside);
+            self.find_anchors(graph, root, operand, &mut inside);
             let holds_ours = anchor.is_some_and(|anchor| inside.contains(&anchor));
             let foreign = !inside.is_empty() && !holds_ours;
             match inlined(graph, root, operand) {
                 Inlined::Tree if !foreign => self.grow(graph, root, operand, anchor),
                 Inlined::Copy => self.store_sources(graph, operand),
                 Inlined::Tree | Inlined::No => self.stored[operand] = true,
+            }
+        }
+    }
+
+    /// Anchors that a tree rooted at `root` reaches through `value`: those whose accumulator nobody else reads. A value with
+    /// several users that the tree computes again hides them, and so does a reader that absorbs a dequantize.
+    fn find_anchors(&self, graph: &Graph, root: Value, value: Value, found: &mut Vec<Anchor>) {
+        if let Some(anchor) = as_anchor(graph, root, value).filter(|anchor| !self.stored[anchor.value]) {
+            return found.push(anchor);
+        }
+        if let (Inlined::Tree, Some(node)) = (inlined(graph, root, value), graph.def_node(value)) {
+            for &operand in graph.operands(node) {
+                self.find_anchors(graph, root, operand, found);
             }
         }
     }
@@ -130,18 +143,6 @@ enum Inlined {
     Tree,
     /// It computes it, as others do for themselves: what it is computed from is loaded.
     Copy,
-}
-
-/// Anchors that a tree rooted at `root` reaches through `value`.
-fn find_anchors(graph: &Graph, root: Value, value: Value, found: &mut Vec<Anchor>) {
-    if let Some(anchor) = as_anchor(graph, root, value) {
-        return found.push(anchor);
-    }
-    if let (Inlined::Tree, Some(node)) = (inlined(graph, root, value), graph.def_node(value)) {
-        for &operand in graph.operands(node) {
-            find_anchors(graph, root, operand, found);
-        }
-    }
 }
 
 /// `value` as the accumulator of a tree of the same shape.
@@ -217,7 +218,7 @@ pub fn accumulated_source(graph: &Graph, node: Node, index: usize) -> Value {
 pub fn absorbed_dequantize(graph: &Graph, node: Node) -> Option<Node> {
     use crate::ir::op::ReduceKind::{Mean, Sum};
     let linear = match graph.op(node) {
-        Op::AvgPool(attrs) => attrs.exclude_pad || attrs.pads_begin.iter().chain(&attrs.pads_end).all(|&pad| pad == 0),
+        Op::AvgPool(attrs) => attrs.exclude_pad || windows_are_full(graph, node, attrs),
         Op::Reduce(attrs) => matches!(attrs.kind, Sum | Mean),
         _ => false,
     };
@@ -225,6 +226,18 @@ pub fn absorbed_dequantize(graph: &Graph, node: Node) -> Option<Node> {
     let Op::Dequantize(params) = graph.op(source) else { return None };
     let narrow = matches!(graph.ty(graph.operand(source, 0)).elem, ElemType::U8 | ElemType::I8);
     (linear && narrow && params.axis.is_none()).then_some(source)
+}
+
+/// Every window sees as many elements as the kernel has: there are no pads, and the last one ends inside the source, which
+/// rounding up does not promise.
+fn windows_are_full(graph: &Graph, node: Node, attrs: &PoolAttrs) -> bool {
+    let (src, dst) = (&graph.ty(graph.operand(node, 0)).shape, &graph.ty(graph.result(node)).shape);
+    let unpadded = attrs.pads_begin.iter().chain(&attrs.pads_end).all(|&pad| pad == 0);
+    let ends_inside = |dim: usize| {
+        let last = dst[dim + 2].saturating_sub(1) * attrs.strides[dim];
+        last + (attrs.kernel[dim] - 1) * attrs.dilations[dim] < src[dim + 2]
+    };
+    unpadded && (0..attrs.kernel.len()).all(ends_inside)
 }
 
 /// Operations whose kernels accumulate and take an epilogue.

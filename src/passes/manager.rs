@@ -1,4 +1,4 @@
-//! Runs passes by name, and shows what they do: printing, dumps, timing, verification.
+//! Runs passes by name, and shows what they do: printing, dumps, timing, verification of form and of meaning.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -6,12 +6,12 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::{PASSES, Pass, PassContext, pass};
+use super::{PASSES, Pass, PassContext, meaning, pass};
 use crate::diag::{self, Diagnostic, Diagnostics, Kind, Place};
-use crate::ir::Graph;
 use crate::ir::file;
 use crate::ir::print::PrintOptions;
 use crate::ir::verify::verify;
+use crate::ir::{Graph, Op};
 
 /// Which passes an option is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,6 +53,8 @@ impl Selection {
 pub struct Options {
     /// Verify after every pass.
     pub verify: bool,
+    /// Interpret the graph before and after every pass, and compare; slow.
+    pub verify_meaning: bool,
     pub print_before: Selection,
     pub print_after: Selection,
     /// The last pass to run.
@@ -70,6 +72,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             verify: cfg!(debug_assertions),
+            verify_meaning: false,
             print_before: Selection::None,
             print_after: Selection::None,
             stop_after: None,
@@ -130,6 +133,7 @@ fn run_pass(
     if options.print_before.contains(pass.name) {
         write_log(log, &format!("// before {}\n{graph}", pass.name))?;
     }
+    let before = options.verify_meaning.then(|| graph.clone());
     let start = Instant::now();
     let changed = (pass.run)(graph, context)?;
     let time = start.elapsed();
@@ -137,6 +141,9 @@ fn run_pass(
         write_log(log, &format!("// after {}\n{graph}", pass.name))?;
     }
     check(graph, pass.name, options, log)?;
+    if let Some(before) = before {
+        check_meaning(pass, &before, graph, options)?;
+    }
     Ok(PassRun { name: pass.name, changed, time })
 }
 
@@ -169,6 +176,27 @@ fn check(graph: &Graph, after: &str, options: &Options, log: &mut dyn Write) -> 
         write_log(log, &format!("// after {after}\n{}", errors.in_text(graph, &PrintOptions::log())))?;
         Err(errors.diagnostics(graph, after))
     })
+}
+
+/// A pass that changes what the graph computes ends the run. The graph that shows it, made as small as possible, goes beside
+/// the dumps, or where the command was started.
+fn check_meaning(pass: &Pass, before: &Graph, after: &Graph, options: &Options) -> diag::Result<()> {
+    let Err(violation) = meaning::check_pass(pass, before, after) else {
+        return Ok(());
+    };
+    let small = meaning::shrink_for_pass(pass, before);
+    let dir = options.dump_dir.clone().unwrap_or_default();
+    let path = dir.join(format!("changed-by-{}.oir", pass.name));
+    file::write(&small, &path)?;
+    let place = Place::item(format!("pass {}", pass.name));
+    Err(Diagnostic::internal(place, violation.to_string())
+        .with_help(format!(
+            "{path} shows it with {count} operations: octet opt {path} --passes {name} --verify-passes",
+            path = path.display(),
+            count = small.body_nodes().filter(|&node| !matches!(small.op(node), Op::Const(_) | Op::Return)).count(),
+            name = pass.name
+        ))
+        .into())
 }
 
 fn dump(graph: &Graph, number: usize, name: &str, options: &Options) -> diag::Result<()> {

@@ -5,6 +5,7 @@
 //! user should know why.
 //!
 //! - [`manager`] runs passes by name, with all that helps to find the one to blame;
+//! - [`meaning`] compares what a graph computes before and after a pass;
 //! - [`rewrite`] is the driver for passes made of local rules;
 //! - [`canonicalize`], [`fold_constants`], [`cse`], [`dce`] are the general passes;
 //! - [`lpt`] turns float operations around `fake_quantize` into integer arithmetic.
@@ -15,6 +16,7 @@ pub mod dce;
 pub mod fold_constants;
 pub mod lpt;
 pub mod manager;
+pub mod meaning;
 pub mod rewrite;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ use std::fmt;
 
 use crate::diag;
 use crate::ir::{Graph, Node};
+use meaning::Fidelity;
 
 /// Changes the graph; gives whether it did.
 pub type PassFn = fn(&mut Graph, &mut PassContext) -> diag::Result<bool>;
@@ -35,6 +38,8 @@ pub struct Pass {
     pub needs: &'static str,
     /// What it leaves as it is, so that passes may rely on it.
     pub keeps: &'static str,
+    /// How it keeps what the graph computes.
+    pub fidelity: Fidelity,
     pub run: PassFn,
 }
 
@@ -45,6 +50,7 @@ pub const PASSES: &[Pass] = &[
         doc: "one form for what can be written in several; operations without an effect vanish",
         needs: "nothing",
         keeps: "fake_quantize, and constants as they are",
+        fidelity: Fidelity::Exact,
         run: canonicalize::run,
     },
     Pass {
@@ -52,6 +58,7 @@ pub const PASSES: &[Pass] = &[
         doc: "equal operations on the same operands, and equal constants, become one",
         needs: "nothing",
         keeps: "the set of distinct computations",
+        fidelity: Fidelity::Exact,
         run: cse::run,
     },
     Pass {
@@ -59,6 +66,7 @@ pub const PASSES: &[Pass] = &[
         doc: "what nobody uses vanishes",
         needs: "nothing",
         keeps: "everything that an output or a variable depends on",
+        fidelity: Fidelity::Exact,
         run: dce::run,
     },
     Pass {
@@ -66,6 +74,7 @@ pub const PASSES: &[Pass] = &[
         doc: "constants are computed, but for what quantizes weights",
         needs: "nothing",
         keeps: "fake_quantize, and integer weights with their convert, subtract, multiply",
+        fidelity: Fidelity::Exact,
         run: fold_constants::fold_shapes,
     },
     Pass {
@@ -73,6 +82,7 @@ pub const PASSES: &[Pass] = &[
         doc: "all constants are computed",
         needs: "low precision transformations are done: quantized weights in float form lose their integers here",
         keeps: "everything with an operand that is not constant",
+        fidelity: Fidelity::Exact,
         run: fold_constants::fold,
     },
     Pass {
@@ -80,6 +90,7 @@ pub const PASSES: &[Pass] = &[
         doc: "integers that the model spells out become dequantize of u8",
         needs: "fold-shapes: what scales and shifts is constant",
         keeps: "fake_quantize, and constants as they are",
+        fidelity: Fidelity::Roundings,
         run: lpt::prepare::run,
     },
     Pass {
@@ -87,6 +98,7 @@ pub const PASSES: &[Pass] = &[
         doc: "fake_quantize that serves integers becomes quantize and dequantize",
         needs: "lpt-prepare",
         keeps: "fake_quantize among float operations, and of constants",
+        fidelity: Fidelity::Roundings,
         run: lpt::decompose::run,
     },
     Pass {
@@ -94,6 +106,7 @@ pub const PASSES: &[Pass] = &[
         doc: "dequantize moves from operands to results, and what it passes works on integers",
         needs: "lpt-decompose",
         keeps: "every operation whose rule refuses, with a remark",
+        fidelity: Fidelity::Roundings,
         run: lpt::sink::run,
     },
     Pass {
@@ -101,6 +114,7 @@ pub const PASSES: &[Pass] = &[
         doc: "quantize moves up to the integers it is computed from and becomes requantize",
         needs: "lpt-sink",
         keeps: "quantize of values computed in float",
+        fidelity: Fidelity::Roundings,
         run: lpt::fuse::run,
     },
     Pass {
@@ -108,6 +122,7 @@ pub const PASSES: &[Pass] = &[
         doc: "chains of requantize become one, and those without an effect vanish",
         needs: "nothing",
         keeps: "everything but requantize, quantize and dequantize",
+        fidelity: Fidelity::Roundings,
         run: lpt::cleanup::run,
     },
 ];

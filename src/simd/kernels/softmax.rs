@@ -97,18 +97,19 @@ fn row_max(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer) -> Val {
 
 fn columns(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer, strip: Strip) {
     let (zero, end) = (b.int(0), b.int(spec.axis as i64));
-    let load = |b: &mut Builder, from: Pointer, index: Val, stride: i64| {
+    let load_from = |b: &mut Builder, from: Pointer, index: Val, stride: i64, exact: bool| {
         let from = b.index(from, index, stride);
-        strip.load(b, ElemType::F32, from, 0, spec.exact_reads)[0]
+        strip.load(b, ElemType::F32, from, 0, exact)[0]
     };
+    let load = |b: &mut Builder, index: Val| load_from(b, src, index, spec.src_axis, spec.exact_reads);
     let low = b.splat_const_f32(f32::NEG_INFINITY);
     let max = b.for_range((zero, end, 1), &[low], |b, i, carried| {
-        let x = load(b, src, i, spec.src_axis);
+        let x = load(b, i);
         vec![b.float_op(FloatOp::Max, carried[0], x)]
     })[0];
     let none = b.splat_const_f32(0.0);
     let sum = b.for_range((zero, end, 1), &[none], |b, i, carried| {
-        let x = load(b, src, i, spec.src_axis);
+        let x = load(b, i);
         let shifted = b.fsub(x, max);
         let exp = math::exp(b, shifted);
         let dst = b.index(dst, i, spec.dst_axis);
@@ -117,8 +118,9 @@ fn columns(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer, stri
     })[0];
     let log_sum = if spec.log { math::log(b, sum) } else { sum };
     b.for_each(zero, end, 1, |b, i| {
-        let x = if spec.log { load(b, src, i, spec.src_axis) } else { sum };
-        let exp = if spec.log { sum } else { load(b, dst, i, spec.dst_axis) };
+        let x = if spec.log { load(b, i) } else { sum };
+        // nothing is known of what lies behind the destination
+        let exp = if spec.log { sum } else { load_from(b, dst, i, spec.dst_axis, true) };
         let y = normalized(b, spec, (x, exp), max, sum, log_sum);
         let dst = b.index(dst, i, spec.dst_axis);
         strip.store(b, ElemType::F32, dst, 0, &[y]);

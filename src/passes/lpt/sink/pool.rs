@@ -6,10 +6,15 @@ use crate::ir::{Graph, Node, Op, QuantParams};
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::refusal::Parameter;
 
-/// `MaxPool` of integers. Its padding is below every integer, as it is below every float.
+/// `MaxPool` of integers whose parameters are the same along the windows. Its padding is below every integer, as it is below
+/// every float.
 pub fn max_pool(graph: &mut Graph, node: Node) -> Outcome {
     let (q, params) = narrow(graph, graph.operand(node, 0))?;
     require_growing(&params)?;
+    if let Some(axis) = params.axis.filter(|&axis| axis >= 2) {
+        let what = Parameter::SourceScale;
+        return Err(Refusal::ParametersVary { what, axis: Some(axis), values: params.slices() });
+    }
     let op = graph.op(node).clone();
     let mut site = Site::new(graph, node);
     let pooled = site.insert(op, &[q])?;
