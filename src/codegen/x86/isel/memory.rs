@@ -210,7 +210,7 @@ impl Selector<'_> {
 
     fn store_one(&mut self, code: Code, addr: Addr, value: Val) {
         let (address, value) = self.store_operands(addr, value);
-        self.to_memory(code, address, &[value.into()]);
+        self.write_memory(code, address, &[value.into()]);
     }
 
     fn store_partial(&mut self, address: Address, value: VReg, bytes: usize) {
@@ -227,8 +227,8 @@ impl Selector<'_> {
             let at = address.plus(offset);
             match (bytes, chunk) {
                 (0, _) => {}
-                (CHUNK, 0) => self.to_memory(self.pick(STORE_CHUNK), at, &[value.into()]),
-                (CHUNK, _) => self.to_memory(self.pick(EXTRACT), at, &[value.into(), Source::Imm(chunk as i64)]),
+                (CHUNK, 0) => self.write_memory(self.pick(STORE_CHUNK), at, &[value.into()]),
+                (CHUNK, _) => self.write_memory(self.pick(EXTRACT), at, &[value.into(), Source::Imm(chunk as i64)]),
                 _ => {
                     let part = self.chunk(value, chunk);
                     self.store_part(at, part, bytes);
@@ -254,11 +254,11 @@ impl Selector<'_> {
             let index = Source::Imm((at / size) as i64);
             let piece = address.plus(at as i64);
             match size {
-                8 => self.to_memory(Code::VEX_Vmovq_xmmm64_xmm, piece, &[chunk.into()]),
-                4 if at == 0 => self.to_memory(Code::VEX_Vmovd_rm32_xmm, piece, &[chunk.into()]),
-                4 => self.to_memory(Code::VEX_Vpextrd_rm32_xmm_imm8, piece, &[chunk.into(), index]),
-                2 => self.to_memory(Code::VEX_Vpextrw_r32m16_xmm_imm8, piece, &[chunk.into(), index]),
-                _ => self.to_memory(Code::VEX_Vpextrb_r32m8_xmm_imm8, piece, &[chunk.into(), index]),
+                8 => self.write_memory(Code::VEX_Vmovq_xmmm64_xmm, piece, &[chunk.into()]),
+                4 if at == 0 => self.write_memory(Code::VEX_Vmovd_rm32_xmm, piece, &[chunk.into()]),
+                4 => self.write_memory(Code::VEX_Vpextrd_rm32_xmm_imm8, piece, &[chunk.into(), index]),
+                2 => self.write_memory(Code::VEX_Vpextrw_r32m16_xmm_imm8, piece, &[chunk.into(), index]),
+                _ => self.write_memory(Code::VEX_Vpextrb_r32m8_xmm_imm8, piece, &[chunk.into(), index]),
             }
         }
     }

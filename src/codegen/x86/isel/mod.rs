@@ -303,7 +303,7 @@ impl<'a> Selector<'a> {
     }
 
     /// `code [address], operands..`
-    fn to_memory(&mut self, code: Code, address: Address, operands: &[Source]) {
+    fn write_memory(&mut self, code: Code, address: Address, operands: &[Source]) {
         let start = Builder::new(code).read(Source::Mem(address));
         let inst = operands.iter().fold(start, |inst, &operand| inst.read(operand)).one();
         self.cfg.push(inst);
