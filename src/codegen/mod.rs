@@ -2,6 +2,7 @@
 //!
 //! - [`target`]: what the code is compiled for: triple, CPU features, vector width.
 //! - [`clif`]: kernels of 128-bit vectors through Cranelift, for every target.
+//! - [`x86`]: kernels of 256-bit and 512-bit vectors for x86-64;
 //! - [`entry`]: what stands between a caller and the kernels: checks, steps, threads, clock.
 //! - [`cpu_check`]: the features a CPU must have, as x86-64 code.
 //! - [`object`]: all of it with the constants as an object file.
@@ -14,6 +15,7 @@ mod cpu_check;
 mod entry;
 pub mod object;
 pub mod target;
+pub mod x86;
 
 /// A compiled function without references to the outside; its constants stand behind its code.
 #[derive(Clone, Debug, PartialEq, Eq)]

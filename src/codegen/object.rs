@@ -20,10 +20,11 @@ use octet_runtime::abi::{ABI_VERSION, ElementType, LayerInfo, ModelInfo, TensorI
 
 use super::entry::{self, Callees};
 use super::target::{Arch, Target};
-use super::{MachineCode, clif, cpu_check};
+use super::{MachineCode, clif, cpu_check, x86};
 use crate::diag::{self, Diagnostic, Place};
 use crate::ir::ElemType;
 use crate::lower::program::{ALIGN, ConstId, KernelId, Port, Program, READ_SLACK};
+use crate::simd::ir::Width;
 use crate::simd::kernels;
 
 /// A relocatable object and its sizes.
@@ -86,7 +87,10 @@ fn compile_kernels(program: &Program, target: &Target, isa: &dyn TargetIsa) -> R
     let compile = |id: KernelId| {
         let spec = &program.kernels[id];
         let function = kernels::build(spec, &format!("{}_{}", spec.family(), id.index()), target.width);
-        clif::compile(&function, target, isa)
+        match function.width {
+            Width::W128 => clif::compile(&function, target, isa),
+            _ => x86::compile(&function, target),
+        }
     };
     let share = |thread: usize| ids.iter().skip(thread).step_by(threads).map(|&id| compile(id)).collect::<Vec<_>>();
     let mut shares: Vec<std::vec::IntoIter<Result<MachineCode, String>>> = std::thread::scope(|scope| {

@@ -133,10 +133,21 @@ impl Target {
 
     /// A CPU with these features, and vectors as wide as there is a back end for.
     pub fn with_features(arch: Arch, triple: &str, features: u64) -> Target {
-        Target { arch, triple: triple.to_string(), features, width: Width::W128 }
+        let target = Target { arch, triple: triple.to_string(), features, width: Width::W128 };
+        let width = target.widest();
+        target.with_width(width)
     }
 
-    /// The same CPU with vectors of another width.
+    /// The widest vectors kernels can have on this CPU.
+    pub fn widest(&self) -> Width {
+        match (self.has(cpu::AVX512), self.has(cpu::AVX2)) {
+            (true, _) => Width::W512,
+            (false, true) => Width::W256,
+            (false, false) => Width::W128,
+        }
+    }
+
+    /// The same CPU with vectors of another width, at most [`Self::widest`].
     pub fn with_width(self, width: Width) -> Target {
         Target { width, ..self }
     }

@@ -1,6 +1,7 @@
 //! What a compilation did to each operation: precision, kernel, and why something computes in float.
 //!
-//! A row is a run of steps for one layer: its kernel, and the copies and borders around it. Layers that were fused into one
+//! A row is a run of steps for one layer: its kernel, and the copies and borders around it. A layer that multiplies in two
+//! precisions (the products of an attention, of a recurrent sequence) has two rows. Layers that were fused into one
 //! kernel share a row. A row's reason is a remark of the passes about one of its layers, the main layer's first.
 //! Multiply-accumulates measure how much of the work is in INT8.
 
@@ -12,6 +13,7 @@ use crate::ir::Graph;
 use crate::lower::kernel::KernelSpec;
 use crate::lower::program::{Label, Program, Step};
 use crate::passes::Remark;
+use crate::passes::lpt::Refusal;
 
 /// The rows, and what they sum up to.
 pub struct Report<'p> {
@@ -39,8 +41,7 @@ impl<'p> Report<'p> {
     pub fn new(graph: &'p Graph, program: &'p Program, remarks: &'p [Remark]) -> Report<'p> {
         let lines: BTreeMap<&str, u32> =
             graph.all_layers().map(|(_, layer)| (layer.name.as_str(), layer.line)).collect();
-        let groups = program.steps.chunk_by(|a, b| a.label.layer == b.label.layer);
-        let rows = groups.map(|steps| Row::new(steps, program, &lines, remarks)).collect();
+        let rows = groups(program).map(|steps| Row::new(steps, program, &lines, remarks)).collect();
         Report { model: &program.name, rows }
     }
 
@@ -68,6 +69,21 @@ impl<'p> Report<'p> {
             "layers": rows,
         })
     }
+}
+
+/// Runs of steps for one layer, cut where its multiply-accumulates go on in another precision.
+fn groups(program: &Program) -> impl Iterator<Item = &[Step]> {
+    let mut precision = None;
+    program.steps.chunk_by(move |a, b| {
+        let of = |step: &Step| (step.label.macs != 0).then(|| program.kernels[step.kernel].precision());
+        let (same_layer, next) = (a.label.layer == b.label.layer, of(b));
+        precision = of(a).or(precision);
+        let same = same_layer && (next.is_none() || precision.is_none() || next == precision);
+        if !same {
+            precision = next;
+        }
+        same
+    })
 }
 
 impl<'p> Row<'p> {
@@ -126,9 +142,13 @@ fn kernels(main: &str, all: impl Iterator<Item = String>) -> String {
     first + &others.collect::<String>()
 }
 
-/// The remark about the main layer, else about any of the layers.
+/// The remark about the main layer, else about any of the layers: first one that tells of more than of a function that
+/// has a float form only.
 fn reason<'p>(label: &Label, remarks: &'p [Remark]) -> Option<&'p str> {
-    let about = |layer: &String| remarks.iter().find(|remark| remark.layers.contains(layer));
+    let about = |layer: &String| {
+        let own = || remarks.iter().filter(|remark| remark.layers.contains(layer));
+        own().find(|remark| remark.refusal != Some(Refusal::FloatFunction)).or_else(|| own().next())
+    };
     let remark = about(&label.layer).or_else(|| label.layers.iter().find_map(about));
     remark.map(|remark| remark.message.as_str())
 }

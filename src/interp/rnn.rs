@@ -13,6 +13,7 @@ use super::values::{self, round_to};
 struct Cell<'a> {
     attrs: &'a RnnAttrs,
     input: usize,
+    /// None where x is projected.
     w: &'a [f64],
     r: &'a [f64],
     b: &'a [f64],
@@ -31,7 +32,8 @@ pub(super) fn rnn(attrs: &RnnAttrs, operands: &[&Tensor], results: &[TensorType]
     let hidden = attrs.hidden;
     let reals: Vec<Vec<f64>> = operands.iter().map(|operand| operand.to_f64()).collect();
     let (x, h0) = (&reals[0], &reals[1]);
-    let (w, r, b) = (&reals[reals.len() - 3], &reals[reals.len() - 2], &reals[reals.len() - 1]);
+    let w: &[f64] = if attrs.projected { &[] } else { &reals[reals.len() - 3] };
+    let (r, b) = (&reals[reals.len() - 2], &reals[reals.len() - 1]);
     let elem = operands[1].elem();
     let mut y = vec![0.0; batch * dirs * seq * hidden];
     let (mut last_h, mut last_c) = (Vec::new(), Vec::new());
@@ -46,7 +48,8 @@ pub(super) fn rnn(attrs: &RnnAttrs, operands: &[&Tensor], results: &[TensorType]
         let backward = attrs.direction == Direction::Reverse || dir == 1;
         for step in 0..seq {
             let t = if backward { seq - 1 - step } else { step };
-            state = cell.step(&x[(n * seq + t) * input..][..input], &state);
+            let inputs = &x[(n * seq + t) * input..][..input];
+            state = cell.step(if attrs.projected { &inputs[part(inputs)] } else { inputs }, &state);
             state.h.iter_mut().chain(&mut state.c).for_each(|x| *x = round_to(elem, *x));
             y[(lane * seq + t) * hidden..][..hidden].copy_from_slice(&state.h);
         }
@@ -72,8 +75,9 @@ impl Sizes {
     /// When an operand does not have the shape that the others ask for.
     fn of(attrs: &RnnAttrs, operands: &[&Tensor]) -> Result<Sizes, String> {
         let states = if attrs.kind == RnnKind::Lstm { 2 } else { 1 };
-        if operands.len() != states + 4 || operands.iter().any(|operand| !operand.elem().is_float()) {
-            return Err(format!("a recurrent sequence with {} states takes {} floats", states, states + 4));
+        let wanted = states + if attrs.projected { 3 } else { 4 };
+        if operands.len() != wanted || operands.iter().any(|operand| !operand.elem().is_float()) {
+            return Err(format!("a recurrent sequence with {states} states takes {wanted} floats"));
         }
         let &[batch, seq, input] = operands[0].shape().dims() else {
             return Err(format!("a recurrent sequence of {}", operands[0].ty()));
@@ -82,12 +86,15 @@ impl Sizes {
         let (hidden, gates) = (attrs.hidden, gates(attrs.kind));
         let biases = gates + usize::from(attrs.kind == RnnKind::Gru && attrs.linear_before_reset);
         let mut expected = vec![vec![batch, dirs, hidden]; states];
-        expected.push(vec![dirs, gates * hidden, input]);
+        if !attrs.projected {
+            expected.push(vec![dirs, gates * hidden, input]);
+        }
         expected.push(vec![dirs, gates * hidden, hidden]);
         expected.push(vec![dirs, biases * hidden]);
         let wanted = if attrs.kind == RnnKind::Lstm { 3 } else { if attrs.kind == RnnKind::Gru { 2 } else { 1 } };
         let fits = operands[1..].iter().zip(&expected).all(|(operand, dims)| operand.shape().dims() == dims);
-        if !fits || attrs.activations.len() != wanted {
+        let projections = !attrs.projected || input == dirs * gates * hidden;
+        if !fits || !projections || attrs.activations.len() != wanted {
             return Err(format!("states and weights of a recurrent sequence must be {expected:?}"));
         }
         Ok(Sizes { batch, seq, input, dirs })
@@ -118,7 +125,8 @@ impl Cell<'_> {
     }
 
     fn input_sum(&self, gate: usize, i: usize, x: &[f64]) -> f64 {
-        dot(&self.w[(gate * self.attrs.hidden + i) * self.input..], x)
+        let row = gate * self.attrs.hidden + i;
+        if self.attrs.projected { x[row] } else { dot(&self.w[row * self.input..], x) }
     }
 
     fn state_sum(&self, gate: usize, i: usize, h: &[f64]) -> f64 {

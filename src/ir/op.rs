@@ -141,6 +141,7 @@ pub enum Op {
 
     /// Operands: x `[batch, seq, input]`, h0 `[batch, dirs, hidden]`, for LSTM c0, then w `[dirs, gates * hidden, input]`,
     /// r `[dirs, gates * hidden, hidden]`, b `[dirs, gates * hidden]` (GRU with `linear_before_reset`: one gate more).
+    /// A `projected` one has no w: its x is `[batch, seq, dirs * gates * hidden]`, the products of inputs and w.
     /// Results: y `[batch, dirs, seq, hidden]`, h, and for LSTM c. Gate order as in OpenVINO: f i c o; z r h.
     Rnn(RnnAttrs),
     /// Operand 0 is the condition, the rest are the arguments of either region.
@@ -471,6 +472,8 @@ pub struct RnnAttrs {
     pub clip: Option<f32>,
     /// GRU only.
     pub linear_before_reset: bool,
+    /// The inputs are multiplied with their weights already.
+    pub projected: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -605,7 +608,7 @@ impl Op {
             Op::CumSum { .. } => row("cum_sum", Exactly(1), Opaque),
             Op::TopK(_) => row("top_k", Exactly(1), Opaque),
             Op::OneHot { .. } => row("one_hot", Exactly(1), Opaque),
-            Op::Rnn(_) => row("rnn", AtLeast(5), Accumulates),
+            Op::Rnn(_) => row("rnn", AtLeast(4), Accumulates),
             Op::If { .. } => row("if", AtLeast(1), Opaque),
             Op::Loop(_) => row("loop", AtLeast(0), Opaque),
             Op::ReadValue { .. } => effect("read_value", Exactly(1)),

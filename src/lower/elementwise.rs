@@ -1,15 +1,16 @@
 //! Pointwise trees, reductions, softmax and normalisations; and the epilogues of all kernels.
 
 use crate::ir::op::{NormalizeL2Attrs, ReduceAttrs, ReduceKind};
-use crate::ir::{ElemType, Node, Op, QuantParams, Shape, Value};
+use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Shape, Value};
 
 use super::expr::{self, Finish, Load, Tree};
 use super::grid::Dims;
 use super::kernel::{KernelSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, ReduceSpec, SoftmaxSpec};
+use super::place::{StorageKind, wants_border};
 use super::plan::{Anchor, absorbed_dequantize, accumulated_source};
 use super::pointwise::{Epilogue, Inner, LaneType, PwTensor};
-use super::view::{View, channels_last, row_major};
-use super::{Lowering, Operand};
+use super::view::{Storage, View, channels_last, row_major};
+use super::{Lowering, Operand, is_written_by_kernel};
 
 /// Rows of flat kernels have at least this many elements.
 const FLAT_ROW: usize = 256;
@@ -55,9 +56,33 @@ impl Lowering<'_> {
             };
             loads.push(view);
         }
-        let dst = self.allocate_rows(root, order, inner);
+        let dst = match &self.views[root] {
+            Some(reused) => reused.clone(),
+            None => self.allocate_rows(root, order, inner),
+        };
         self.views[root] = Some(dst.clone());
         Ok(Laid { loads, dst })
+    }
+
+    /// A load whose memory the root can take over: read here for the last time, alone in its storage, of the same form.
+    fn reusable(&mut self, root: Value, tree: &Tree, order: &[usize]) -> Result<Option<Value>, String> {
+        let ty = self.graph.ty(root).clone();
+        if self.placement.is_bound(root) || wants_border(self.graph, root) {
+            return Ok(None);
+        }
+        let dense = View::dense(Storage::from_u32(0), ty.elem, ty.shape.dims(), order);
+        for load in &tree.loads {
+            let Load::Value(value) = *load else { continue };
+            let view = self.view(value)?;
+            let alone = feeds_only(self.graph, value, root) && is_written_by_kernel(self.graph, &self.plan, value);
+            let same =
+                (view.elem, &view.sizes, &view.strides, view.offset) == (ty.elem, &dense.sizes, &dense.strides, 0);
+            let workspace = self.storages[view.storage].kind == StorageKind::Workspace;
+            if alone && same && workspace && !self.placement.is_bound(value) {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
 
     /// f32 constants as a dense view.
@@ -103,6 +128,11 @@ impl Lowering<'_> {
         let tree = expr::tree(self.graph, &self.plan, root, LaneType::I32, &[])?;
         let order = self.natural_order(root, &tree)?;
         let inner = order.last().copied();
+        let reused = self.reusable(root, &tree, &order)?;
+        if let Some(value) = reused {
+            // What is written takes the place of what is read, element by element.
+            self.views[root] = self.views[value].clone();
+        }
         let laid = self.lay_out(root, &tree, &order, inner)?;
         let views: Vec<&View> = laid.views().collect();
         let mut dims = Dims::of(&views, &order);
@@ -110,6 +140,9 @@ impl Lowering<'_> {
         let inner_size = merged.sizes.pop().unwrap_or(1);
         let inner_strides: Vec<i64> = merged.strides.iter_mut().map(|strides| strides.pop().unwrap_or(0)).collect();
         let mut epilogue = self.epilogue(&tree, &laid, &merged, 0, None);
+        for (load, tensor) in tree.loads.iter().zip(&mut epilogue.loads) {
+            tensor.aliased = reused.is_some_and(|value| *load == Load::Value(value));
+        }
         let tensors = epilogue.loads.iter_mut().chain(&mut epilogue.stores);
         for (tensor, stride) in tensors.zip(inner_strides) {
             tensor.inner = if stride == 0 && inner_size > 1 { Inner::Splat } else { Inner::Contiguous };
@@ -296,6 +329,17 @@ impl Lowering<'_> {
         self.push_step(KernelSpec::Normalize(spec), vec![Operand::of(&src), Operand::of(&dst)], &[node], 0);
         Ok(())
     }
+}
+
+/// Every use of `value`, through what is computed from it, ends in `root`: no other kernel reads it.
+fn feeds_only(graph: &Graph, mut value: Value, root: Value) -> bool {
+    while value != root {
+        match graph.single_user(value) {
+            Some(user) if graph.results(user).len() == 1 => value = graph.result(user),
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// Nodes a kernel covers: its anchor first.

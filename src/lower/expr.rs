@@ -107,11 +107,11 @@ impl Tree {
         for finish in scope.finish {
             value = match finish {
                 Finish::Scale(factor) => {
-                    let (x, factor) = (self.to_float(value), self.float(*factor));
+                    let (x, factor) = (self.as_float(value), self.float(*factor));
                     self.binary(BinaryOp::Mul, x, factor)
                 }
                 Finish::ScaleBy { sizes, values } => {
-                    let x = self.to_float(value);
+                    let x = self.as_float(value);
                     let table = Load::Table { sizes: sizes.clone(), values: values.clone() };
                     let factor = self.load(table, LaneType::F32);
                     self.binary(BinaryOp::Mul, x, factor)
@@ -122,7 +122,7 @@ impl Tree {
         value
     }
 
-    fn to_float(&mut self, x: Ref) -> Ref {
+    fn as_float(&mut self, x: Ref) -> Ref {
         match self.lane(x) {
             LaneType::F32 => x,
             LaneType::I32 => self.push(PwInst::ToFloat(x), LaneType::F32),
@@ -225,7 +225,7 @@ impl Tree {
 
     fn convert(&mut self, x: Ref, elem: ElemType) -> Ref {
         match (self.lane(x), lane_of(elem)) {
-            (LaneType::I32, LaneType::F32) => self.to_float(x),
+            (LaneType::I32, LaneType::F32) => self.as_float(x),
             _ if elem == ElemType::Bool => self.not_zero(x),
             (LaneType::F32, LaneType::I32) => self.push(PwInst::Truncate(x), LaneType::I32),
             _ => x,
@@ -263,7 +263,7 @@ impl Tree {
     }
 
     fn requantize(&mut self, x: Ref, attrs: &RequantizeAttrs) -> Ref {
-        let x = self.to_float(x);
+        let x = self.as_float(x);
         let scaled = self.scale_and_add(x, attrs.multiplier.clone(), attrs.bias.clone(), attrs.axis);
         self.push(PwInst::Quantize { x: scaled, low: attrs.low, high: attrs.high }, LaneType::I32)
     }
@@ -282,7 +282,7 @@ impl Tree {
 
     /// `(q - zero_point) * scale`, rounded after each.
     fn dequantize(&mut self, q: Ref, params: &QuantParams) -> Ref {
-        let mut x = self.to_float(q);
+        let mut x = self.as_float(q);
         if params.has_zero_point() {
             let zero_point = params.zero_point.iter().map(|&z| z as f32).collect();
             let zero_point = self.constants(zero_point, params.axis);

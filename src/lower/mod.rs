@@ -26,6 +26,8 @@ mod recurrent;
 mod view;
 mod window;
 
+use std::collections::BTreeSet;
+
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use crate::diag::{Diagnostic, Diagnostics, Kind, Place as DiagPlace};
@@ -102,6 +104,7 @@ struct Lowering<'g> {
 /// # Errors
 /// Every operation without a kernel, with its layer.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
+    refuse_variables(graph)?;
     let plan = Plan::new(graph);
     let placement = Placement::new(graph, &plan, |value| is_written_by_kernel(graph, &plan, value));
     let mut storages = PrimaryMap::new();
@@ -125,6 +128,23 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Progr
     }
     lowering.nodes()?;
     lowering.finish(&options.model_hash)
+}
+
+/// A program keeps nothing from inference to inference.
+fn refuse_variables(graph: &Graph) -> crate::diag::Result<()> {
+    let is_variable = |node: &Node| matches!(graph.op(*node), Op::ReadValue { .. } | Op::Assign { .. });
+    let nodes: Vec<Node> =
+        graph.all_regions().into_iter().flat_map(|region| graph.nodes(region)).filter(is_variable).collect();
+    let layers: BTreeSet<Layer> = nodes.iter().flat_map(|&node| graph.layers(node).iter().copied()).collect();
+    let Some(&first) = nodes.first() else { return Ok(()) };
+    let place = match layers.first() {
+        Some(&layer) => DiagPlace { file: None, line: Some(graph.layer(layer).line), item: None },
+        None => DiagPlace::item(graph.op(first).name()),
+    };
+    let names: Vec<String> = layers.iter().map(|&layer| format!("{:?}", graph.layer(layer).name)).collect();
+    let fact = format!("variables that live from inference to inference are not supported: {}", names.join(", "));
+    let problem = Diagnostic::error(Kind::Model, place, fact.trim_end_matches(": "));
+    Err(problem.with_help("export the model without state, its variables as inputs and outputs").into())
 }
 
 /// The value gets memory of its own that its kernel writes: not a view of another, not a constant, not an input.

@@ -58,6 +58,11 @@ impl Placement {
         placement
     }
 
+    /// The value must be written into a slice or an output.
+    pub fn is_bound(&self, value: Value) -> bool {
+        self.slices[value].is_some() || self.outputs[value].is_some()
+    }
+
     fn place_parts(&mut self, graph: &Graph, plan: &Plan, node: Node, axis: usize, allocates: &impl Fn(Value) -> bool) {
         let mut begin = 0;
         let mut placed: Vec<Value> = Vec::new();
@@ -103,7 +108,15 @@ fn kernel_reads(graph: &Graph, plan: &Plan, value: Value) -> Vec<Value> {
 
 /// The result lies in its operand's memory.
 pub fn is_view(op: &Op) -> bool {
-    matches!(op, Op::Reshape { .. } | Op::Transpose { .. } | Op::Split { .. } | Op::Slice(_) | Op::Broadcast { .. })
+    matches!(
+        op,
+        Op::Reshape { .. }
+            | Op::Transpose { .. }
+            | Op::Split { .. }
+            | Op::Slice(_)
+            | Op::Broadcast { .. }
+            | Op::Reverse { .. }
+    )
 }
 
 impl Lowering<'_> {
@@ -216,6 +229,11 @@ fn same_order(view: &View, order: &[usize]) -> bool {
     significant(&view.order()) == significant(order)
 }
 
+/// Some window reads the value with padding.
+pub fn wants_border(graph: &Graph, value: Value) -> bool {
+    wanted_halo(graph, value).is_some_and(|halo| !halo.is_empty())
+}
+
 /// The border that the windows reading a value want, through views of it that keep the spatial dimensions.
 fn wanted_halo(graph: &Graph, value: Value) -> Option<Halo> {
     let mut wanted: Option<Halo> = None;
@@ -260,17 +278,17 @@ pub fn window_halo(graph: &Graph, node: Node) -> Halo {
     match graph.op(node) {
         Op::Convolution(attrs) => {
             halo.value = attrs.pad_value;
-            for dim in 0..kernel.len() {
-                let last = (dst.shape[dim + 2].saturating_sub(1)) * attrs.strides[dim]
-                    + (kernel[dim] - 1) * attrs.dilations[dim];
+            for (dim, &size) in kernel.iter().enumerate() {
+                let last =
+                    (dst.shape[dim + 2].saturating_sub(1)) * attrs.strides[dim] + (size - 1) * attrs.dilations[dim];
                 halo.before[dim + 2] = attrs.pads_begin[dim];
                 halo.after[dim + 2] = (last + 1).saturating_sub(attrs.pads_begin[dim] + src.shape[dim + 2]);
             }
         }
         Op::Deconvolution(attrs) => {
-            for dim in 0..kernel.len() {
+            for (dim, &size) in kernel.iter().enumerate() {
                 // Output y reads source (y + pad - k * dilation) / stride for every k that divides.
-                let reach = (kernel[dim] - 1) * attrs.dilations[dim];
+                let reach = (size - 1) * attrs.dilations[dim];
                 let lowest = reach.saturating_sub(attrs.pads_begin[dim]).div_ceil(attrs.strides[dim]);
                 let highest = (dst.shape[dim + 2].saturating_sub(1) + attrs.pads_begin[dim]) / attrs.strides[dim];
                 halo.before[dim + 2] = lowest;

@@ -96,6 +96,12 @@ impl Plan {
         self.grow(graph, root, root, anchor);
     }
 
+    fn store_sources(&mut self, graph: &Graph, value: Value) {
+        for &operand in graph.def_node(value).map_or(&[][..], |node| graph.operands(node)) {
+            self.stored[operand] = graph.const_value(operand).is_none();
+        }
+    }
+
     fn grow(&mut self, graph: &Graph, root: Value, value: Value, anchor: Option<Anchor>) {
         let Some(node) = graph.def_node(value) else { return };
         for &operand in graph.operands(node) {
@@ -106,27 +112,37 @@ impl Plan {
             self.find_anchors(graph, root, operand, &mut inside);
             let holds_ours = anchor.is_some_and(|anchor| inside.contains(&anchor));
             let foreign = !inside.is_empty() && !holds_ours;
-            if !foreign && inlines(graph, root, operand) {
-                self.grow(graph, root, operand, anchor);
-            } else {
-                self.stored[operand] = true;
+            match inlined(graph, root, operand) {
+                Inlined::Tree if !foreign => self.grow(graph, root, operand, anchor),
+                Inlined::Copy => self.store_sources(graph, operand),
+                Inlined::Tree | Inlined::No => self.stored[operand] = true,
             }
         }
     }
 
-    /// Anchors that a tree rooted at `root` reaches through `value`: those whose accumulator nobody else reads. A value with
-    /// several users that the tree computes again hides them, and so does a reader that absorbs a dequantize.
+    /// Anchors that a tree rooted at `root` reaches through `value`: those whose accumulator nobody else reads, not even one
+    /// that absorbs the dequantize in front of it.
     fn find_anchors(&self, graph: &Graph, root: Value, value: Value, found: &mut Vec<Anchor>) {
         if let Some(anchor) = as_anchor(graph, root, value).filter(|anchor| !self.stored[anchor.value]) {
             return found.push(anchor);
         }
-        let alone = graph.single_user(value).is_some();
-        if let (true, Some(node)) = (alone && inlines(graph, root, value), graph.def_node(value)) {
+        if let (Inlined::Tree, Some(node)) = (inlined(graph, root, value), graph.def_node(value)) {
             for &operand in graph.operands(node) {
                 self.find_anchors(graph, root, operand, found);
             }
         }
     }
+}
+
+/// How a tree gets an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inlined {
+    /// It loads it.
+    No,
+    /// It computes it, and nobody else does: what it is computed from may be inside as well.
+    Tree,
+    /// It computes it, as others do for themselves: what it is computed from is loaded.
+    Copy,
 }
 
 /// `value` as the accumulator of a tree of the same shape.
@@ -162,16 +178,14 @@ fn is_per_channel(graph: &Graph, anchor: Node, constant: Value) -> bool {
     dims.iter().enumerate().all(|(dim, &size)| size == 1 || dim + added == axis)
 }
 
-/// Whether a tree computes `value` inside instead of loading it.
-fn inlines(graph: &Graph, root: Value, value: Value) -> bool {
-    let Some(node) = graph.def_node(value) else { return false };
-    if !is_pointwise(graph, node) {
-        return false;
+fn inlined(graph: &Graph, root: Value, value: Value) -> Inlined {
+    let Some(node) = graph.def_node(value).filter(|&node| is_pointwise(graph, node)) else { return Inlined::No };
+    let cheap = is_cheap(graph, node);
+    match graph.users(value).len() {
+        1 if cheap || graph.ty(value).shape == graph.ty(root).shape => Inlined::Tree,
+        n if n > 1 && cheap => Inlined::Copy,
+        _ => Inlined::No,
     }
-    if graph.users(value).len() == 1 {
-        return graph.ty(value).shape == graph.ty(root).shape || is_cheap(graph, node);
-    }
-    is_cheap(graph, node)
 }
 
 /// Cheaper to compute again from its stored source than to load as f32.

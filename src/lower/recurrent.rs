@@ -39,8 +39,15 @@ impl Lowering<'_> {
             gates: pack::rnn_gates(attrs.kind),
             hidden: attrs.hidden,
         };
-        let [w, r, b] = [1, 2, 3].map(|i| self.float_constant(operands[states + i]));
-        let projected = self.project(node, x, &w?, &sizes)?;
+        let last = operands.len() - 1;
+        let [r, b] = [last - 1, last].map(|i| self.float_constant(operands[i]));
+        let projected = match attrs.projected {
+            true => self.dense(x),
+            false => {
+                let w = self.float_constant(operands[states + 1])?;
+                self.project(node, x, &w, &sizes)?
+            }
+        };
         let initial = self.initial_states(&operands[1..=states], &sizes)?;
         let weights = self.const_storage(pack::pack_rnn(self.width, attrs.kind, sizes.hidden, &r?));
         let biases = self.const_storage(b?.iter().flat_map(|bias| bias.to_le_bytes()).collect());
@@ -54,6 +61,12 @@ impl Lowering<'_> {
     fn float_constant(&self, value: Value) -> Result<Vec<f32>, String> {
         let tensor = self.graph.const_value(value).and_then(|tensor| tensor.as_f32().map(<[f32]>::to_vec));
         tensor.ok_or_else(|| "a recurrent sequence with weights that are no f32 constants has no kernel".into())
+    }
+
+    /// Row-major from the start of a storage.
+    fn dense(&mut self, x: View) -> Storage {
+        let usable = x.offset == 0 && x.is_row_major() && !self.reads_exactly(&x);
+        if usable { x.storage } else { self.copied(&x, &row_major(3)).storage }
     }
 
     /// `w x` of every step and direction: `[batch, sequence, dirs * gates * hidden]`.

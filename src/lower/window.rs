@@ -366,11 +366,14 @@ pub fn mac_of(src: &View, weights: &Tensor, has_dot: bool) -> Result<Mac, String
 }
 
 /// Vectors of output channels and pixels that are computed together: as many accumulators as registers hold beside the
-/// weights and one broadcast.
+/// weights and one broadcast. A dot product is one instruction, so loads bind first and more pixels share each weight.
 fn tile(mac: Mac, lanes: usize, groups: &[Group]) -> (usize, usize) {
     let channels = groups.iter().map(|group| group.oc).max().unwrap_or(1);
-    let vectors = channels.div_ceil(lanes).clamp(1, 4);
-    let accumulators = if mac == Mac::U8I16 { 8 } else { 12 };
+    let (most_vectors, accumulators) = match mac {
+        Mac::U8I8 | Mac::U8I16 | Mac::F32 => (4, 8),
+        Mac::U8I8Dot => (2, 12),
+    };
+    let vectors = channels.div_ceil(lanes).clamp(1, most_vectors);
     (vectors, (accumulators / vectors).clamp(1, 6))
 }
 

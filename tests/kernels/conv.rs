@@ -10,27 +10,27 @@ use crate::random::Random;
 use crate::reference::{self, Lane, Outcome};
 
 #[derive(Clone, Copy, Debug)]
-struct Shape {
-    mac: Mac,
-    batch: usize,
-    groups: usize,
+pub struct Shape {
+    pub mac: Mac,
+    pub batch: usize,
+    pub groups: usize,
     /// Per group.
-    ic: usize,
-    oc: usize,
-    oh: usize,
-    ow: usize,
-    kernel: [usize; 2],
-    stride: usize,
-    dilation: usize,
-    block_vectors: usize,
-    tile_pixels: usize,
-    blocks_outer: bool,
-    result: Outcome,
-    values: Values,
+    pub ic: usize,
+    pub oc: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub kernel: [usize; 2],
+    pub stride: usize,
+    pub dilation: usize,
+    pub block_vectors: usize,
+    pub tile_pixels: usize,
+    pub blocks_outer: bool,
+    pub result: Outcome,
+    pub values: Values,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Values {
+pub enum Values {
     /// All of the type's range.
     Any,
     /// Weights that are mostly safe.
@@ -39,7 +39,7 @@ enum Values {
     Extreme,
 }
 
-const BASE: Shape = Shape {
+pub const BASE: Shape = Shape {
     mac: Mac::U8I8,
     batch: 1,
     groups: 1,
@@ -122,7 +122,7 @@ impl Shape {
         runs
     }
 
-    fn case(&self, width: Width) -> Case {
+    pub fn case(&self, width: Width) -> Case {
         let mut random = Random(7);
         let channels = self.groups * self.oc;
         let src = self.source(&mut random);

@@ -64,7 +64,7 @@ impl Shape {
             .collect();
         let ints: Vec<i32> = (0..taps.len() * channels)
             .map(|i| {
-                let wild = self.mixed && i % channels / 16 % 5 == 0;
+                let wild = self.mixed && (i % channels / 16).is_multiple_of(5);
                 let [low, high] = if wild { [-128, 127] } else { self.weights };
                 random.int(low, high) as i32
             })
@@ -94,7 +94,7 @@ impl Shape {
         let mut case = Case::new(KernelSpec::Depthwise(spec), regions);
         for_each(&outer, |at| {
             let place = at[0] as i64 * grid.batch + at[1] as i64 * grid.row + at[2] as i64 * grid.pixel;
-            for channel in 0..channels {
+            for (channel, &start) in init.iter().enumerate().take(channels) {
                 let element = |tap: usize| {
                     let at = place + taps[tap] + (channel * bytes) as i64;
                     reference::load(self.elem(), &case.regions[0], at)
@@ -103,7 +103,7 @@ impl Shape {
                 let sum = if self.is_float() {
                     Lane::F((0..taps.len()).fold(0.0, |sum, tap| sum + element(tap).f() * floats[weight(tap)]))
                 } else {
-                    Lane::I((0..taps.len()).fold(init[channel], |sum, tap| sum + element(tap).i() * ints[weight(tap)]))
+                    Lane::I((0..taps.len()).fold(start, |sum, tap| sum + element(tap).i() * ints[weight(tap)]))
                 };
                 reference::epilogue(&mut case, &built.epilogue, 2, at, channel, Some(sum));
             }

@@ -2,8 +2,8 @@
 
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, default_libcall_names};
-use octet::codegen::clif;
 use octet::codegen::target::Target;
+use octet::codegen::{clif, x86};
 use octet::lower::kernel::KernelSpec;
 use octet::lower::program::READ_SLACK;
 use octet::simd::interp::{self, Arg, Memory};
@@ -57,11 +57,12 @@ pub fn check(name: &str, case: impl Fn(Width) -> Case) {
         verify(&function).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         let interpreted = interpret(&name, &function, &case);
         compare(&name, &case, &interpreted);
-        if width == Width::W128 {
-            let ran = run_here(&function, &case);
+        for target in targets(width) {
+            let ran = run_here(&function, &case, &target);
             for (region, (ran, interpreted)) in ran.iter().zip(&interpreted).enumerate() {
                 let differs = ran.iter().zip(interpreted).position(|(a, b)| a != b);
-                assert_eq!(differs, None, "{name}: byte of region {region} where machine code differs");
+                let cpu = target.cpu_name();
+                assert_eq!(differs, None, "{name}: byte of region {region} where machine code for {cpu} differs");
             }
         }
     }
@@ -111,10 +112,25 @@ fn compare(name: &str, case: &Case, found: &[Vec<u8>]) {
 /// As many arguments as any kernel here has.
 type Entry = unsafe extern "C" fn(i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
 
-fn run_here(function: &Function, case: &Case) -> Vec<Vec<u8>> {
-    let target = Target::native().unwrap().with_width(Width::W128);
+/// CPUs with vectors of `width` whose code this machine can run: itself, and at wide widths one without dot products.
+fn targets(width: Width) -> Vec<Target> {
+    let native = Target::native().unwrap();
+    let plain = match width {
+        Width::W128 => None,
+        Width::W256 => Some("x86-64-v3"),
+        _ => Some("x86-64-v4"),
+    };
+    let plain = plain.and_then(|cpu| Target::parse(None, cpu).ok()).filter(|target| native.has(target.features));
+    let targets = [Some(native), plain].into_iter().flatten().filter(|target| target.widest() >= width);
+    targets.map(|target| target.with_width(width)).collect()
+}
+
+fn run_here(function: &Function, case: &Case, target: &Target) -> Vec<Vec<u8>> {
     let isa = target.isa().unwrap();
-    let code = clif::compile(function, &target, &*isa).unwrap();
+    let code = match function.width {
+        Width::W128 => clif::compile(function, target, &*isa).unwrap(),
+        _ => x86::compile(function, target).unwrap(),
+    };
     let mut module = JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()));
     let signature = module.make_signature();
     let id = module.declare_function("kernel", Linkage::Local, &signature).unwrap();

@@ -1,5 +1,5 @@
 //! Every family of kernels against plain loops written from the documentation of its spec, at every width in the interpreter
-//! of kernels, and at 128 bits as machine code of this CPU, bit for bit.
+//! of kernels, and as machine code of this CPU, bit for bit.
 //!
 //! - `harness`: runs a case everywhere.
 //! - `reference`: elements in memory and pointwise programs, one element at a time.
@@ -16,3 +16,4 @@ mod random;
 mod reduce;
 mod reference;
 mod rnn;
+mod wide;

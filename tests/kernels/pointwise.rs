@@ -285,7 +285,7 @@ fn unary_operations_on_floats() {
         let y = program.push(PwInst::Unary(unary, x));
         let result = if gives_bool(unary) { ElemType::Bool } else { ElemType::F32 };
         program.stores.push((y, result));
-        check_op(&Op::Unary(unary), program, ElemType::F32, &[bytes.clone()], result, 2e-6);
+        check_op(&Op::Unary(unary), program, ElemType::F32, std::slice::from_ref(&bytes), result, 2e-6);
     }
 }
 
@@ -309,7 +309,7 @@ fn unary_operations_on_integers() {
         let y = program.push(PwInst::Unary(unary, x));
         let result = if gives_bool(unary) { ElemType::Bool } else { ElemType::I32 };
         program.stores.push((y, result));
-        check_op(&Op::Unary(unary), program, ElemType::I32, &[bytes.clone()], result, 0.0);
+        check_op(&Op::Unary(unary), program, ElemType::I32, std::slice::from_ref(&bytes), result, 0.0);
     }
 }
 

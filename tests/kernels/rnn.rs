@@ -91,7 +91,8 @@ fn cells() {
         for direction in [Direction::Forward, Direction::Reverse, Direction::Bidirectional] {
             for hidden in [1, 4, 7, 18] {
                 let activations = activations.clone();
-                let attrs = RnnAttrs { kind, direction, hidden, activations, clip, linear_before_reset };
+                let attrs =
+                    RnnAttrs { kind, direction, hidden, activations, clip, linear_before_reset, projected: false };
                 check(&format!("{attrs:?}"), |width| case(width, &attrs, [2, 3, 5]));
             }
         }

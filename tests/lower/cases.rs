@@ -549,6 +549,30 @@ fn chains() -> Vec<Case> {
             let y = b.quantize(y, 0.1, 128.0);
             vec![b.op(Op::Concat { axis: 1 }, &[parts[0], y])]
         }),
+        case("chain/quantized_accumulator_with_two_readers", move |b| {
+            let q = b.input(U8, &[1, 16, 4, 4]);
+            let w = b.weights(I8, &[16, 1, 3, 3]);
+            let acc = b.conv(q, w, Window { groups: 16, ..same });
+            let y = b.per_channel(acc, 1);
+            let y = b.quantize(y, 0.3, 20.0);
+            let y = b.dequantize(y, 0.3, 20.0);
+            let mean =
+                b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[y]);
+            vec![b.op(Op::Binary(BinaryOp::Mul), &[y, mean])]
+        }),
+        case("chain/in_place", move |b| {
+            let x = b.input(F32, &[3, 40]);
+            let mean = b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Max, axes: vec![0], keep_dims: true }), &[x]);
+            let s = b.op(Op::Softmax { axis: 1, log: false }, &[x]);
+            let y = b.op(Op::Binary(BinaryOp::Add), &[s, mean]);
+            let z = b.op(Op::Softmax { axis: 1, log: false }, &[y]);
+            let q = b.quantize(z, 0.01, 0.0);
+            let m = b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Sum, axes: vec![1], keep_dims: true }), &[z]);
+            let back = b.dequantize(q, 0.01, 0.0);
+            let w = b.op(Op::Binary(BinaryOp::Mul), &[back, m]);
+            let r = b.relu(back);
+            vec![b.op(Op::Softmax { axis: 1, log: false }, &[w]), b.op(Op::Softmax { axis: 1, log: false }, &[r])]
+        }),
         case("chain/swish_keeps_both_uses", move |b| {
             let q = b.input(U8, &[1, 9, 3, 3]);
             let w = b.weights(I8, &[9, 9, 1, 1]);

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{Linkage, Module, default_libcall_names};
 use octet::codegen::target::Target;
-use octet::codegen::{MachineCode, clif};
+use octet::codegen::{MachineCode, clif, x86};
 use octet::simd::interp::{self, Arg, Memory};
 use octet::simd::ir::{Function, Width};
 
@@ -22,26 +22,37 @@ pub struct Case {
 
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
-/// CPUs whose code this machine can run, and all of aarch64.
-pub fn targets() -> (Vec<Target>, Vec<Target>) {
+/// Every width a kernel may have.
+pub const WIDTHS: [Width; 3] = [Width::W128, Width::W256, Width::W512];
+
+/// CPUs with vectors of `width` whose code this machine can run.
+pub fn host_targets(width: Width) -> Vec<Target> {
     let native = Target::native().unwrap();
-    let levels = ["sse4.1", "x86-64-v2", "x86-64-v3", "x86-64-v3,+avxvnni", "x86-64-v4,+avx512vnni", "native"];
-    let mut host: Vec<Target> = levels.iter().filter_map(|cpu| Target::parse(None, cpu).ok()).collect();
-    host.retain(|target| native.has(target.features));
-    let arm = ["generic", "+dotprod", "+i8mm"].map(|cpu| Target::parse(Some(AARCH64), cpu).unwrap());
-    let narrow = |targets: Vec<Target>| targets.into_iter().map(|target| target.with_width(Width::W128)).collect();
-    (narrow(host), narrow(arm.to_vec()))
+    let levels: &[&str] = match width {
+        Width::W128 => &["sse4.1", "x86-64-v2", "x86-64-v3", "x86-64-v3,+avxvnni", "x86-64-v4,+avx512vnni", "native"],
+        Width::W256 => &["x86-64-v3", "x86-64-v3,+avxvnni", "x86-64-v4,+avx512vnni", "native"],
+        _ => &["x86-64-v4", "x86-64-v4,+avx512vnni", "native"],
+    };
+    let runs = |target: &Target| native.has(target.features) && target.widest() >= width;
+    let targets = levels.iter().filter_map(|cpu| Target::parse(None, cpu).ok()).filter(runs);
+    targets.map(|target| target.with_width(width)).collect()
 }
 
-/// Runs the cases everywhere; panics with the first difference.
+/// All of aarch64.
+fn arm_targets() -> Vec<Target> {
+    let target = |cpu| Target::parse(Some(AARCH64), cpu).unwrap().with_width(Width::W128);
+    ["generic", "+dotprod", "+i8mm"].map(target).to_vec()
+}
+
+/// Runs the cases, all of one width, everywhere; panics with the first difference.
 pub fn check(cases: &[Case]) {
+    let Some(width) = cases.first().map(|case| case.function.width) else { return };
     let expected: Vec<Memory> = cases.iter().map(interpret).collect();
-    let (host, arm) = targets();
-    for target in host {
+    for target in host_targets(width) {
         let results = run_here(&compile(cases, &target), cases);
         compare(cases, &expected, &results, &target);
     }
-    for target in arm {
+    for target in arm_targets().into_iter().filter(|target| target.width == width) {
         if let Some(results) = emulate(&compile(cases, &target), cases) {
             compare(cases, &expected, &results, &target);
         }
@@ -57,7 +68,11 @@ fn interpret(case: &Case) -> Memory {
 
 pub fn compile(cases: &[Case], target: &Target) -> Vec<MachineCode> {
     let isa = target.isa().unwrap();
-    cases.iter().map(|case| clif::compile(&case.function, target, &*isa).unwrap()).collect()
+    let compile = |case: &Case| match target.width {
+        Width::W128 => clif::compile(&case.function, target, &*isa),
+        _ => x86::compile(&case.function, target),
+    };
+    cases.iter().map(|case| compile(case).unwrap()).collect()
 }
 
 fn compare(cases: &[Case], expected: &[Memory], results: &[Memory], target: &Target) {

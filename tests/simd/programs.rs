@@ -10,11 +10,12 @@ use octet::simd::ir::{
     Cmp, FloatOp, FloatUnary, Half, IntMem, IntOp, Mem, Pack, Reduction, ShiftOp, Ty, Val, VecOp, Widen, Width,
 };
 
-use crate::machine::{Case, check};
+use crate::machine::{Case, WIDTHS, check};
 use crate::rows::inside_i32;
 
-const SRC: usize = 256;
-const DST: usize = 1024;
+const SRC: usize = 512;
+/// Vectors of the destination.
+const PLACES: usize = 64;
 
 /// Values in reach, by type.
 #[derive(Clone, Default)]
@@ -120,19 +121,21 @@ impl Generator {
         let ty = *u.choose(&VECTORS)?;
         let value = pool.pick(u, ty)?;
         let place = self.stored.get();
-        if place < DST / 16 {
+        let vector = b.width().bytes();
+        if place < PLACES {
             self.stored.set(place + 1);
-            b.store_partial(self.dst, place as i32 * 16, value, u.int_in_range(1..=16)?);
+            b.store_partial(self.dst, (place * vector) as i32, value, u.int_in_range(1..=vector)?);
         }
         Ok(())
     }
 
     fn load(&self, b: &mut Builder, u: &mut Unstructured) -> Result<Val> {
-        let offset = u.int_in_range(0..=SRC as i32 - 16)?;
+        let vector = b.width().bytes();
+        let offset = u.int_in_range(0..=(SRC - vector) as i32)?;
         let ty = *u.choose(&[Ty::V8, Ty::V16, Ty::V32])?;
         Ok(match u.int_in_range(0..=4)? {
             0 => b.load_splat32(ty, self.src, offset),
-            1 => b.load_partial(ty, self.src, offset, u.int_in_range(0..=16)?),
+            1 => b.load_partial(ty, self.src, offset, u.int_in_range(0..=vector)?),
             2 => b.load_widen(*u.choose(&[Widen::U8ToI32, Widen::I8ToI16, Widen::I16ToI32])?, self.src, offset),
             3 => b.load_int(self.src, offset, *u.choose(&[IntMem::U8, IntMem::I16, IntMem::I32, IntMem::I64])?),
             _ => b.load(ty, self.src, offset),
@@ -235,23 +238,24 @@ fn product(b: &mut Builder, u: &mut Unstructured, pool: &Pool) -> Result<Val> {
 }
 
 /// A random kernel `fn(src, dst, n)`; out of random bytes it ends early.
-fn generate(u: &mut Unstructured) -> Result<Case> {
-    let mut b = Builder::new("random", Width::W128);
+fn generate(u: &mut Unstructured, width: Width) -> Result<Case> {
+    let vector = width.bytes();
+    let mut b = Builder::new("random", width);
     let (src, dst, n) = (b.param_ptr(Mem::Const), b.param_ptr(Mem::Mutable), b.param_int());
     let generator = Generator { src, dst, stored: Cell::new(0) };
     let mut pool = Pool::default();
     pool.add(&b, n);
     for (i, ty) in [Ty::V8, Ty::V16, Ty::V32].into_iter().enumerate() {
-        let value = b.load(ty, src, 16 * i as i32);
+        let value = b.load(ty, src, (vector * i) as i32);
         pool.add(&b, value);
     }
-    let ints = b.load(Ty::V32, src, 64);
+    let ints = b.load(Ty::V32, src, 3 * vector as i32);
     let floats = b.to_float(ints);
     pool.add(&b, floats);
     // Out of random bytes: what has been built so far is a program too.
     let _ = generator.statements(&mut b, u, &mut pool, 0);
-    for &(ty, value) in pool.values.iter().rev().take(DST / 16 - generator.stored.get()) {
-        let offset = generator.stored.get() as i32 * 16;
+    for &(ty, value) in pool.values.iter().rev().take(PLACES - generator.stored.get()) {
+        let offset = (generator.stored.get() * vector) as i32;
         generator.stored.set(generator.stored.get() + 1);
         match ty {
             Ty::I64 | Ty::Ptr => b.store_int(dst, offset, IntMem::I64, value),
@@ -260,7 +264,7 @@ fn generate(u: &mut Unstructured) -> Result<Case> {
         }
     }
     let bytes: Vec<u8> = (0..SRC).map(|i| (i * 37 + i / 16) as u8).collect();
-    let memory = Memory { regions: vec![bytes, vec![0; DST]] };
+    let memory = Memory { regions: vec![bytes, vec![0; PLACES * vector]] };
     let args = vec![Arg::Ptr { region: 0, offset: 0 }, Arg::Ptr { region: 1, offset: 0 }, Arg::Int(-5)];
     Ok(Case { name: "random".into(), function: b.finish(), memory, args, floats: false })
 }
@@ -268,7 +272,8 @@ fn generate(u: &mut Unstructured) -> Result<Case> {
 #[test]
 fn random_programs() {
     arbtest(|u| {
-        let cases: Vec<Case> = (0..4).map(|_| generate(u)).collect::<Result<_>>()?;
+        let width = *u.choose(&WIDTHS)?;
+        let cases: Vec<Case> = (0..4).map(|_| generate(u, width)).collect::<Result<_>>()?;
         check(&cases);
         Ok(())
     })

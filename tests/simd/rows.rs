@@ -3,10 +3,10 @@
 use octet::simd::builder::{Builder, Pointer};
 use octet::simd::interp::{self, Arg, Memory};
 use octet::simd::ir::{
-    Cmp, FloatOp, FloatUnary, Half, IntMem, IntOp, Mem, Pack, Reduction, ShiftOp, Ty, Val, VecOp, Widen, Width,
+    Cmp, FloatOp, FloatUnary, Half, IntMem, IntOp, Mem, Pack, Reduction, ShiftOp, Span, Ty, Val, VecOp, Widen, Width,
 };
 
-use crate::machine::{Case, check};
+use crate::machine::{Case, WIDTHS, check};
 
 /// Deterministic bits; quality does not matter.
 pub struct Random(pub u64);
@@ -263,18 +263,20 @@ fn operands(row: &Row, width: Width, random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-fn row_case(row: &Row) -> Case {
+fn row_case(row: &Row, width: Width) -> Case {
     let mut memory = Memory::new();
-    let src = memory.add(operands(row, Width::W128, &mut Random(1)));
-    let dst = memory.add(vec![0; 16 * BLOCKS]);
+    let src = memory.add(operands(row, width, &mut Random(1)));
+    let dst = memory.add(vec![0; width.bytes() * BLOCKS]);
     let args = [src, dst].map(|region| Arg::Ptr { region, offset: 0 });
     let args = vec![args[0], args[1], Arg::Int(BLOCKS as i64)];
     let floats = row.inputs.iter().any(|ty| matches!(ty, Ty::F32 | Ty::VF32));
-    Case { name: row.name.clone(), function: kernel(row, Width::W128), memory, args, floats }
+    Case { name: row.name.clone(), function: kernel(row, width), memory, args, floats }
 }
 
 fn check_rows(rows: &[Row]) {
-    check(&rows.iter().map(row_case).collect::<Vec<_>>());
+    for width in WIDTHS {
+        check(&rows.iter().map(|row| row_case(row, width)).collect::<Vec<_>>());
+    }
 }
 
 #[test]
@@ -348,8 +350,15 @@ fn reductions_of_wide_vectors_are_a_tree() {
 }
 
 /// A kernel `fn(src, dst)` on regions of exactly the bytes it may touch.
-fn memory_case(name: String, src: usize, dst: usize, build: impl Fn(&mut Builder, Mem), mem: Mem) -> Case {
-    let mut b = Builder::new(name.clone(), Width::W128);
+fn memory_case(
+    name: String,
+    width: Width,
+    src: usize,
+    dst: usize,
+    build: impl Fn(&mut Builder, Mem),
+    mem: Mem,
+) -> Case {
+    let mut b = Builder::new(name.clone(), width);
     build(&mut b, mem);
     let mut random = Random(3);
     let mut bytes = |count| (0..count).map(|_| random.byte()).collect::<Vec<u8>>();
@@ -360,12 +369,14 @@ fn memory_case(name: String, src: usize, dst: usize, build: impl Fn(&mut Builder
 
 type Load = Box<dyn Fn(&mut Builder, Pointer) -> Val>;
 
-fn load_cases(mem: Mem) -> Vec<Case> {
+fn load_cases(width: Width, mem: Mem) -> Vec<Case> {
+    let vector = width.bytes();
     let case = |name: String, src: usize, load: Load| {
         memory_case(
             name,
+            width,
             src,
-            16,
+            vector,
             |b, mem| {
                 let (src, dst) = (b.param_ptr(mem), b.param_ptr(Mem::Mutable));
                 let value = load(b, src);
@@ -380,14 +391,14 @@ fn load_cases(mem: Mem) -> Vec<Case> {
     };
     let mut cases = Vec::new();
     for ty in VECTORS {
-        for bytes in 0..=16 {
+        for bytes in 0..=vector {
             let load = move |b: &mut Builder, src| b.load_partial(ty, src, 0, bytes);
             cases.push(case(format!("load {bytes} bytes of {ty}"), bytes, Box::new(load)));
         }
         cases.push(case(format!("splat from memory {ty}"), 9, Box::new(move |b, src| b.load_splat32(ty, src, 5))));
     }
     for widen in [Widen::U8ToI16, Widen::I8ToI16, Widen::U8ToI32, Widen::I8ToI32, Widen::I16ToI32, Widen::U16ToI32] {
-        let bytes = 16 / widen.ratio();
+        let bytes = vector / widen.ratio();
         cases.push(case(format!("{widen:?}"), bytes + 3, Box::new(move |b, src| b.load_widen(widen, src, 3))));
     }
     for kind in [IntMem::U8, IntMem::I8, IntMem::U16, IntMem::I16, IntMem::I32, IntMem::I64] {
@@ -398,22 +409,80 @@ fn load_cases(mem: Mem) -> Vec<Case> {
 
 #[test]
 fn loads() {
-    for mem in [Mem::Const, Mem::Mutable] {
-        check(&load_cases(mem));
+    for width in WIDTHS {
+        for mem in [Mem::Const, Mem::Mutable] {
+            check(&load_cases(width, mem));
+        }
+    }
+}
+
+/// Parts of chunks: strides and heads of a chunk and of less, limits that cut any chunk.
+fn spans(width: Width) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for (stride, head) in [(16, 16), (16, 4), (20, 16), (16, 7), (5, 3), (33, 12)] {
+        let most = (width.chunks() - 1) * stride as usize + head;
+        spans.extend((1..=most).map(|limit| Span { stride, head, limit }));
+    }
+    spans
+}
+
+#[test]
+fn parts_of_chunks() {
+    for width in WIDTHS.into_iter().filter(|width| width.chunks() > 1) {
+        let mut cases = Vec::new();
+        for span in spans(width) {
+            let load = move |b: &mut Builder, mem| {
+                let (src, dst) = (b.param_ptr(mem), b.param_ptr(Mem::Mutable));
+                let value = b.load_partial_chunks(Ty::V8, src, 0, span);
+                b.store(dst, 0, value);
+            };
+            let store = move |b: &mut Builder, mem| {
+                let (src, dst) = (b.param_ptr(mem), b.param_ptr(Mem::Mutable));
+                let value = b.load(Ty::V8, src, 0);
+                b.store_partial_chunks(dst, 2, span, value);
+            };
+            let bytes = width.bytes();
+            cases.push(memory_case(format!("load {span:?}"), width, span.limit, bytes, load, Mem::Const));
+            cases.push(memory_case(format!("store {span:?}"), width, bytes, span.limit + 4, store, Mem::Const));
+        }
+        for stride in [16, 24, 100] {
+            let build = move |b: &mut Builder, mem| {
+                let (src, dst) = (b.param_ptr(mem), b.param_ptr(Mem::Mutable));
+                let value = b.load_chunks(Ty::V8, src, 0, stride);
+                b.store_chunks(dst, 3, 2 * stride, value);
+            };
+            let reach = (width.chunks() - 1) * stride as usize + 16;
+            cases.push(memory_case(format!("chunks {stride}"), width, reach, 2 * reach + 4, build, Mem::Mutable));
+        }
+        check(&cases);
     }
 }
 
 #[test]
 fn stores_touch_only_their_bytes() {
+    for width in WIDTHS {
+        check(&store_cases(width));
+    }
+}
+
+fn store_cases(width: Width) -> Vec<Case> {
+    let vector = width.bytes();
     let mut cases = Vec::new();
     for ty in VECTORS {
-        for bytes in 0..=16 {
+        for bytes in 0..=vector {
             let build = |b: &mut Builder, mem| {
                 let (src, dst) = (b.param_ptr(mem), b.param_ptr(Mem::Mutable));
                 let value = b.load(ty, src, 0);
                 b.store_partial(dst, 2, value, bytes);
             };
-            cases.push(memory_case(format!("store {bytes} bytes of {ty}"), 16, bytes + 4, build, Mem::Const));
+            cases.push(memory_case(
+                format!("store {bytes} bytes of {ty}"),
+                width,
+                vector,
+                bytes + 4,
+                build,
+                Mem::Const,
+            ));
         }
     }
     for kind in [IntMem::U8, IntMem::I8, IntMem::U16, IntMem::I16, IntMem::I32, IntMem::I64] {
@@ -422,7 +491,7 @@ fn stores_touch_only_their_bytes() {
             let value = b.load_int(src, 0, IntMem::I64);
             b.store_int(dst, 1, kind, value);
         };
-        cases.push(memory_case(format!("store {kind:?}"), 8, kind.bytes() + 2, build, Mem::Const));
+        cases.push(memory_case(format!("store {kind:?}"), width, 8, kind.bytes() + 2, build, Mem::Const));
     }
-    check(&cases);
+    cases
 }

@@ -123,6 +123,7 @@ fn read(context: &Context, kind: RnnKind, direction: Direction) -> Fallible<RnnA
         activations: activations(context, kind)?,
         clip: (clip > 0.0 && clip.is_finite()).then_some(clip),
         linear_before_reset: kind == RnnKind::Gru && context.flag("linear_before_reset", false)?,
+        projected: false,
     })
 }
 

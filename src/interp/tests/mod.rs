@@ -152,5 +152,5 @@ fn rnn(kind: RnnKind, direction: Direction, clip: Option<f32>, linear_before_res
         RnnKind::Gru => vec![Activation::Sigmoid, Activation::Tanh],
         RnnKind::Rnn => vec![Activation::Tanh],
     };
-    Op::Rnn(RnnAttrs { kind, direction, hidden: 2, activations, clip, linear_before_reset })
+    Op::Rnn(RnnAttrs { kind, direction, hidden: 2, activations, clip, linear_before_reset, projected: false })
 }

@@ -119,9 +119,13 @@ fn rnn_operands(u: &mut Unstructured<'_>, attrs: &RnnAttrs, elem: ElemType) -> R
     let biases = gates + usize::from(attrs.linear_before_reset);
     let dirs = if attrs.direction == Direction::Bidirectional { 2 } else { 1 };
     let (batch, seq, input, hidden) = (size(u, 2)?, size(u, 2)?, size(u, 2)?, attrs.hidden);
-    let mut wanted = vec![vec![batch, seq, input]];
+    let rows = gates * hidden;
+    let mut wanted = vec![vec![batch, seq, if attrs.projected { dirs * rows } else { input }]];
     wanted.extend(vec![vec![batch, dirs, hidden]; states]);
-    wanted.extend([vec![dirs, gates * hidden, input], vec![dirs, gates * hidden, hidden], vec![dirs, biases * hidden]]);
+    if !attrs.projected {
+        wanted.push(vec![dirs, rows, input]);
+    }
+    wanted.extend([vec![dirs, rows, hidden], vec![dirs, biases * hidden]]);
     Ok(wanted.into_iter().map(|dims| (elem, dims)).collect())
 }
 

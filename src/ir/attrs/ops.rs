@@ -208,7 +208,7 @@ fn rnn(attrs: &mut RnnAttrs, v: &mut impl Fields) {
     v.required("hidden", &mut attrs.hidden);
     v.required("activations", &mut attrs.activations);
     v.optional("clip", &mut attrs.clip, None);
-    flags(v, [("linear_before_reset", &mut attrs.linear_before_reset)]);
+    flags(v, [("linear_before_reset", &mut attrs.linear_before_reset), ("projected", &mut attrs.projected)]);
 }
 
 fn counted_loop(attrs: &mut LoopAttrs, v: &mut impl Fields) {

@@ -212,6 +212,7 @@ fn control() -> [Op; 5] {
             activations: Vec::new(),
             clip: None,
             linear_before_reset: false,
+            projected: false,
         }),
         Op::If { then_body: body, else_body: body },
         Op::Loop(LoopAttrs {

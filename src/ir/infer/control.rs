@@ -17,7 +17,8 @@ fn cell(kind: RnnKind) -> (usize, usize) {
 
 pub(super) fn rnn(types: &[&TensorType], attrs: &RnnAttrs) -> Result<Vec<TensorType>, String> {
     let (gates, states) = cell(attrs.kind);
-    check_len("the list of operands", types.len(), states + 4)?;
+    let weights = if attrs.projected { 2 } else { 3 };
+    check_len("the list of operands", types.len(), 1 + states + weights)?;
     check_float(types[0])?;
     check_same_elem(types)?;
     check_cell(attrs)?;
@@ -31,7 +32,12 @@ pub(super) fn rnn(types: &[&TensorType], attrs: &RnnAttrs) -> Result<Vec<TensorT
     let state = vec![batch, dirs, hidden];
     let mut expected = vec![vec![batch, seq, input]];
     expected.extend(vec![state.clone(); states]);
-    expected.extend([vec![dirs, rows, input], vec![dirs, rows, hidden], vec![dirs, bias_rows]]);
+    if attrs.projected {
+        expected[0][2] = checked_product(&[dirs, rows])?;
+    } else {
+        expected.push(vec![dirs, rows, input]);
+    }
+    expected.extend([vec![dirs, rows, hidden], vec![dirs, bias_rows]]);
     for (index, (ty, dims)) in types.iter().zip(&expected).enumerate() {
         if ty.shape.dims() != dims {
             return Err(format!("operand {index} is {ty}, expected shape {dims:?}"));

@@ -4,19 +4,23 @@
 //! outer(inner(q)), inner an integer shift or bound     -> outer'(q)
 //! outer(inner(x)), outer an even integer shift         -> inner'(x), inner also quantize      ties stay on even integers
 //! requantize(q) = q for every q of the known range     -> q
+//! shift(move(quantize(x)))                             -> move(shift(quantize(x)))            move: one reader each, no padding
 //! dequantize(shift(q))                                 -> dequantize(q)                       when nobody else reads the shift
 //! ```
+//! It is the last of the low precision passes: refusals of operations that do not compute in float after all are dropped.
+
+use std::collections::BTreeSet;
 
 use crate::diag;
 use crate::ir::op::{QuantizeAttrs, RequantizeAttrs};
 use crate::ir::{Graph, Node, Op, QuantParams, Value};
 
-use crate::passes::PassContext;
+use crate::passes::{PassContext, Remark};
 
 use super::walk::{known_range, regions, remove_unused, replace};
 
 /// See the file's description.
-pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
+pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
     let mut changed = false;
     for region in regions(graph).into_iter().rev() {
         let mut again = true;
@@ -30,7 +34,31 @@ pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
             changed |= again;
         }
     }
+    forget_settled(graph, &mut context.remarks);
     Ok(changed)
+}
+
+/// Keeps the refusals of operations that are in float still, each once: others became part of a quantization or moved
+/// integers in the end.
+fn forget_settled(graph: &Graph, remarks: &mut Vec<Remark>) {
+    let mut in_float: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for node in regions(graph).into_iter().flat_map(|region| graph.nodes(region)) {
+        if graph.results(node).iter().any(|&result| graph.ty(result).elem.is_float()) {
+            let name = graph.op(node).name();
+            in_float.insert((name, ""));
+            in_float.extend(graph.layers(node).iter().map(|&layer| (name, graph.layer(layer).name.as_str())));
+        }
+    }
+    let mut told: BTreeSet<(&str, Vec<String>, String)> = BTreeSet::new();
+    remarks.retain(|remark| {
+        let settled = match remark.layers.as_slice() {
+            [] => !in_float.contains(&(remark.op, "")),
+            layers => !layers.iter().any(|layer| in_float.contains(&(remark.op, layer.as_str()))),
+        };
+        let again =
+            !remark.layers.is_empty() && !told.insert((remark.op, remark.layers.clone(), remark.message.clone()));
+        remark.refusal.is_none() || !(settled || again)
+    });
 }
 
 fn simplify(graph: &mut Graph, node: Node) -> Option<()> {
@@ -43,6 +71,7 @@ fn simplify(graph: &mut Graph, node: Node) -> Option<()> {
             }
             let inner = graph.def_node(source)?;
             match graph.op(inner).clone() {
+                Op::Reshape { .. } | Op::Transpose { .. } | Op::Slice(_) => raise_shift(graph, node, inner, &attrs),
                 Op::Requantize(first) => {
                     into_outer(graph, node, inner, &first, &attrs).or_else(|| into_inner(graph, node, inner, &attrs))
                 }
@@ -141,6 +170,34 @@ fn into_inner(graph: &mut Graph, node: Node, inner: Node, outer: &RequantizeAttr
     let new = graph.insert_before(node, op, &[source], &layers).ok()?;
     replace(graph, node, graph.result(new));
     Some(())
+}
+
+/// The shift in front of what moves its source, where it can join the function that made the integers.
+fn raise_shift(graph: &mut Graph, node: Node, mover: Node, shift: &RequantizeAttrs) -> Option<()> {
+    shift_of(shift).filter(|shift| shift % 2 == 0)?;
+    graph.single_user(graph.result(mover))?;
+    let source = graph.operand(mover, 0);
+    if !quantized_for_one(graph, source) {
+        return None;
+    }
+    let layers = [graph.layers(mover), graph.layers(node)].map(<[_]>::to_vec);
+    let shifted = graph.insert_before(node, Op::Requantize(shift.clone()), &[source], &layers[1]).ok()?;
+    let op = graph.op(mover).clone();
+    let moved = graph.insert_before(node, op, &[graph.result(shifted)], &layers[0]).ok()?;
+    replace(graph, node, graph.result(moved));
+    Some(())
+}
+
+/// The value is a quantization's, moved at most, and nobody reads anything on the way.
+fn quantized_for_one(graph: &Graph, mut value: Value) -> bool {
+    while let (Some(node), Some(_)) = (graph.def_node(value), graph.single_user(value)) {
+        match graph.op(node) {
+            Op::Quantize(_) | Op::Requantize(_) => return true,
+            Op::Reshape { .. } | Op::Transpose { .. } | Op::Slice(_) => value = graph.operand(node, 0),
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// A shift that only `dequantize` operations read is one step too many.

@@ -2,7 +2,7 @@
 //!
 //! A `FakeQuantize` among float operations only stays what it is. It becomes integers when its input comes out of integer
 //! arithmetic (then `quantize` is the end of an epilogue), or when its result reaches an operation that multiplies
-//! integers, another `FakeQuantize`, or an integer output.
+//! integers (by constant weights, or by other quantized values), another `FakeQuantize`, or an integer output.
 //!
 //! After the pass, every `FakeQuantize` left is one that serves nobody as integers, or one that has a remark saying why it
 //! has no 8-bit grid.
@@ -16,7 +16,7 @@ use crate::passes::PassContext;
 
 use super::ranges::{MAX_LEVELS, Ranges};
 use super::refusal::Refusal;
-use super::walk::{regions, replace};
+use super::walk::{is_quantized, regions, replace};
 use super::weights;
 
 /// See the file's description.
@@ -94,8 +94,13 @@ impl<'a> Markup<'a> {
     fn makes_integers(&self, node: Node) -> bool {
         match self.graph.op(node) {
             Op::Dequantize(_) => true,
-            Op::Convolution(_) | Op::Deconvolution(_) | Op::MatMul { .. } => {
+            Op::Convolution(_) | Op::Deconvolution(_) => {
                 weights::is_quantized_const(self.graph, self.graph.operand(node, 1))
+            }
+            Op::MatMul { .. } => {
+                let operands = self.graph.operands(node);
+                weights::is_quantized_const(self.graph, operands[1])
+                    || operands.iter().all(|&operand| is_quantized(self.graph, operand))
             }
             _ => false,
         }
@@ -125,9 +130,13 @@ impl<'a> Markup<'a> {
             Op::FakeQuantize { levels } => *levels <= MAX_LEVELS,
             Op::Quantize(_) => true,
             Op::Convert { elem } => matches!(elem, ElemType::I8 | ElemType::U8),
-            Op::Convolution(_) | Op::Deconvolution(_) | Op::MatMul { .. } => {
+            Op::Convolution(_) | Op::Deconvolution(_) => {
                 let weights = self.graph.operand(user, 1);
                 weights != value && weights::is_quantized_const(self.graph, weights)
+            }
+            Op::MatMul { .. } => {
+                let mut others = self.graph.operands(user).iter().filter(|&&operand| operand != value);
+                others.all(|&operand| is_quantized(self.graph, operand))
             }
             _ => false,
         }

@@ -81,7 +81,7 @@ pub fn without_zero_point(weights: &QuantizedConst) -> Result<(Vec<i32>, Field),
     };
     let (low, high) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
     if low < i16::MIN.into() || high > i16::MAX.into() {
-        return Err(Refusal::WideWeights { low, high });
+        return Err(Refusal::WideWeights { low, high, bits: 16 });
     }
     Ok((values.into_iter().map(|w| w as i32).collect(), remainder))
 }
@@ -96,6 +96,25 @@ pub fn integer_tensor(values: &[i32], shape: &Shape) -> Tensor {
             Tensor::new(TensorType::new(ElemType::I16, shape.clone()), Data::I16(wide))
         }
     }
+}
+
+/// Integers as i8, or else as u8: for operands that take either.
+///
+/// # Errors
+/// They fit neither.
+pub fn byte_tensor(values: &[i32], shape: &Shape) -> Result<Tensor, Refusal> {
+    let signed = || values.iter().map(|&w| i8::try_from(w)).collect::<Result<_, _>>();
+    if let Ok(values) = signed() {
+        return Ok(Tensor::i8(shape.clone(), values));
+    }
+    let unsigned: Result<_, _> = values.iter().map(|&w| u8::try_from(w)).collect();
+    unsigned.map(|values| Tensor::u8(shape.clone(), values)).map_err(|_| wide(values))
+}
+
+/// The refusal of integers beyond 8 bits.
+pub fn wide(values: &[i32]) -> Refusal {
+    let (low, high) = (values.iter().min().copied().unwrap_or(0), values.iter().max().copied().unwrap_or(0));
+    Refusal::WideWeights { low: low.into(), high: high.into(), bits: 8 }
 }
 
 /// Sums of u8 sources times weights, and the correction on top, must fit i32.

@@ -11,8 +11,8 @@ pub enum Refusal {
     SourceNotQuantized,
     /// The weights are no constant integers with scales, nor a `FakeQuantize` of a constant.
     WeightsNotQuantized,
-    /// Both operands are computed: no constant weights.
-    WeightsNotConstant,
+    /// Operands of a product that are integers already; the others have no `FakeQuantize` in front.
+    OperandsNotQuantized { first: bool, second: bool },
     /// `FakeQuantize` has more levels than 8 bits hold.
     TooManyLevels(u32),
     /// `FakeQuantize` ranges are computed.
@@ -33,14 +33,16 @@ pub enum Refusal {
     VanishingScale(f64),
     /// Products may exceed 32 bits.
     AccumulatorOverflow { bound: f64 },
-    /// The integer weights do not fit 16 bits.
-    WideWeights { low: i64, high: i64 },
+    /// The integer weights do not fit the bits the kernel takes.
+    WideWeights { low: i64, high: i64, bits: u32 },
     /// The border correction of a padded source would need a constant this large.
     BorderTooLarge { elements: usize },
     /// Source elements of a type no integer kernel takes.
     ElementType(ElemType),
     /// Part of an operation's attributes has no integer form.
     Unsupported(&'static str),
+    /// The recurrent products of a cell: their error would feed back into every later step.
+    RecurrentState,
     /// Inference does not take the integer operands, and says why.
     NotInferred(String),
     /// The function is computed in float between `dequantize` and `quantize`, where epilogues take it.
@@ -74,7 +76,12 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::SourceNotQuantized => f.write_str("source is not quantized"),
             Refusal::WeightsNotQuantized => f.write_str("weights are not quantized"),
-            Refusal::WeightsNotConstant => f.write_str("both operands are computed, neither is constant weights"),
+            Refusal::OperandsNotQuantized { first: false, second: false } => {
+                f.write_str("neither operand is quantized in the model")
+            }
+            Refusal::OperandsNotQuantized { first, .. } => {
+                write!(f, "operand {} is not quantized in the model", usize::from(*first))
+            }
             Refusal::TooManyLevels(levels) => write!(f, "{levels} levels do not fit 8 bits"),
             Refusal::RangesNotConstant => f.write_str("ranges are not constant"),
             Refusal::NoGrid { input_low, input_high } => {
@@ -92,14 +99,17 @@ impl fmt::Display for Refusal {
             Refusal::NegativeScale(scale) => write!(f, "negative scale {scale} reverses the order of values"),
             Refusal::VanishingScale(scale) => write!(f, "scale {scale} is zero or too small"),
             Refusal::AccumulatorOverflow { bound } => write!(f, "sums may reach {bound}, beyond 32 bits"),
-            Refusal::WideWeights { low, high } => {
-                write!(f, "integer weights reach from {low} to {high}, beyond 16 bits")
+            Refusal::WideWeights { low, high, bits } => {
+                write!(f, "integer weights reach from {low} to {high}, beyond {bits} bits")
             }
             Refusal::BorderTooLarge { elements } => {
                 write!(f, "zero point meets padding, and its correction has {elements} elements")
             }
             Refusal::ElementType(elem) => write!(f, "source elements are {elem}"),
             Refusal::Unsupported(what) => f.write_str(what),
+            Refusal::RecurrentState => {
+                f.write_str("recurrent state is kept in float: rounded to 8 bits, its error grows from step to step")
+            }
             Refusal::NotInferred(reason) => f.write_str(reason),
             Refusal::FloatFunction => f.write_str("computed in float, from dequantized values"),
         }

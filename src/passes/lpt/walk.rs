@@ -1,6 +1,10 @@
 //! What several LPT passes ask of a graph beyond its own API.
 
+use crate::ir::op::{QuantBehaviour, UnaryOp};
 use crate::ir::{ElemType, Graph, Node, Op, Region, Value};
+
+use super::ranges::MAX_LEVELS;
+use super::weights;
 
 /// The body and every region inside it, outer before inner.
 pub fn regions(graph: &Graph) -> Vec<Region> {
@@ -23,6 +27,31 @@ pub fn known_range(graph: &Graph, value: Value) -> Option<(i64, i64)> {
             elem @ (ElemType::U8 | ElemType::I8) => elem.int_range(),
             _ => None,
         },
+    }
+}
+
+/// The model gives the value 8 bits: constant integers, or what a `fake_quantize` or `dequantize` makes, moved, bounded and
+/// scaled by constants at most.
+pub fn is_quantized(graph: &Graph, mut value: Value) -> bool {
+    loop {
+        if weights::is_quantized_const(graph, value) {
+            return true;
+        }
+        let Some(node) = graph.def_node(value) else {
+            return false;
+        };
+        let constant = |index: usize| weights::constant_values(graph, graph.operand(node, index)).is_some();
+        value = match graph.op(node) {
+            Op::FakeQuantize { levels } => return *levels <= MAX_LEVELS,
+            Op::Dequantize(_) => return graph.ty(graph.operand(node, 0)).elem != ElemType::I32,
+            Op::Binary(_) if constant(1) => graph.operand(node, 0),
+            Op::Binary(_) if constant(0) => graph.operand(node, 1),
+            Op::Unary(UnaryOp::Relu | UnaryOp::Clamp { .. }) | Op::MaxPool(_) => graph.operand(node, 0),
+            op if op.info().quant == QuantBehaviour::Preserves && !graph.operands(node).is_empty() => {
+                graph.operand(node, 0)
+            }
+            _ => return false,
+        };
     }
 }
 

@@ -1,4 +1,4 @@
-//! MatMul with constant weights: integer products, one scale per column.
+//! MatMul with constant weights on the right: integer products, one scale per column. All others: [`super::product`].
 //!
 //! ```text
 //! ((qa - za) sa) x ((qw - zw) sw[n]) = (qa x w - za colsum(w)) * sa sw[n]        w = qw - zw
@@ -10,8 +10,9 @@ use crate::ir::op::BinaryOp;
 use crate::ir::quant::near_integer;
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape};
 
+use super::product::product;
 use super::{Outcome, Refusal, Site, narrow};
-use crate::passes::lpt::integer_weights::{check_accumulator, integer_tensor, without_zero_point};
+use crate::passes::lpt::integer_weights::{check_accumulator, integer_tensor, wide, without_zero_point};
 use crate::passes::lpt::ranges::snap;
 use crate::passes::lpt::refusal::Parameter;
 use crate::passes::lpt::spread::Field;
@@ -21,10 +22,7 @@ pub fn matmul(graph: &mut Graph, node: Node, transpose_a: bool, transpose_b: boo
     let (a, b) = (graph.operand(node, 0), graph.operand(node, 1));
     let weights = match weights::trace(graph, b) {
         Some(weights) => weights,
-        None if weights::constant_values(graph, b).is_some() || weights::constant_values(graph, a).is_some() => {
-            return Err(Refusal::WeightsNotQuantized);
-        }
-        None => return Err(Refusal::WeightsNotConstant),
+        None => return product(graph, node, transpose_a, transpose_b),
     };
     let (q, params) = narrow(graph, a)?;
     if graph.ty(q).elem != ElemType::U8 {
@@ -79,7 +77,11 @@ impl Product {
         self.check_source(&source)?;
         let correction = self.correction(&values, &source, &result)?;
         let params = self.result_params(&scale, &correction, &source, &result)?;
-        let constant = site.constant(integer_tensor(&values, &self.weights.shape));
+        let constant = integer_tensor(&values, &self.weights.shape);
+        if self.weights.shape.rank() > 2 && constant.elem() != ElemType::I8 {
+            return Err(wide(&values));
+        }
+        let constant = site.constant(constant);
         let mut sums = site.insert(self.op(), &[self.q, constant])?;
         if let Correction::Integer(values, shape) = correction {
             let constant = site.constant(Tensor::i32(shape, values));

@@ -5,8 +5,10 @@
 //! the meaning and never stops a neighbour.
 //!
 //! Which rule an operation has is the `match` in [`rule`]; the rules:
-//! - [`convolution`] (with its geometry, [`taps`]), [`matmul`]: integer products, zero point corrections, scales per output channel;
+//! - [`convolution`] (with its geometry, [`taps`]), [`matmul`] by constants, [`product`] of two computed operands: integer
+//!   products, zero point corrections, scales per output channel;
 //! - [`movement`]: operations that move elements take parameters along to the axis where the slices went;
+//! - [`table`]: rows of quantized constants, as embeddings are;
 //! - [`pool`]: maxima and minima, which commute with a growing map;
 //! - [`pointwise`]: constants are absorbed into scale and zero point; ReLU and Clamp become bounds on integers.
 //!
@@ -17,6 +19,8 @@ mod matmul;
 mod movement;
 mod pointwise;
 mod pool;
+mod product;
+mod table;
 mod taps;
 
 use crate::diag;
@@ -26,6 +30,7 @@ use crate::passes::PassContext;
 
 use super::refusal::Refusal;
 use super::walk::{regions, replace_all};
+use super::weights;
 
 const PASS: &str = "lpt-sink";
 
@@ -56,6 +61,7 @@ fn concerned(graph: &Graph, node: Node) -> bool {
     let is_float = graph.results(node).iter().all(|&result| graph.ty(result).elem == ElemType::F32);
     is_float
         && (accumulates(graph, node)
+            || table::is_lookup(graph, node)
             || graph.operands(node).iter().any(|&operand| dequantized(graph, operand).is_some()))
 }
 
@@ -85,10 +91,11 @@ fn rule(graph: &mut Graph, node: Node) -> Outcome {
         Op::SpaceToBatch { block, pads_begin, pads_end } => {
             movement::space_to_batch(graph, node, &block, &pads_begin, &pads_end)
         }
+        Op::Gather { axis, .. } if table::is_lookup(graph, node) => table::gather(graph, node, axis),
         Op::Gather { axis, batch_dims } => movement::gather(graph, node, axis, batch_dims),
         Op::GatherElements { .. } | Op::GatherNd { .. } => movement::gather_any(graph, node),
         Op::Reverse { axis } => movement::reverse(graph, node, axis),
-        Op::Rnn(_) => Err(Refusal::Unsupported("recurrent cells are computed in float")),
+        Op::Rnn(attrs) => Err(recurrent(graph, node, attrs.projected)),
         Op::AvgPool(_)
         | Op::Softmax { .. }
         | Op::Mvn(_)
@@ -110,6 +117,16 @@ fn rule(graph: &mut Graph, node: Node) -> Outcome {
         | Op::Loop(_)
         | Op::ReadValue { .. }
         | Op::Assign { .. } => Ok(false),
+    }
+}
+
+/// `lpt-prepare` took the products with the inputs out where they are quantized; what is left stays in float.
+fn recurrent(graph: &Graph, node: Node, projected: bool) -> Refusal {
+    let operands = graph.operands(node);
+    match projected {
+        true => Refusal::RecurrentState,
+        false if weights::is_quantized_const(graph, operands[operands.len() - 3]) => Refusal::SourceNotQuantized,
+        false => Refusal::WeightsNotQuantized,
     }
 }
 

@@ -1,0 +1,59 @@
+//! Kernels of 256-bit and 512-bit vectors for x86-64: AVX2 with AVX-VNNI, and AVX-512 with its VNNI.
+//!
+//! ```text
+//! simd::ir::Function
+//!   isel       by demand, within blocks: machine instructions over virtual registers, in basic blocks (cfg, inst)
+//!   regalloc2  registers for them
+//!   emit       instructions with registers, the allocator's moves, frame; branches and constants are placed
+//! MachineCode  constants stand behind the code, which reaches them relative to itself
+//! ```
+//!
+//! - [`codes`]: which instruction does what at which width;
+//! - [`constants`]: the constants behind the code.
+//!
+//! Chunks of the vector IR are what AVX calls 128-bit lanes, so packs, interleaves and shuffles are one instruction each. What
+//! decides the speed of an inner loop:
+//!
+//! - memory operands wherever an instruction takes one: loads cost nothing as long as there are at most two a cycle;
+//! - broadcasts from memory, which need no vector unit;
+//! - no moves and no spills while the values of a loop fit the registers (see `isel::control` on constants).
+//!
+//! Multiplication and addition are never fused. Kernels leave the upper halves of the vector registers clear (`vzeroupper`).
+
+mod cfg;
+mod codes;
+mod constants;
+mod emit;
+mod inst;
+mod isel;
+
+use octet_runtime::abi::cpu;
+
+use super::MachineCode;
+use super::target::{Arch, Target};
+use crate::simd::ir::{Function, Width};
+use crate::simd::verify::verify;
+
+/// Machine code of a kernel of [`Width::W256`] or [`Width::W512`], with the calling convention of System V.
+///
+/// # Errors
+/// A target without the vectors of that width. All others are internal: the kernel or this back end is wrong.
+pub fn compile(function: &Function, target: &Target) -> Result<MachineCode, String> {
+    verify(function).map_err(|problem| format!("internal error: {problem}"))?;
+    check_target(function.width, target)?;
+    let (cfg, constants) = isel::select(function, target);
+    emit::emit(&cfg, &constants, function.width)
+        .map_err(|problem| format!("internal error: kernel {}: {problem}", function.name))
+}
+
+fn check_target(width: Width, target: &Target) -> Result<(), String> {
+    let needed = match width {
+        Width::W256 => cpu::AVX2,
+        Width::W512 => cpu::AVX512,
+        _ => return Err("internal error: kernels of 128 bits go through Cranelift".into()),
+    };
+    if target.arch != Arch::X86_64 || !target.has(needed) {
+        return Err(format!("{} has no vectors of {} bits", target.cpu_name(), 8 * width.bytes()));
+    }
+    Ok(())
+}
