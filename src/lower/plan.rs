@@ -120,8 +120,8 @@ impl Plan {
         }
     }
 
-    /// Anchors that a tree rooted at `root` reaches through `value`: those whose accumulator nobody else reads. A value with
-    /// several users that the tree computes again hides them, and so does a reader that absorbs a dequantize.
+    /// Anchors that a tree rooted at `root` reaches through `value`: those whose accumulator nobody else reads, not even one
+    /// that absorbs the dequantize in front of it.
     fn find_anchors(&self, graph: &Graph, root: Value, value: Value, found: &mut Vec<Anchor>) {
         if let Some(anchor) = as_anchor(graph, root, value).filter(|anchor| !self.stored[anchor.value]) {
             return found.push(anchor);
