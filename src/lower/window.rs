@@ -3,6 +3,7 @@
 use crate::interp::axis_taps;
 use crate::ir::op::{ConvAttrs, DeconvAttrs, InterpolateAttrs, PoolAttrs};
 use crate::ir::{ElemType, Node, Op, Tensor, Value};
+use crate::simd::ir::Width;
 
 use super::elementwise::{Laid, covered};
 use super::expr::{self, Finish, Tree};
@@ -104,7 +105,7 @@ impl Lowering<'_> {
         let Convolved { anchor, tree, laid, src, outer, channel, macs } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
-        let (block_vectors, tile_pixels) = tile(mac, self.width.lanes32(), groups);
+        let (block_vectors, tile_pixels) = tile(mac, self.width, groups);
         let packed = pack::pack_conv(mac, self.width, block_vectors, groups, weights, &init);
         let blocks_outer = packed.blob.len() >= BLOCKS_OUTER_BYTES;
         let blob = self.const_storage(packed.blob);
@@ -367,13 +368,15 @@ pub fn mac_of(src: &View, weights: &Tensor, has_dot: bool) -> Result<Mac, String
 
 /// Vectors of output channels and pixels that are computed together: as many accumulators as registers hold beside the
 /// weights and one broadcast. A dot product is one instruction, so loads bind first and more pixels share each weight.
-fn tile(mac: Mac, lanes: usize, groups: &[Group]) -> (usize, usize) {
+fn tile(mac: Mac, width: Width, groups: &[Group]) -> (usize, usize) {
     let channels = groups.iter().map(|group| group.oc).max().unwrap_or(1);
-    let (most_vectors, accumulators) = match mac {
-        Mac::U8I8 | Mac::U8I16 | Mac::F32 => (4, 8),
-        Mac::U8I8Dot => (2, 12),
+    let (most_vectors, accumulators) = match (mac, width) {
+        (_, Width::W512) => (4, 24),
+        (Mac::U8I8Dot, _) => (2, 12),
+        (Mac::U8I8 | Mac::U8I16 | Mac::F32, Width::W256) => (2, 8),
+        (Mac::U8I8 | Mac::U8I16 | Mac::F32, _) => (4, 8),
     };
-    let vectors = channels.div_ceil(lanes).clamp(1, most_vectors);
+    let vectors = channels.div_ceil(width.lanes32()).clamp(1, most_vectors);
     (vectors, (accumulators / vectors).clamp(1, 6))
 }
 

@@ -9,15 +9,18 @@ use crate::ir::ElemType;
 use crate::lower::kernel::{DepthwiseSpec, Mac};
 use crate::lower::pack::DepthwiseLayout;
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Half, IntMem, Ty, Val, VecOp};
+use crate::simd::ir::{Half, IntMem, Ty, Val, VecOp, Width};
 
 use super::Items;
 use super::epilogue::{self, Operands, Tile, displaced};
 use super::nest;
 use super::strip::Strip;
 
-/// Pixels computed together: enough to share most of what they interleave.
-const TILE_PIXELS: usize = 4;
+/// Pixels computed together: enough to share much of what they interleave, few enough for their sums (four vectors each) to
+/// stay in the registers of that width.
+fn tile_pixels(width: Width) -> usize {
+    if width == Width::W512 { 4 } else { 2 }
+}
 
 pub fn build(b: &mut Builder, spec: &DepthwiseSpec, operands: &[Pointer], items: Items) {
     let &[src, weights, ref rest @ ..] = operands else {
@@ -88,7 +91,7 @@ impl Depthwise<'_> {
 
     /// All pixels of the row.
     fn row(&self, b: &mut Builder, block: Block, safe: bool) {
-        nest::for_tiles(b, self.spec.ow, TILE_PIXELS, |b, x, pixels| {
+        nest::for_tiles(b, self.spec.ow, tile_pixels(b.width()), |b, x, pixels| {
             let src = b.index(block.src, x, self.spec.src.pixel);
             let operands = block.operands.at(b, &self.spec.epilogue, 2, x);
             let accumulators = self.accumulate(b, Block { src, ..block }, pixels, safe);
