@@ -82,8 +82,9 @@ impl Net {
             4 | 5 => (1..rank).collect(),
             _ => vec![rank - 1],
         };
-        let eps = self.rng.of(&[1e-3, 1e-5]);
-        let eps_mode = self.rng.of(&[EpsMode::Inside, EpsMode::Inside, EpsMode::Outside]);
+        // Beside the root, a small epsilon would show the last bits of rows whose elements are equal.
+        let (eps, eps_mode) =
+            self.rng.of(&[(1e-3, EpsMode::Inside), (1e-5, EpsMode::Inside), (1e-3, EpsMode::Outside)]);
         match self.rng.below(4) {
             0 => self.op(Op::NormalizeL2(NormalizeL2Attrs { axes: vec![1.min(rank - 1)], eps, eps_mode }), &[x]),
             _ => {

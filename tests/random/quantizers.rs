@@ -1,6 +1,7 @@
 //! Everything that makes integers of floats: quantizers of activations, weights in every form.
 
 use octet::ir::op::BinaryOp;
+use octet::ir::quant::ZERO_POINT_TOLERANCE;
 use octet::ir::{ElemType, Op, Tensor, Value};
 
 use super::net::{Net, shape};
@@ -149,7 +150,7 @@ impl Net {
                 .map(|_| match form {
                     0 | 1 => middle,
                     2 => middle + self.rng.below(width / 4 + 1) as f32,
-                    _ => middle + self.rng.float(-0.2, 0.2) * width as f32,
+                    _ => clearly_fractional(middle + self.rng.float(-0.2, 0.2) * width as f32),
                 })
                 .collect();
             let zeros = self.f32(along, zeros);
@@ -162,4 +163,10 @@ impl Net {
         let scales = self.f32(along, scales);
         self.binary(BinaryOp::Mul, w, scales)
     }
+}
+
+/// Not a number that the compiler takes for the integer beside it, and sums of many weights would show.
+fn clearly_fractional(zero_point: f32) -> f32 {
+    let integer = zero_point.round();
+    if (zero_point - integer).abs() < 2.0 * ZERO_POINT_TOLERANCE as f32 { integer } else { zero_point }
 }

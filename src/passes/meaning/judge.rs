@@ -5,7 +5,8 @@
 //! much that is depends on graph and input, so it is measured: the graph is evaluated again with the operand of every
 //! quantizer nudged by [`NUDGE`] of the range: up, down, and twice every element in a direction of its own, because what
 //! moves all together may cancel in a sum. Normalizations, which blow up small differences of large numbers, get their operand
-//! with another last bit. What changes is what roundings may change.
+//! with another last bit, and results of `fake_quantize` move by the part of a step that a zero point may be off an integer.
+//! What changes is what roundings may change.
 //!
 //! Two conditions, per output; elements that are not finite in a reference are left out:
 //! 1. the signal-to-noise ratio against the reference is at least [`BAR_DB`], or what the nudges leave less [`MARGIN_DB`];
@@ -16,6 +17,7 @@ use std::fmt;
 
 use crate::interp;
 use crate::ir::op::{BinaryOp, RequantizeAttrs};
+use crate::ir::quant::ZERO_POINT_TOLERANCE;
 use crate::ir::{ElemType, Graph, Node, Op, Tensor, Value};
 
 /// Part of a quantizer's range: some times the error of f32 sums of a few hundred terms.
@@ -215,12 +217,13 @@ fn nudged(graph: &Graph, nudge: Nudge) -> Result<Graph, String> {
     for region in graph.all_regions() {
         for node in graph.nodes(region).collect::<Vec<Node>>() {
             match graph.op(node).clone() {
-                Op::FakeQuantize { levels: _ } => {
+                Op::FakeQuantize { levels } => {
                     let ends = [1, 2].map(|index| graph.const_value(graph.operand(node, index)).map(|t| t.to_f64()));
                     if let [Some(low), Some(high)] = ends {
                         let width = low.iter().zip(&high).fold(0.0f64, |most, (low, high)| most.max(high - low));
                         add_to_source(&mut graph, node, width, nudge)?;
                     }
+                    move_results(&mut graph, node, levels, nudge)?;
                 }
                 Op::Quantize(attrs) => {
                     let scale = attrs.params.scale.iter().fold(0.0f64, |most, scale| most.max(scale.abs()));
@@ -243,6 +246,24 @@ fn nudged(graph: &Graph, nudge: Nudge) -> Result<Graph, String> {
 /// Adds to every element of the operand a part of `width`.
 fn add_to_source(graph: &mut Graph, node: Node, width: f64, nudge: Nudge) -> Result<(), String> {
     insert_on_source(graph, node, BinaryOp::Add, &|element| (width * nudge.of(element)) as f32)
+}
+
+/// Shifts the output range by [`ZERO_POINT_TOLERANCE`] steps. Results that are integers themselves stay integers.
+fn move_results(graph: &mut Graph, node: Node, levels: u32, nudge: Nudge) -> Result<(), String> {
+    let ends = [3, 4].map(|index| graph.const_value(graph.operand(node, index)).cloned());
+    let converts = |&user: &Node| matches!(graph.op(user), Op::Convert { .. });
+    let ([Some(low), Some(high)], false) = (ends, graph.users(graph.result(node)).iter().any(converts)) else {
+        return Ok(());
+    };
+    let width = low.to_f64().iter().zip(high.to_f64()).fold(0.0f64, |most, (low, high)| most.max((high - low).abs()));
+    let shift = ZERO_POINT_TOLERANCE * width / f64::from(levels.saturating_sub(1).max(1));
+    for (index, end) in [(3, low), (4, high)] {
+        let Some(values) = end.as_f32() else { return Ok(()) };
+        let moved = values.iter().enumerate().map(|(slice, end)| end + (shift * nudge.of(slice).signum()) as f32);
+        let moved = graph.insert_const(node, Tensor::f32(end.shape().clone(), moved.collect()), &[]);
+        graph.set_operand(node, index, moved)?;
+    }
+    Ok(())
 }
 
 /// Puts an operation with a constant between a node and its f32 operand.
