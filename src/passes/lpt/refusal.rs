@@ -39,7 +39,7 @@ pub enum Refusal {
     ElementType(ElemType),
     /// Part of an operation's attributes has no integer form.
     Unsupported(&'static str),
-    /// The recurrent products of a cell: their error would feed back into every later step.
+    /// The recurrent products of a cell read a state that no `FakeQuantize` rounds.
     RecurrentState,
     /// Inference does not take the integer operands, and says why.
     NotInferred(String),
@@ -105,7 +105,7 @@ impl fmt::Display for Refusal {
             Refusal::ElementType(elem) => write!(f, "source elements are {elem}"),
             Refusal::Unsupported(what) => f.write_str(what),
             Refusal::RecurrentState => {
-                f.write_str("recurrent state is kept in float: rounded to 8 bits, its error grows from step to step")
+                f.write_str("recurrent state is kept in float: the model does not quantize it between steps")
             }
             Refusal::NotInferred(reason) => f.write_str(reason),
             Refusal::FloatFunction => f.write_str("computed in float, from dequantized values"),
