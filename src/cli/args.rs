@@ -130,6 +130,8 @@ pub enum Emit {
     Sharedlib,
     /// The C header of the model.
     Header,
+    /// The steps as an OpenVINO execution graph, which Netron opens.
+    ExecGraph,
 }
 
 #[derive(Args)]
@@ -184,6 +186,9 @@ pub struct ExplainArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Write a page that draws the model with precision by colour; a browser opens it, no network is needed.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 #[derive(Args)]
