@@ -91,10 +91,15 @@ fn border(kind: &str, port: &Port, sources: Vec<Source>) -> Layer {
     }
 }
 
-fn of_step(program: &Program, step: &Step, sources: Vec<Source>) -> Layer {
+/// Data comes before the borders around it: readers call the first port of a convolution its input.
+fn of_step(program: &Program, step: &Step, mut sources: Vec<Source>) -> Layer {
     let spec = &program.kernels[step.kernel];
     let label = &step.label;
-    let is_border = matches!(spec, KernelSpec::Fill(_));
+    let is_border = is_fill(program, step);
+    sources.sort_by_key(|source| match *source {
+        Source::Input(_) => false,
+        Source::Step(index) => is_fill(program, &program.steps[index]),
+    });
     let precisions = store_precisions(spec);
     Layer {
         name: match (label.layer.as_str(), is_border) {
@@ -112,10 +117,18 @@ fn of_step(program: &Program, step: &Step, sources: Vec<Source>) -> Layer {
     }
 }
 
-/// Numbers names that were used before, as ids of a layer are by name in some readers.
+/// The step writes a constant, such as the border around a value.
+fn is_fill(program: &Program, step: &Step) -> bool {
+    matches!(program.kernels[step.kernel], KernelSpec::Fill(_))
+}
+
+/// Numbers names that are used already, because some readers know layers by name. The model's inputs and outputs choose
+/// first: users look for them.
 fn make_unique(layers: &mut [Layer]) {
     let mut used: BTreeSet<String> = BTreeSet::new();
-    for layer in layers {
+    let is_step = |layer: &Layer| !matches!(layer.kind.as_str(), "Parameter" | "Result");
+    let (borders, steps): (Vec<&mut Layer>, Vec<&mut Layer>) = layers.iter_mut().partition(|layer| !is_step(layer));
+    for layer in borders.into_iter().chain(steps) {
         let mut name = layer.name.clone();
         let mut number = 1;
         while !used.insert(name.clone()) {

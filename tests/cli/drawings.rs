@@ -124,22 +124,29 @@ fn an_execution_graph_is_consistent() {
 }
 
 /// Nothing that computes stands alone: from every layer but the outputs an edge leads on, to every layer but the inputs and
-/// what writes constants one leads.
+/// what writes constants one leads, from data first.
 #[test]
 fn an_execution_graph_is_connected() {
     let folder = Folder::new("exec-connected");
     folder.octet_ok("compile digits.xml --emit exec-graph -o graph.xml");
     let text = String::from_utf8(folder.read("graph.xml")).unwrap();
     let document = Document::parse(&text).unwrap();
-    let ends = |side: &str| -> Vec<&str> {
-        elements(&document, "edge").iter().map(|edge| edge.attribute(side).unwrap()).collect()
-    };
+    let edges = elements(&document, "edge");
+    let layers = elements(&document, "layer");
+    let ends = |side: &str| -> Vec<&str> { edges.iter().map(|edge| edge.attribute(side).unwrap()).collect() };
     let (from, to) = (ends("from-layer"), ends("to-layer"));
-    for layer in elements(&document, "layer") {
+    let primitive = |id: &str| {
+        let layer = layers[id.parse::<usize>().unwrap()];
+        layer.first_element_child().unwrap().attribute("primitiveType").unwrap()
+    };
+    for layer in &layers {
         let (id, kind) = (layer.attribute("id").unwrap(), layer.attribute("type").unwrap());
-        let data = layer.children().find(|node| node.has_tag_name("data")).unwrap();
-        let is_source = kind == "Parameter" || data.attribute("primitiveType").unwrap().starts_with("fill");
+        let is_source = kind == "Parameter" || primitive(id).starts_with("fill");
         assert!(kind == "Result" || from.contains(&id), "nothing reads layer {id}");
         assert!(is_source || to.contains(&id), "layer {id} reads nothing");
+        let input =
+            edges.iter().find(|edge| (edge.attribute("to-layer"), edge.attribute("to-port")) == (Some(id), Some("0")));
+        let source = input.map_or("", |edge| primitive(edge.attribute("from-layer").unwrap()));
+        assert!(!source.starts_with("fill"), "the first input of layer {id} is a border");
     }
 }
