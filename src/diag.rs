@@ -12,6 +12,8 @@ pub enum Severity {
 /// What kind of failure an error is: decides the exit code (design section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    /// The model compiles, but not as well as the user requires.
+    Threshold,
     /// A wrong command line or option.
     Usage,
     /// The model is malformed or uses what the compiler does not support.
@@ -25,6 +27,7 @@ pub enum Kind {
 impl Kind {
     pub fn exit_code(self) -> i32 {
         match self {
+            Kind::Threshold => 1,
             Kind::Usage => 2,
             Kind::Model => 3,
             Kind::Io => 4,
@@ -97,6 +100,11 @@ impl Diagnostic {
 
     pub fn warning(place: Place, message: impl Into<String>) -> Diagnostic {
         Diagnostic { severity: Severity::Warning, kind: Kind::Model, place, message: message.into(), help: None }
+    }
+
+    /// Belongs to the error before it.
+    pub fn note(place: Place, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Note, kind: Kind::Model, place, message: message.into(), help: None }
     }
 
     /// A bug in the compiler: says so, and asks for a report.

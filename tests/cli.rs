@@ -7,6 +7,8 @@ mod artifacts;
 mod bad_input;
 #[path = "cli/commands.rs"]
 mod commands;
+#[path = "cli/drawings.rs"]
+mod drawings;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -110,6 +110,9 @@ pub struct CompileArgs {
     /// What to write.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "exe")]
     pub emit: Vec<Emit>,
+    /// Fail, with the list of what computes in float, if a smaller share of the multiply-accumulates than this is in INT8.
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    pub require_int8: Option<f64>,
     /// Say nothing on success.
     #[arg(short, long)]
     pub quiet: bool,
@@ -127,6 +130,8 @@ pub enum Emit {
     Sharedlib,
     /// The C header of the model.
     Header,
+    /// The steps as an OpenVINO execution graph, which Netron opens.
+    ExecGraph,
 }
 
 #[derive(Args)]
@@ -181,6 +186,9 @@ pub struct ExplainArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    /// Write a page that draws the model with precision by colour; a browser opens it, no network is needed.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -281,6 +289,12 @@ fn parse_shape(text: &str) -> Result<(String, Vec<usize>), String> {
     dims.map(|dims| (name.to_owned(), dims))
 }
 
+/// A number of per cent, perhaps with a fraction; the sign may be left out.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>().ok();
+    number.filter(|number| (0.0..=100.0).contains(number)).ok_or_else(|| "write a number from 0 to 100".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -294,6 +308,13 @@ mod tests {
         assert_eq!(parsed("x=[1,?]"), Err(()));
         assert_eq!(parsed("x=[-1]"), Err(()));
         assert_eq!(parsed("[1,3]"), Err(()));
+    }
+
+    #[test]
+    fn percentages() {
+        let parsed = |text| parse_percent(text).map_err(|_| ());
+        assert_eq!([parsed("0"), parsed("99.5"), parsed("100%")], [Ok(0.0), Ok(99.5), Ok(100.0)]);
+        assert_eq!([parsed("101"), parsed("-1"), parsed("nan"), parsed("all")], [Err(()); 4]);
     }
 
     #[test]

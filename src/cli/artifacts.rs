@@ -9,7 +9,7 @@ use octet::codegen::object::{infer_symbol, info_symbol};
 use octet::codegen::target::Target;
 use octet::diag::{Diagnostic, Kind, Place};
 use octet::driver::Compiled;
-use octet::emit::{archive, exe, header, stub};
+use octet::emit::{archive, exe, exec_graph, header, stub};
 
 use super::args::Emit;
 use super::failure::Failure;
@@ -24,6 +24,7 @@ impl Emit {
             Emit::Staticlib => format!("lib{model}.a"),
             Emit::Sharedlib => format!("lib{model}.so"),
             Emit::Header => format!("{model}.h"),
+            Emit::ExecGraph => format!("{model}.exec.xml"),
         }
     }
 }
@@ -43,6 +44,7 @@ pub fn write(emit: Emit, compiled: &Compiled, target: &Target, path: &Path) -> R
         }
         Emit::Sharedlib => shared_library(compiled, target, path),
         Emit::Header => write_file(path, header::c_header(&compiled.plan.program).as_bytes()),
+        Emit::ExecGraph => write_file(path, exec_graph::xml(&compiled.plan.program).as_bytes()),
     }
 }
 

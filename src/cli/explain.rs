@@ -3,9 +3,11 @@
 use std::io;
 
 use octet::driver::{self, Monitor};
+use octet::emit::page;
 use octet::emit::report::{Report, Row};
 
 use super::args::ExplainArgs;
+use super::artifacts::write_file;
 use super::failure::Failure;
 use super::progress::Progress;
 use super::table::{Align, print, table};
@@ -17,10 +19,16 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let plan = driver::plan(&args.model.model, &options, &mut Monitor { stage: &mut stage, log: &mut io::stderr() })?;
     progress.clear();
     let report = plan.report();
+    if let Some(path) = &args.html {
+        write_file(path, page::html(&report, &plan.program).as_bytes())?;
+    }
     if args.json {
         return print(&format!("{:#}\n", report.json()));
     }
-    print(&text(&report))
+    match &args.html {
+        Some(path) => print(&format!("{}wrote {}\n", summary(&report), path.display())),
+        None => print(&text(&report)),
+    }
 }
 
 const COLUMNS: [(&str, Align); 7] = [

@@ -66,7 +66,7 @@ pub fn step(
         let (base, offset) = match *place {
             Place::Input { index, offset } => (caller_pointer(builder, context, CONTEXT_INPUTS, index), offset),
             Place::Output { index, offset } => (caller_pointer(builder, context, CONTEXT_OUTPUTS, index), offset),
-            Place::Workspace { offset } => (load(builder, context, CONTEXT_WORKSPACE), offset),
+            Place::Workspace { offset, .. } => (load(builder, context, CONTEXT_WORKSPACE), offset),
             Place::Const { id, offset } => (builder.ins().symbol_value(types::I64, constants), offset_of(id) + offset),
         };
         arguments.push(builder.ins().iadd_imm_s(base, offset as i64));

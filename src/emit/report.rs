@@ -6,6 +6,7 @@
 //! Multiply-accumulates measure how much of the work is in INT8.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde_json::{Value, json};
 
@@ -32,6 +33,8 @@ pub struct Row<'p> {
     /// The kernels as profiles name them, the main one first: `conv_u8i8_I8 + 4 fill_I8`.
     pub kernel: String,
     pub macs: u64,
+    /// Numbers of its steps in the program.
+    pub steps: Range<usize>,
     /// Why it computes in float, as far as a pass said so.
     pub reason: Option<&'p str>,
 }
@@ -41,7 +44,13 @@ impl<'p> Report<'p> {
     pub fn new(graph: &'p Graph, program: &'p Program, remarks: &'p [Remark]) -> Report<'p> {
         let lines: BTreeMap<&str, u32> =
             graph.all_layers().map(|(_, layer)| (layer.name.as_str(), layer.line)).collect();
-        let rows = groups(program).map(|steps| Row::new(steps, program, &lines, remarks)).collect();
+        let mut first = 0;
+        let rows = groups(program).map(|steps| {
+            let begin = first;
+            first += steps.len();
+            Row::new(begin..first, program, &lines, remarks)
+        });
+        let rows = rows.collect();
         Report { model: &program.name, rows }
     }
 
@@ -87,8 +96,9 @@ fn groups(program: &Program) -> impl Iterator<Item = &[Step]> {
 }
 
 impl<'p> Row<'p> {
-    /// `steps` is not empty.
-    fn new(steps: &'p [Step], program: &Program, lines: &BTreeMap<&str, u32>, remarks: &'p [Remark]) -> Row<'p> {
+    /// `range` is not empty.
+    fn new(range: Range<usize>, program: &'p Program, lines: &BTreeMap<&str, u32>, remarks: &'p [Remark]) -> Row<'p> {
+        let steps = &program.steps[range.clone()];
         let spec = |step: &Step| &program.kernels[step.kernel];
         let weight = |step: &&Step| (step.label.macs, !moves_only(spec(step)), spec(step).elements());
         let main = steps.iter().max_by_key(weight).unwrap_or(&steps[0]);
@@ -100,6 +110,7 @@ impl<'p> Row<'p> {
             precision,
             kernel: kernels(&spec(main).exec_type(), steps.iter().map(|step| spec(step).exec_type())),
             macs: steps.iter().map(|step| step.label.macs).sum(),
+            steps: range,
             reason,
         }
     }

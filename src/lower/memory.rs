@@ -4,7 +4,7 @@
 //! at the lowest offset where it overlaps no placed buffer that lives at the same time. [`check`] tests the result, not the
 //! algorithm.
 
-use cranelift_entity::{PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 
 use super::place::{StorageData, StorageKind};
 use super::program::{ALIGN, Place, READ_SLACK, Step};
@@ -115,7 +115,9 @@ fn place(
     let offset = usize::try_from(operand.offset).ok().filter(|&offset| offset <= data.bytes);
     let offset = offset.ok_or_else(|| format!("offset {} of {} lies outside it", operand.offset, operand.storage))?;
     Ok(match data.kind {
-        StorageKind::Workspace => Place::Workspace { offset: offsets[operand.storage] + offset },
+        StorageKind::Workspace => {
+            Place::Workspace { buffer: operand.storage.index(), offset: offsets[operand.storage] + offset }
+        }
         StorageKind::Input(index) => Place::Input { index, offset },
         StorageKind::Output(index) => Place::Output { index, offset },
         StorageKind::Const(id) => Place::Const { id, offset },
@@ -124,8 +126,6 @@ fn place(
 
 #[cfg(test)]
 mod tests {
-    use cranelift_entity::EntityRef;
-
     use super::*;
 
     fn buffer(index: usize, bytes: usize, first: usize, last: usize) -> Buffer {

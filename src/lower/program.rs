@@ -73,8 +73,22 @@ pub struct Label {
 /// Where an operand starts, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    Input { index: usize, offset: usize },
-    Output { index: usize, offset: usize },
-    Workspace { offset: usize },
-    Const { id: ConstId, offset: usize },
+    Input {
+        index: usize,
+        offset: usize,
+    },
+    Output {
+        index: usize,
+        offset: usize,
+    },
+    /// `buffer` counts the buffers: places of one buffer are parts of the same data, those of different buffers share no data,
+    /// though perhaps bytes, one after the other.
+    Workspace {
+        buffer: usize,
+        offset: usize,
+    },
+    Const {
+        id: ConstId,
+        offset: usize,
+    },
 }

@@ -81,7 +81,7 @@ impl Regions {
             Place::Input { index, offset } => (index, offset),
             Place::Output { index, offset } => (self.outputs + index, offset),
             Place::Const { id, offset } => (self.constants + id.index(), offset),
-            Place::Workspace { offset } => (self.workspace, offset),
+            Place::Workspace { offset, .. } => (self.workspace, offset),
         };
         Arg::Ptr { region, offset: offset as i64 }
     }

@@ -10,9 +10,9 @@ use super::Folder;
 fn the_same_model_gives_the_same_object() {
     let (here, there) = (Folder::new("same-here"), Folder::new("same-there"));
     for folder in [&here, &there] {
-        folder.octet_ok("compile digits.xml --emit obj,header,staticlib,exe -o digits.o");
+        folder.octet_ok("compile digits.xml --emit obj,header,staticlib,exec-graph,exe -o digits.o");
     }
-    for name in ["digits.o", "digits.h", "libdigits.a", "digits"] {
+    for name in ["digits.o", "digits.h", "libdigits.a", "digits.exec.xml", "digits"] {
         assert!(here.read(name) == there.read(name), "{name} differs");
     }
 }

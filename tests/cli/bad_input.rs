@@ -36,6 +36,8 @@ fn wrong_command_lines() {
         ("compile digits.xml --shape image=[1,x]", "is not a dimension"),
         ("compile digits.xml --shape picture=[1,1,8,8]", "which is not an input"),
         ("compile digits.xml --batch 0", "0"),
+        ("compile digits.xml --require-int8 most", "write a number from 0 to 100"),
+        ("compile digits.xml --require-int8 101", "write a number from 0 to 100"),
         ("compile digits.xml --disable-pass magic", "there is no pass \"magic\""),
         ("opt digits.xml --passes magic", "there is no pass \"magic\""),
         ("opt", "FILE"),

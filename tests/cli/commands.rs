@@ -31,6 +31,23 @@ fn explain_without_low_precision() {
     assert!(text.contains("0.00 % of 2439648 MACs in INT8"), "{text}");
 }
 
+/// What is not reached is listed, and nothing is written.
+#[test]
+fn a_share_in_int8_can_be_required() {
+    let folder = Folder::new("require");
+    let all_float = "--disable-pass lpt-decompose,lpt-prepare";
+    let messages = [
+        "error: digits.xml: 0.00 % of the MACs are in INT8, less than the 0.5 % of --require-int8",
+        "note: digits.xml:128: layer \"Convolution_10\": ",
+        "% of the MACs in FP32: ",
+    ];
+    folder.octet_fails(&format!("compile digits.xml --require-int8 0.5 {all_float} -o out"), 1, &messages);
+    assert!(!folder.file("out").exists());
+    folder.octet_ok(&format!("compile digits.xml --require-int8 0 {all_float} --emit header -o low.h"));
+    folder.octet_ok("compile digits.xml --require-int8 100 --emit header -o high.h");
+    assert!(folder.file("low.h").exists() && folder.file("high.h").exists());
+}
+
 #[test]
 fn opt_prints_the_graph() {
     let folder = Folder::new("opt");

@@ -48,8 +48,18 @@ fn program() -> Program {
     let (unused, id) = (64, ConstId::from_u32(1));
     let last_row = unused + (ROWS as i64 - 1) * ROW_BYTES;
     let steps = vec![
-        step(0, [Place::Input { index: 0, offset: 0 }, Place::Workspace { offset: unused as usize }], true, "in/x:0"),
-        step(1, [Place::Workspace { offset: last_row as usize }, Place::Output { index: 0, offset: 0 }], true, "flip"),
+        step(
+            0,
+            [Place::Input { index: 0, offset: 0 }, Place::Workspace { buffer: 0, offset: unused as usize }],
+            true,
+            "in/x:0",
+        ),
+        step(
+            1,
+            [Place::Workspace { buffer: 0, offset: last_row as usize }, Place::Output { index: 0, offset: 0 }],
+            true,
+            "flip",
+        ),
         step(0, [Place::Const { id, offset: 0 }, Place::Output { index: 1, offset: 0 }], false, "table"),
     ];
     Program {
