@@ -13,7 +13,7 @@ use super::pack::{self, Group, Run, Weights};
 use super::place::window_halo;
 use super::plan::{Anchor, accumulated_source};
 use super::pointwise::LaneType;
-use super::view::{View, channels_last};
+use super::view::{Storage, View, channels_last};
 use super::{Lowering, Operand};
 
 /// Weights of this size and above are walked once, with all pixels inside.
@@ -128,8 +128,7 @@ impl Lowering<'_> {
         };
         let share = macs / steps.len() as u64;
         for offsets in steps {
-            let mut operands = vec![Operand::of(&src).advanced(offsets[0]), Operand::start(blob)];
-            operands.extend(laid.operands().into_iter().zip(&offsets[1..]).map(|(o, &bytes)| o.advanced(bytes)));
+            let operands = operands_at(&src, blob, &laid, &offsets);
             self.push_step(KernelSpec::Conv(spec.clone()), operands, &covered(tree, anchor.node), share);
         }
         Ok(())
@@ -161,8 +160,7 @@ impl Lowering<'_> {
         };
         let share = macs / steps.len() as u64;
         for offsets in steps {
-            let mut operands = vec![Operand::of(&src).advanced(offsets[0]), Operand::start(blob)];
-            operands.extend(laid.operands().into_iter().zip(&offsets[1..]).map(|(o, &bytes)| o.advanced(bytes)));
+            let operands = operands_at(&src, blob, &laid, &offsets);
             self.push_step(KernelSpec::Depthwise(spec.clone()), operands, &covered(tree, anchor.node), share);
         }
         Ok(())
@@ -389,6 +387,12 @@ fn walked_source(src: &View, strides: &[usize], pads: &[usize], dst: &View) -> V
         view.sizes[dim] = dst.sizes[dim];
     }
     view
+}
+
+/// Source, packed weights, and the epilogue's tensors, each advanced by its offset; the weights have none.
+fn operands_at(src: &View, weights: Storage, laid: &Laid, offsets: &[i64]) -> Vec<Operand> {
+    let rest = laid.operands().into_iter().zip(&offsets[1..]).map(|(operand, &bytes)| operand.advanced(bytes));
+    [Operand::of(src).advanced(offsets[0]), Operand::start(weights)].into_iter().chain(rest).collect()
 }
 
 /// Every window position in row-major order.

@@ -93,9 +93,3 @@ fn compare(got: &Tensor, expected: &Tensor) -> Result<(), String> {
     }
     Ok(())
 }
-
-/// A graph that a test wants to look at.
-#[allow(dead_code, reason = "a hand tool for failing cases")]
-fn show(graph: &Graph) -> String {
-    octet::ir::print::print(graph, &octet::ir::print::PrintOptions::test()).text
-}
