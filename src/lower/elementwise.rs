@@ -9,6 +9,7 @@ use super::kernel::{KernelSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, Red
 use super::place::{StorageKind, wants_border};
 use super::plan::{Anchor, absorbed_dequantize, accumulated_source};
 use super::pointwise::{Epilogue, Inner, LaneType, PwTensor};
+use super::program::READ_SLACK;
 use super::view::{Storage, View, channels_last, row_major};
 use super::{Lowering, Operand, is_written_by_kernel};
 
@@ -85,9 +86,11 @@ impl Lowering<'_> {
         Ok(None)
     }
 
-    /// f32 constants as a dense view.
+    /// f32 constants as a dense view. Lanes behind the last channel read zeros: other bytes could be tiny floats, whose
+    /// arithmetic is slow on many CPUs even if nobody uses the result.
     fn table(&mut self, values: &[f32], sizes: &[usize]) -> View {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let mut bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        bytes.resize(bytes.len() + READ_SLACK, 0);
         let storage = self.const_storage(bytes);
         View::dense(storage, ElemType::F32, sizes, &row_major(sizes.len()))
     }

@@ -19,7 +19,7 @@ use super::strip::Strip;
 /// Pixels computed together: enough to share much of what they interleave, few enough for their sums (four vectors each) to
 /// stay in the registers of that width.
 fn tile_pixels(width: Width) -> usize {
-    if width == Width::W512 { 4 } else { 2 }
+    if width == Width::W512 { 3 } else { 2 }
 }
 
 pub fn build(b: &mut Builder, spec: &DepthwiseSpec, operands: &[Pointer], items: Items) {
