@@ -124,24 +124,16 @@ impl Lowering<'_> {
             self.fill_number(&dst, attrs.value)?;
         }
         // Where the source lies in the result, cropped by negative pads.
-        let mut crop = (vec![0; rank], src.sizes.clone());
-        let mut inside = (vec![0; rank], vec![0; rank]);
-        for dim in 0..rank {
-            let (before, after) = (attrs.begin[dim], attrs.end[dim]);
-            crop.0[dim] = (-before).max(0) as usize;
-            crop.1[dim] = src.sizes[dim].saturating_sub(crop.0[dim] + (-after).max(0) as usize);
-            inside = {
-                let (mut begins, mut lengths) = inside;
-                begins[dim] = before.max(0) as usize;
-                lengths[dim] = crop.1[dim];
-                (begins, lengths)
-            };
-        }
+        let within = |pads: &[isize]| pads.iter().map(|&pad| pad.max(0) as usize).collect::<Vec<_>>();
+        let cropped = |pads: &[isize]| pads.iter().map(|&pad| (-pad).max(0) as usize).collect::<Vec<_>>();
+        let (begin, crop, crop_end) = (within(&attrs.begin), cropped(&attrs.begin), cropped(&attrs.end));
+        let lengths: Vec<usize> =
+            (0..rank).map(|dim| src.sizes[dim].saturating_sub(crop[dim] + crop_end[dim])).collect();
         let ones = vec![1; rank];
-        let middle = dst.sliced(&inside.0, &inside.1, &ones);
-        self.copy(&src.sliced(&crop.0, &crop.1, &ones), &middle);
+        let middle = dst.sliced(&begin, &lengths, &ones);
+        self.copy(&src.sliced(&crop, &lengths, &ones), &middle);
         if attrs.mode != PadMode::Constant {
-            self.mirror_borders(&dst, &inside.0, &inside.1, attrs.mode);
+            self.mirror_borders(&dst, &begin, &lengths, attrs.mode);
         }
         Ok(())
     }
@@ -165,20 +157,15 @@ impl Lowering<'_> {
                 let src = dst.sliced(&from, &size, &ones);
                 from[dim] = at;
                 let line = dst.sliced(&from, &size, &ones);
-                self.copy_inside(&src, &line);
+                self.copy(&src, &line);
             }
             (from[dim], size[dim]) = (0, dst.sizes[dim]);
         }
     }
 
-    /// A copy inside one storage: the parts do not overlap.
-    fn copy_inside(&mut self, src: &View, dst: &View) {
-        self.copy(src, dst);
-    }
-
     fn fill_number(&mut self, view: &View, value: f64) -> Result<(), String> {
         let integer = value as i32;
-        if f64::from(integer) == value || view.elem.is_float() && f64::from(integer) == value {
+        if f64::from(integer) == value {
             self.fill(view, integer);
             return Ok(());
         }

@@ -215,6 +215,15 @@ impl Lowering<'_> {
         Ok(target)
     }
 
+    /// The view, or a channels-last copy of it: channels are contiguous, and bytes behind the end may be read.
+    fn channels_innermost(&mut self, view: View) -> View {
+        let contiguous = view.sizes[1] == 1 || view.strides[1] == view.elem.bytes() as i64;
+        match contiguous && !self.reads_exactly(&view) {
+            true => view,
+            false => self.copied(&view, &channels_last(view.rank())),
+        }
+    }
+
     /// What the accumulator of each output channel starts with.
     pub fn init_of(&self, anchor: Anchor, oc: usize) -> Result<Vec<i32>, String> {
         let Some(init) = anchor.init else { return Ok(vec![0; oc]) };
@@ -236,11 +245,7 @@ impl Lowering<'_> {
         if view.rank() > 4 {
             return Err(format!("pooling over {} dimensions has no kernel", view.rank() - 2));
         }
-        let inner = view.sizes[1] == 1 || view.strides[1] == view.elem.bytes() as i64;
-        let src = match inner && !self.reads_exactly(&view) {
-            true => view,
-            false => self.copied(&view, &channels_last(view.rank())),
-        };
+        let src = self.channels_innermost(view);
         let dst = self.graph.ty(self.graph.result(node)).shape.dims().to_vec();
         let finish = self.pool_finish(node, kind, &attrs, &src.sizes, &dst);
         let tree = expr::tree(self.graph, &self.plan, root, expr::lane_of(src.elem), &finish)?;
@@ -298,11 +303,7 @@ impl Lowering<'_> {
         if !spatial_only || padded {
             return Err("interpolation over other dimensions than height and width, or with pads, has no kernel".into());
         }
-        let inner = view.sizes[1] == 1 || view.strides[1] == view.elem.bytes() as i64;
-        let src = match inner && !self.reads_exactly(&view) {
-            true => view,
-            false => self.copied(&view, &channels_last(4)),
-        };
+        let src = self.channels_innermost(view);
         let dst = self.graph.ty(self.graph.result(node)).shape.dims().to_vec();
         let rows = resize_taps(&attrs, 2, src.sizes[2], dst[2]);
         let cols = resize_taps(&attrs, 3, src.sizes[3], dst[3]);
