@@ -20,9 +20,11 @@ pub mod pack;
 mod place;
 mod plan;
 pub mod pointwise;
+mod pool;
 mod product;
 pub mod program;
 mod recurrent;
+mod resize;
 mod view;
 mod window;
 

@@ -1,17 +1,16 @@
-//! Convolutions, deconvolutions, pooling and resizing: sliding windows over channels-last tensors.
+//! Convolutions and deconvolutions: sums over taps of channels-last tensors, as lists of offsets and packed weights.
 
-use crate::interp::axis_taps;
-use crate::ir::op::{ConvAttrs, DeconvAttrs, InterpolateAttrs, PoolAttrs};
+use crate::ir::op::{ConvAttrs, DeconvAttrs};
 use crate::ir::{ElemType, Node, Op, Tensor, Value};
 use crate::simd::ir::Width;
 
 use super::elementwise::{Laid, covered};
-use super::expr::{self, Finish, Tree};
+use super::expr::{self, Tree};
 use super::grid::Dims;
-use super::kernel::{ConvSpec, DepthwiseSpec, Grid, KernelSpec, Mac, PoolKind, PoolSpec, ResizeSpec};
+use super::kernel::{ConvSpec, DepthwiseSpec, Grid, KernelSpec, Mac};
 use super::pack::{self, Group, Run, Weights};
 use super::place::window_halo;
-use super::plan::{Anchor, accumulated_source};
+use super::plan::Anchor;
 use super::pointwise::LaneType;
 use super::view::{Storage, View, channels_last};
 use super::{Lowering, Operand};
@@ -215,15 +214,6 @@ impl Lowering<'_> {
         Ok(target)
     }
 
-    /// The view, or a channels-last copy of it: channels are contiguous, and bytes behind the end may be read.
-    fn channels_innermost(&mut self, view: View) -> View {
-        let contiguous = view.sizes[1] == 1 || view.strides[1] == view.elem.bytes() as i64;
-        match contiguous && !self.reads_exactly(&view) {
-            true => view,
-            false => self.copied(&view, &channels_last(view.rank())),
-        }
-    }
-
     /// What the accumulator of each output channel starts with.
     pub fn init_of(&self, anchor: Anchor, oc: usize) -> Result<Vec<i32>, String> {
         let Some(init) = anchor.init else { return Ok(vec![0; oc]) };
@@ -232,118 +222,6 @@ impl Lowering<'_> {
         let at = |channel: usize| values[if values.len() == 1 { 0 } else { channel }] as i32;
         Ok((0..oc).map(at).collect())
     }
-
-    pub fn pool(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
-        let node = anchor.node;
-        let (kind, attrs) = match self.graph.op(node).clone() {
-            Op::MaxPool(attrs) => (PoolKind::Max, attrs),
-            Op::AvgPool(attrs) => (PoolKind::Sum, attrs),
-            other => return Err(format!("internal error: {} is no pooling", other.name())),
-        };
-        let view = self.view(accumulated_source(self.graph, node, 0))?;
-        self.expect_elem(&view, &[ElemType::F32, ElemType::U8, ElemType::I8], "pooling")?;
-        if view.rank() > 4 {
-            return Err(format!("pooling over {} dimensions has no kernel", view.rank() - 2));
-        }
-        let src = self.channels_innermost(view);
-        let dst = self.graph.ty(self.graph.result(node)).shape.dims().to_vec();
-        let finish = self.pool_finish(node, kind, &attrs, &src.sizes, &dst);
-        let tree = expr::tree(self.graph, &self.plan, root, expr::lane_of(src.elem), &finish)?;
-        let laid = self.lay_out(root, &tree, &channels_last(src.rank()), Some(1))?;
-        let outer: Vec<usize> = std::iter::once(0).chain(2..src.rank()).collect();
-        let dims = Dims::of(&laid.views().collect::<Vec<_>>(), &outer);
-        let dims = two_spatial(dims);
-        let spatial = |values: &[usize], missing: usize| match values {
-            [w] => [missing, *w],
-            values => [values[0], values[1]],
-        };
-        let in_sizes = spatial(&src.sizes[2..], 1);
-        let out_sizes = spatial(&dst[2..], 1);
-        let row = if src.rank() == 3 { 0 } else { src.strides[2] };
-        let spec = PoolSpec {
-            kind,
-            elem: src.elem,
-            batch: src.sizes[0],
-            channels: src.sizes[1],
-            ih: in_sizes[0],
-            iw: in_sizes[1],
-            oh: out_sizes[0],
-            ow: out_sizes[1],
-            kernel: spatial(&attrs.kernel, 1),
-            strides: spatial(&attrs.strides, 1),
-            dilations: spatial(&attrs.dilations, 1),
-            pads: spatial(&attrs.pads_begin, 0),
-            src: Grid { batch: src.strides[0], row, pixel: src.strides[src.rank() - 1] },
-            epilogue: self.epilogue(&tree, &laid, &dims, 0, Some(1)),
-        };
-        let operands = [vec![Operand::of(&src)], laid.operands()].concat();
-        self.push_step(KernelSpec::Pool(spec), operands, &covered(&tree, node), 0);
-        Ok(())
-    }
-
-    /// A sum becomes an average; integers become what they stand for.
-    fn pool_finish(&self, node: Node, kind: PoolKind, attrs: &PoolAttrs, src: &[usize], dst: &[usize]) -> Vec<Finish> {
-        let mut finish = Vec::new();
-        if kind == PoolKind::Sum {
-            finish.push(average(attrs, src, dst));
-        }
-        finish.extend(self.absorbed_params(node).map(Finish::Dequantize));
-        finish
-    }
-
-    pub fn resize(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
-        let node = anchor.node;
-        let Op::Interpolate(attrs) = self.graph.op(node).clone() else {
-            return Err("internal error: no interpolate".into());
-        };
-        let view = self.view(self.graph.operand(node, 0))?;
-        self.expect_elem(&view, &[ElemType::F32, ElemType::U8, ElemType::I8], "interpolation")?;
-        let spatial_only = view.rank() == 4 && attrs.axes.iter().all(|&axis| axis >= 2);
-        let padded = attrs.pads_begin.iter().chain(&attrs.pads_end).any(|&pad| pad > 0);
-        if !spatial_only || padded {
-            return Err("interpolation over other dimensions than height and width, or with pads, has no kernel".into());
-        }
-        let src = self.channels_innermost(view);
-        let dst = self.graph.ty(self.graph.result(node)).shape.dims().to_vec();
-        let rows = resize_taps(&attrs, 2, src.sizes[2], dst[2]);
-        let cols = resize_taps(&attrs, 3, src.sizes[3], dst[3]);
-        let taps = [&rows, &cols].map(|taps| taps.first().map_or(1, Vec::len));
-        let lane = if taps == [1, 1] { expr::lane_of(src.elem) } else { LaneType::F32 };
-        let tree = expr::tree(self.graph, &self.plan, root, lane, &[])?;
-        let laid = self.lay_out(root, &tree, &channels_last(4), Some(1))?;
-        let table = self.const_storage(pack::resize_table(&rows, &cols));
-        let dims = Dims::of(&laid.views().collect::<Vec<_>>(), &[0, 2, 3]);
-        let spec = ResizeSpec {
-            elem: src.elem,
-            batch: src.sizes[0],
-            channels: src.sizes[1],
-            oh: dst[2],
-            ow: dst[3],
-            taps,
-            src: Grid { batch: src.strides[0], row: src.strides[2], pixel: src.strides[3] },
-            epilogue: self.epilogue(&tree, &laid, &dims, 0, Some(1)),
-        };
-        let operands = [vec![Operand::of(&src), Operand::start(table)], laid.operands()].concat();
-        self.push_step(KernelSpec::Resize(spec), operands, &covered(&tree, node), 0);
-        Ok(())
-    }
-}
-
-/// Source elements and weights of every result element along a dimension, as many for each; a dimension that is not
-/// resized is copied.
-fn resize_taps(attrs: &InterpolateAttrs, dim: usize, src: usize, dst: usize) -> Vec<Vec<(usize, f32)>> {
-    let Some(axis) = attrs.axes.iter().position(|&axis| axis == dim) else {
-        return (0..dst).map(|x| vec![(x, 1.0)]).collect();
-    };
-    let exact = axis_taps(attrs, src, dst, attrs.scales[axis]);
-    let count = exact.iter().map(Vec::len).max().unwrap_or(1);
-    let rounded = |taps: Vec<(usize, f64)>| {
-        let last = taps.last().map_or(0, |&(x, _)| x);
-        let mut taps: Vec<(usize, f32)> = taps.into_iter().map(|(x, weight)| (x, weight as f32)).collect();
-        taps.resize(count, (last, 0.0));
-        taps
-    };
-    exact.into_iter().map(rounded).collect()
 }
 
 pub fn grid(strides: &[i64]) -> Grid {
@@ -495,51 +373,11 @@ fn phase_taps(src: &View, residues: &[usize], attrs: &DeconvAttrs, weights: &[us
 }
 
 /// Indices of element `index` of a row-major tensor.
-fn unravel(mut index: usize, sizes: &[usize]) -> Vec<usize> {
+pub fn unravel(mut index: usize, sizes: &[usize]) -> Vec<usize> {
     let mut at = vec![0; sizes.len()];
     for dim in (0..sizes.len()).rev() {
         at[dim] = index % sizes[dim];
         index /= sizes[dim];
     }
     at
-}
-
-/// `[batch, row, pixel]` also for one spatial dimension.
-fn two_spatial(mut dims: Dims) -> Dims {
-    if dims.rank() == 2 {
-        dims.sizes.insert(1, 1);
-        dims.strides.iter_mut().for_each(|strides| strides.insert(1, 0));
-    }
-    dims
-}
-
-/// How a sum over a window becomes an average: one factor, or one per pixel where windows are cut.
-fn average(attrs: &PoolAttrs, src: &[usize], dst: &[usize]) -> Finish {
-    let rank = src.len();
-    let counts: Vec<Vec<usize>> =
-        (0..rank - 2).map(|d| (0..dst[d + 2]).map(|o| window_count(attrs, d, src[d + 2], o)).collect()).collect();
-    let uniform = counts.iter().all(|counts| counts.iter().all(|&count| count == counts[0]));
-    if uniform {
-        let count: usize = counts.iter().map(|counts| counts[0]).product();
-        return Finish::Scale((1.0 / count as f64) as f32);
-    }
-    let sizes: Vec<usize> = [1, 1].into_iter().chain(dst[2..].iter().copied()).collect();
-    let spatial = &sizes[2..];
-    let values = (0..spatial.iter().product::<usize>()).map(|index| {
-        let at = unravel(index, spatial);
-        let count: usize = at.iter().zip(&counts).map(|(&o, counts)| counts[o]).product();
-        (1.0 / count as f64) as f32
-    });
-    let values = values.collect();
-    Finish::ScaleBy { sizes, values }
-}
-
-/// What an average over window `index` of spatial dimension `dim` divides by.
-fn window_count(attrs: &PoolAttrs, dim: usize, src: usize, index: usize) -> usize {
-    if !attrs.exclude_pad {
-        return attrs.kernel[dim];
-    }
-    let at = |k: usize| index * attrs.strides[dim] + k * attrs.dilations[dim];
-    let inside = |&k: &usize| (attrs.pads_begin[dim]..attrs.pads_begin[dim] + src).contains(&at(k));
-    (0..attrs.kernel[dim]).filter(inside).count().max(1)
 }
