@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::table::bytes;
 
 pub fn run(args: &CompileArgs) -> Result<(), Failure> {
-    let options = args.model.options()?;
+    let options = CompileOptions { strip_debug: args.strip_debug, ..args.model.options()? };
     let compiled = compile(&args.model.model, &options)?;
     if let Some(percent) = args.require_int8 {
         require_int8(percent, &compiled.plan.report(), &args.model.model)?;

@@ -2,6 +2,7 @@
 //!
 //! - `.text`: kernels (each once, compiled on all cores, placed in the order of the program), step functions, `infer`, `info`;
 //! - `.rodata`: constants, 64-byte aligned, equal ones once, then the names the tables point to;
+//! - `.debug_*`: the layers' lines in the source, if it is known (`dwarf`);
 //! - `.data.rel.ro`: the table of steps and the model's description (`abi::ModelInfo`), which hold addresses.
 //!
 //! The bytes depend on the program and the target only.
@@ -16,11 +17,12 @@ use cranelift_entity::{EntityRef, SecondaryMap};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::{ObjectBuilder, ObjectModule};
+use object::BinaryFormat;
 use octet_runtime::abi::{ABI_VERSION, ElementType, LayerInfo, ModelInfo, TensorInfo, WORKSPACE_ALIGN};
 
 use super::entry::{self, Callees};
 use super::target::{Arch, Target};
-use super::{MachineCode, clif, cpu_check, x86};
+use super::{MachineCode, clif, cpu_check, dwarf, x86};
 use crate::diag::{self, Diagnostic, Place};
 use crate::ir::ElemType;
 use crate::lower::program::{ALIGN, ConstId, KernelId, Port, Program, READ_SLACK};
@@ -63,7 +65,7 @@ fn emit(program: &Program, target: &Target) -> Result<Object, String> {
     let machine_code = compile_kernels(program, target, &*isa)?;
     let names = cranelift_module::default_libcall_names();
     let builder = ObjectBuilder::new(isa, program.name.as_str(), names).map_err(wrong)?;
-    let mut emitter = Emitter { program, module: ObjectModule::new(builder), code_bytes: 0 };
+    let mut emitter = Emitter { program, module: ObjectModule::new(builder), code_bytes: 0, functions: Vec::new() };
     let kernels = emitter.kernels(&machine_code)?;
     let (constants, offsets, constant_bytes) = emitter.constants()?;
     let steps = emitter.steps(&kernels, constants, &offsets)?;
@@ -72,7 +74,7 @@ fn emit(program: &Program, target: &Target) -> Result<Object, String> {
     emitter.infer(table, check)?;
     emitter.info(target, constant_bytes)?;
     let code_bytes = emitter.code_bytes;
-    let bytes = emitter.module.finish().emit().map_err(wrong)?;
+    let bytes = emitter.finish(target)?;
     Ok(Object { bytes, code_bytes, constant_bytes })
 }
 
@@ -109,6 +111,8 @@ struct Emitter<'p> {
     program: &'p Program,
     module: ObjectModule,
     code_bytes: usize,
+    /// What is described to debuggers, in order, with the line of its layer or 0.
+    functions: Vec<(FuncId, u32)>,
 }
 
 impl Emitter<'_> {
@@ -124,14 +128,25 @@ impl Emitter<'_> {
     fn kernels(&mut self, code: &[MachineCode]) -> Result<Vec<FuncId>, String> {
         let mut functions = Vec::new();
         for ((id, spec), code) in self.program.kernels.iter().zip(code) {
-            let name = self.local_name(&format!("kernel.{}.{}", id.index(), spec.family()));
+            let (layer, line) = self.only_layer(id);
+            let name = self.local_name(&format!("kernel.{}.{}{layer}", id.index(), spec.family()));
             let signature = entry::signature(self.call_conv(), spec.operands().len() + 2, false);
             let function = self.module.declare_function(&name, Linkage::Local, &signature).map_err(wrong)?;
             self.module.define_function_bytes(function, code.align, &code.bytes, &[]).map_err(wrong)?;
             self.code_bytes += code.bytes.len();
+            self.functions.push((function, line));
             functions.push(function);
         }
         Ok(functions)
+    }
+
+    /// End of the name and line of a kernel that works for one layer; nothing and 0 for others.
+    fn only_layer(&self, kernel: KernelId) -> (String, u32) {
+        let mut users = self.program.steps.iter().filter(|step| step.kernel == kernel).map(|step| &step.label);
+        match (users.next(), users.next()) {
+            (Some(label), None) => (format!(".{}", sanitized(&label.layer)), label.line),
+            _ => (String::new(), 0),
+        }
     }
 
     /// All constants in one piece of data, and where each starts in it.
@@ -187,7 +202,9 @@ impl Emitter<'_> {
             context.func.signature = signature.clone();
             let kernel = self.module.declare_func_in_func(kernels[step.kernel.index()], &mut context.func);
             let data = self.module.declare_data_in_func(constants, &mut context.func);
-            self.define(function, context, |builder| entry::step(builder, step, kernel, data, &|id| offsets[id]))?;
+            self.define(function, context, step.label.line, |builder| {
+                entry::step(builder, step, kernel, data, &|id| offsets[id])
+            })?;
             functions.push(function);
         }
         Ok(functions)
@@ -197,6 +214,7 @@ impl Emitter<'_> {
         &mut self,
         function: FuncId,
         mut context: Context,
+        line: u32,
         body: impl FnOnce(&mut FunctionBuilder<'_>),
     ) -> Result<(), String> {
         context.func.name = UserFuncName::user(0, function.as_u32());
@@ -207,6 +225,7 @@ impl Emitter<'_> {
         builder.finalize(self.module.isa().frontend_config());
         self.module.define_function(function, &mut context).map_err(|error| format!("internal error: {error:?}"))?;
         self.code_bytes += context.compiled_code().map_or(0, |code| code.code_info().total_size as usize);
+        self.functions.push((function, line));
         Ok(())
     }
 
@@ -254,7 +273,7 @@ impl Emitter<'_> {
             parallel_for: context.func.import_signature(parallel_for),
             clock: context.func.import_signature(clock),
         };
-        self.define(function, context, |builder| entry::infer(builder, program, &callees))
+        self.define(function, context, 0, |builder| entry::infer(builder, program, &callees))
     }
 
     fn info(&mut self, target: &Target, constant_bytes: usize) -> Result<(), String> {
@@ -279,7 +298,23 @@ impl Emitter<'_> {
         let mut context = self.module.make_context();
         context.func.signature = signature;
         let data = self.module.declare_data_in_func(tables, &mut context.func);
-        self.define(function, context, |builder| entry::address_of(builder, data))
+        self.define(function, context, 0, |builder| entry::address_of(builder, data))
+    }
+}
+
+impl Emitter<'_> {
+    /// The bytes of the object, with line information where the source and the format allow it.
+    fn finish(self, target: &Target) -> Result<Vec<u8>, String> {
+        let Emitter { program, module, functions, .. } = self;
+        let mut product = module.finish();
+        if let Some(source) = program.source.as_deref().filter(|_| product.object.format() == BinaryFormat::Elf) {
+            let functions: Vec<dwarf::Function> = functions
+                .into_iter()
+                .map(|(id, line)| dwarf::Function { symbol: product.function_symbol(id), line })
+                .collect();
+            dwarf::describe(&mut product.object, source, &functions, target.frame_code())?;
+        }
+        product.emit().map_err(wrong)
     }
 }
 

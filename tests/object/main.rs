@@ -25,9 +25,9 @@ fn port(name: &str) -> Port {
     Port { name: name.into(), ty: TensorType::new(ElemType::F32, Shape::new([ROWS, COLUMNS]).unwrap()) }
 }
 
-fn step(kernel: u32, operands: [Place; 2], parallel: bool, layer: &str) -> Step {
+fn step(kernel: u32, operands: [Place; 2], parallel: bool, layer: &str, line: u32) -> Step {
     let layers = vec![layer.to_string(), "folded".to_string()];
-    let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), macs: 12 };
+    let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), line, macs: 12 };
     Step { kernel: KernelId::from_u32(kernel), operands: operands.to_vec(), parallel, label }
 }
 
@@ -53,18 +53,21 @@ fn program() -> Program {
             [Place::Input { index: 0, offset: 0 }, Place::Workspace { buffer: 0, offset: unused as usize }],
             true,
             "in/x:0",
+            7,
         ),
         step(
             1,
             [Place::Workspace { buffer: 0, offset: last_row as usize }, Place::Output { index: 0, offset: 0 }],
             true,
             "flip",
+            8,
         ),
-        step(0, [Place::Const { id, offset: 0 }, Place::Output { index: 1, offset: 0 }], false, "table"),
+        step(0, [Place::Const { id, offset: 0 }, Place::Output { index: 1, offset: 0 }], false, "table", 9),
     ];
     Program {
         name: "toy".into(),
         model_hash: "00ff".into(),
+        source: Some("toy.xml".into()),
         inputs: vec![port("x")],
         outputs: vec![port("y"), port("table")],
         workspace_bytes: 256,
