@@ -25,4 +25,6 @@ pub struct MachineCode {
     pub bytes: Vec<u8>,
     /// Required alignment of the first byte.
     pub align: u64,
+    /// Stack that one call takes at most, its return address included.
+    pub stack_bytes: usize,
 }

@@ -77,9 +77,12 @@ fn program() -> Program {
     }
 }
 
+fn target(triple: Option<&str>, cpu: &str) -> Target {
+    Target::parse(triple, cpu).unwrap().with_width(Width::W128)
+}
+
 fn build(triple: Option<&str>, cpu: &str) -> Vec<u8> {
-    let target = Target::parse(triple, cpu).unwrap().with_width(Width::W128);
-    objects::build(&program(), &target).unwrap().bytes
+    objects::build(&program(), &target(triple, cpu)).unwrap().bytes
 }
 
 #[test]
@@ -112,8 +115,10 @@ fn the_same_program_gives_the_same_bytes() {
 fn host(name: &str, cpu: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("object-{name}"));
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("toy.h"), header::c_header(&program())).unwrap();
-    fs::write(folder.join("toy.o"), build(None, cpu)).unwrap();
+    let target = target(None, cpu);
+    let object = objects::build(&program(), &target).unwrap();
+    fs::write(folder.join("toy.h"), header::c_header(&program(), &target, &object.sizes)).unwrap();
+    fs::write(folder.join("toy.o"), &object.bytes).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/object/host.c");
     let output = Command::new("cc")
         .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I."])
@@ -143,7 +148,7 @@ profile: 0, clock 4 times, ns 10 10 10, then 20 20 20
 null: -1 -1 -1 -1 -1
 misaligned: -2 -2 -2
 another ABI: -3
-info: toy 00ff, abi 1, workspace 256/64, 1 inputs, 2 outputs, 3 layers
+info: toy 00ff, abi 2, workspace 256/64, 1 inputs, 2 outputs, 3 layers
 input x: f32 4x3 48 bytes
 layer in/x:0 (in/x:0,folded): Reorder, 12 MACs
 layer flip (flip,folded): Reorder, 12 MACs

@@ -37,7 +37,7 @@ pub fn emit(cfg: &Cfg, constants: &Constants, width: Width) -> Result<MachineCod
         return Err("the code changed its size with the place of its constants".into());
     }
     bytes.extend(pool);
-    Ok(MachineCode { bytes, align: constants.align().max(32) as u64 })
+    Ok(MachineCode { bytes, align: constants.align().max(32) as u64, stack_bytes: frame.stack_bytes() })
 }
 
 /// All registers but rsp and rbp; those a kernel must save come last. AVX-512 has 32 vector registers and masks.
@@ -75,6 +75,13 @@ impl Frame {
         let align = width.bytes();
         let slot_bytes = (output.num_spillslots * 8).next_multiple_of(align);
         Frame { saved, slot_bytes, align }
+    }
+
+    /// Return address, frame pointer, saved registers, spill slots and what aligning them skips at most.
+    fn stack_bytes(&self) -> usize {
+        let pushed = 2 + self.saved.len();
+        let aligning = if self.slot_bytes > 0 { self.align - 8 } else { 0 };
+        8 * pushed + self.slot_bytes + aligning
     }
 
     fn enter(&self, code: &mut Encoder<'_>) {
