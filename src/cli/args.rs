@@ -113,6 +113,9 @@ pub struct CompileArgs {
     /// Fail, with the list of what computes in float, if a smaller share of the multiply-accumulates than this is in INT8.
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
     pub require_int8: Option<f64>,
+    /// Leave out the line information that lets debuggers and profilers name layers and their lines in the model.
+    #[arg(long)]
+    pub strip_debug: bool,
     /// Say nothing on success.
     #[arg(short, long)]
     pub quiet: bool,
@@ -240,6 +243,7 @@ impl ModelArgs {
             name: self.name.clone(),
             target: self.target()?,
             passes: self.passes.options(),
+            strip_debug: false,
         })
     }
 

@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::table::bytes;
 
 pub fn run(args: &CompileArgs) -> Result<(), Failure> {
-    let options = args.model.options()?;
+    let options = CompileOptions { strip_debug: args.strip_debug, ..args.model.options()? };
     let compiled = compile(&args.model.model, &options)?;
     if let Some(percent) = args.require_int8 {
         require_int8(percent, &compiled.plan.report(), &args.model.model)?;
@@ -63,17 +63,18 @@ pub fn compile(model: &Path, options: &CompileOptions) -> Result<Compiled, Failu
 
 /// `compiled for x86-64-v3 (native); 4.1 MB constants, ..`
 fn summary(compiled: &Compiled, options: &CompileOptions, native: bool) -> String {
-    let (plan, object) = (&compiled.plan, &compiled.object);
+    let (plan, sizes) = (&compiled.plan, &compiled.object.sizes);
     let share =
         plan.report().int8_share().map_or("no MACs".to_owned(), |share| format!("{share:.1} % of MACs in INT8"));
     let mut text = format!("compiled for {}{}", options.target.cpu_name(), if native { " (native)" } else { "" });
     // Writing to a String does not fail.
     let _ = write!(
         text,
-        "; constants {}, workspace {}, code {}; {share}; {} steps; {:.2} s (",
-        bytes(object.constant_bytes as u64),
-        bytes(plan.program.workspace_bytes as u64),
-        bytes(object.code_bytes as u64),
+        "; constants {}, code {}, workspace {}, stack {}; {share}; {} steps; {:.2} s (",
+        bytes(sizes.constant_bytes as u64),
+        bytes(sizes.code_bytes as u64),
+        bytes(sizes.workspace_bytes as u64),
+        bytes(sizes.stack_bytes as u64),
         plan.program.steps.len(),
         plan.times.iter().map(|(_, time)| *time).sum::<Duration>().as_secs_f64(),
     );

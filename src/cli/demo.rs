@@ -83,8 +83,13 @@ impl Demo {
         write_file(&directory.join("digits_labels.npy"), LABELS)?;
         let target = Target::native().map_err(Failure::usage)?;
         let cpu = target.cpu_name();
-        let options =
-            CompileOptions { import: ImportOptions::default(), name: None, target, passes: PassOptions::default() };
+        let options = CompileOptions {
+            import: ImportOptions::default(),
+            name: None,
+            target,
+            passes: PassOptions::default(),
+            strip_debug: false,
+        };
         let compiled = compile(&xml, &options)?;
         let program = directory.join("digits");
         artifacts::write(Emit::Exe, &compiled, &options.target, &program)?;
@@ -170,6 +175,7 @@ impl Demo {
     fn show_numbers(&self, text: &mut String, predictions: &[usize], latency: &Latency) -> Result<(), Failure> {
         let right = predictions.iter().zip(&self.labels).filter(|(prediction, label)| prediction == label).count();
         let (all, object) = (self.labels.len(), &self.compiled.object);
+        let sizes = &object.sizes;
         let program = fs::metadata(&self.program).map_err(|error| Failure::io(&self.program, "be read", &error))?.len();
         let report = self.compiled.plan.report();
         let compile_seconds: f64 = self.compiled.plan.times.iter().map(|(_, time)| time.as_secs_f64()).sum();
@@ -189,9 +195,12 @@ impl Demo {
         );
         row(
             "object",
-            format!("{} constants, {} code", bytes(object.constant_bytes as u64), bytes(object.code_bytes as u64)),
+            format!("{} constants, {} code", bytes(sizes.constant_bytes as u64), bytes(sizes.code_bytes as u64)),
         );
-        row("memory", format!("{} workspace", bytes(self.compiled.plan.program.workspace_bytes as u64)));
+        row(
+            "memory",
+            format!("{} workspace, {} stack", bytes(sizes.workspace_bytes as u64), bytes(sizes.stack_bytes as u64)),
+        );
         row(
             "compiled",
             format!(

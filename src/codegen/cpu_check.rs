@@ -44,6 +44,9 @@ const AVX_STATE: u32 = 0b110;
 /// XCR0: opmasks, upper halves, and the upper sixteen registers.
 const AVX512_STATE: u32 = 0b1110_0000;
 
+/// Stack the check takes: the return address, a register.
+pub const STACK_BYTES: usize = 16;
+
 /// Machine code of the check for these bits of `abi::cpu`.
 pub fn x86_64(features: u64) -> Vec<u8> {
     let mut code = Assembler::default();

@@ -2,6 +2,7 @@
 //!
 //! - `.text`: kernels (each once, compiled on all cores, placed in the order of the program), step functions, `infer`, `info`;
 //! - `.rodata`: constants, 64-byte aligned, equal ones once, then the names the tables point to;
+//! - `.debug_*`: the layers' lines in the source, if it is known (`dwarf`);
 //! - `.data.rel.ro`: the table of steps and the model's description (`abi::ModelInfo`), which hold addresses.
 //!
 //! The bytes depend on the program and the target only.
@@ -16,25 +17,37 @@ use cranelift_entity::{EntityRef, SecondaryMap};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::{ObjectBuilder, ObjectModule};
+use object::BinaryFormat;
 use octet_runtime::abi::{ABI_VERSION, ElementType, LayerInfo, ModelInfo, TensorInfo, WORKSPACE_ALIGN};
 
 use super::entry::{self, Callees};
 use super::target::{Arch, Target};
-use super::{MachineCode, clif, cpu_check, x86};
+use super::{MachineCode, clif, cpu_check, dwarf, x86};
 use crate::diag::{self, Diagnostic, Place};
 use crate::ir::ElemType;
 use crate::lower::program::{ALIGN, ConstId, KernelId, Port, Program, READ_SLACK};
 use crate::simd::ir::Width;
 use crate::simd::kernels;
 
-/// A relocatable object and its sizes.
+/// A relocatable object and what it takes.
 #[derive(Clone, Debug)]
 pub struct Object {
     pub bytes: Vec<u8>,
-    /// Machine code of kernels and steps.
+    pub sizes: Sizes,
+}
+
+/// Memory of a model, in bytes. Code and constants are read-only parts of the object, workspace and stack belong to the
+/// caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Machine code of kernels, steps and entry.
     pub code_bytes: usize,
-    /// Weights and tables of kernels.
+    /// Weights and tables of kernels, equal ones counted once.
     pub constant_bytes: usize,
+    pub workspace_bytes: usize,
+    /// What one call of `infer` takes at most: the deepest chain of entry, step and kernel. What the caller's own callbacks
+    /// take comes on top.
+    pub stack_bytes: usize,
 }
 
 /// Compiles a program for a target.
@@ -63,17 +76,19 @@ fn emit(program: &Program, target: &Target) -> Result<Object, String> {
     let machine_code = compile_kernels(program, target, &*isa)?;
     let names = cranelift_module::default_libcall_names();
     let builder = ObjectBuilder::new(isa, program.name.as_str(), names).map_err(wrong)?;
-    let mut emitter = Emitter { program, module: ObjectModule::new(builder), code_bytes: 0 };
+    let sizes = Sizes { workspace_bytes: program.workspace_bytes, ..Sizes::default() };
+    let mut emitter = Emitter { program, module: ObjectModule::new(builder), sizes, functions: Vec::new() };
     let kernels = emitter.kernels(&machine_code)?;
-    let (constants, offsets, constant_bytes) = emitter.constants()?;
+    let (constants, offsets) = emitter.constants()?;
     let steps = emitter.steps(&kernels, constants, &offsets)?;
     let table = emitter.step_table(&steps)?;
     let check = emitter.cpu_check(target)?;
     emitter.infer(table, check)?;
-    emitter.info(target, constant_bytes)?;
-    let code_bytes = emitter.code_bytes;
-    let bytes = emitter.module.finish().emit().map_err(wrong)?;
-    Ok(Object { bytes, code_bytes, constant_bytes })
+    // What `info` tells, so without its own few bytes.
+    let sizes = emitter.sizes;
+    emitter.info(target)?;
+    let bytes = emitter.finish(target)?;
+    Ok(Object { bytes, sizes })
 }
 
 fn wrong(error: impl std::fmt::Display) -> String {
@@ -108,7 +123,17 @@ fn compile_kernels(program: &Program, target: &Target, isa: &dyn TargetIsa) -> R
 struct Emitter<'p> {
     program: &'p Program,
     module: ObjectModule,
-    code_bytes: usize,
+    /// Of what has been emitted; the stack is that of the deepest chain below `infer` until it is emitted too.
+    sizes: Sizes,
+    /// What is described to debuggers, in order, with the line of its layer or 0.
+    functions: Vec<(FuncId, u32)>,
+}
+
+/// A kernel in the object, and the stack it takes.
+#[derive(Clone, Copy)]
+struct Kernel {
+    function: FuncId,
+    stack_bytes: usize,
 }
 
 impl Emitter<'_> {
@@ -121,21 +146,32 @@ impl Emitter<'_> {
         format!("{}.{}", self.program.name, name)
     }
 
-    fn kernels(&mut self, code: &[MachineCode]) -> Result<Vec<FuncId>, String> {
-        let mut functions = Vec::new();
+    fn kernels(&mut self, code: &[MachineCode]) -> Result<Vec<Kernel>, String> {
+        let mut kernels = Vec::new();
         for ((id, spec), code) in self.program.kernels.iter().zip(code) {
-            let name = self.local_name(&format!("kernel.{}.{}", id.index(), spec.family()));
+            let (layer, line) = self.only_layer(id);
+            let name = self.local_name(&format!("kernel.{}.{}{layer}", id.index(), spec.family()));
             let signature = entry::signature(self.call_conv(), spec.operands().len() + 2, false);
             let function = self.module.declare_function(&name, Linkage::Local, &signature).map_err(wrong)?;
             self.module.define_function_bytes(function, code.align, &code.bytes, &[]).map_err(wrong)?;
-            self.code_bytes += code.bytes.len();
-            functions.push(function);
+            self.sizes.code_bytes += code.bytes.len();
+            self.functions.push((function, line));
+            kernels.push(Kernel { function, stack_bytes: code.stack_bytes });
         }
-        Ok(functions)
+        Ok(kernels)
+    }
+
+    /// End of the name and line of a kernel that works for one layer; nothing and 0 for others.
+    fn only_layer(&self, kernel: KernelId) -> (String, u32) {
+        let mut users = self.program.steps.iter().filter(|step| step.kernel == kernel).map(|step| &step.label);
+        match (users.next(), users.next()) {
+            (Some(label), None) => (format!(".{}", sanitized(&label.layer)), label.line),
+            _ => (String::new(), 0),
+        }
     }
 
     /// All constants in one piece of data, and where each starts in it.
-    fn constants(&mut self) -> Result<(DataId, SecondaryMap<ConstId, usize>, usize), String> {
+    fn constants(&mut self) -> Result<(DataId, SecondaryMap<ConstId, usize>), String> {
         let mut bytes = Vec::new();
         let mut offsets = SecondaryMap::new();
         let mut known: BTreeMap<&[u8], usize> = BTreeMap::new();
@@ -147,10 +183,10 @@ impl Emitter<'_> {
                 offset
             });
         }
-        let total = bytes.len();
-        bytes.resize(total + READ_SLACK, 0);
+        self.sizes.constant_bytes = bytes.len();
+        bytes.resize(bytes.len() + READ_SLACK, 0);
         let data = self.data("constants", bytes, ALIGN as u64, |_, _| ())?;
-        Ok((data, offsets, total))
+        Ok((data, offsets))
     }
 
     /// Read-only local data; `relocate` adds addresses.
@@ -173,7 +209,7 @@ impl Emitter<'_> {
 
     fn steps(
         &mut self,
-        kernels: &[FuncId],
+        kernels: &[Kernel],
         constants: DataId,
         offsets: &SecondaryMap<ConstId, usize>,
     ) -> Result<Vec<FuncId>, String> {
@@ -185,20 +221,26 @@ impl Emitter<'_> {
             let function = self.module.declare_function(&name, Linkage::Local, &signature).map_err(wrong)?;
             let mut context = self.module.make_context();
             context.func.signature = signature.clone();
-            let kernel = self.module.declare_func_in_func(kernels[step.kernel.index()], &mut context.func);
+            let Kernel { function: kernel, stack_bytes } = kernels[step.kernel.index()];
+            let kernel = self.module.declare_func_in_func(kernel, &mut context.func);
             let data = self.module.declare_data_in_func(constants, &mut context.func);
-            self.define(function, context, |builder| entry::step(builder, step, kernel, data, &|id| offsets[id]))?;
+            let own = self.define(function, context, step.label.line, |builder| {
+                entry::step(builder, step, kernel, data, &|id| offsets[id])
+            })?;
+            self.sizes.stack_bytes = self.sizes.stack_bytes.max(own + stack_bytes);
             functions.push(function);
         }
         Ok(functions)
     }
 
+    /// Compiles a function, and gives the stack it takes without its callees.
     fn define(
         &mut self,
         function: FuncId,
         mut context: Context,
+        line: u32,
         body: impl FnOnce(&mut FunctionBuilder<'_>),
-    ) -> Result<(), String> {
+    ) -> Result<usize, String> {
         context.func.name = UserFuncName::user(0, function.as_u32());
         let mut scratch = FunctionBuilderContext::new();
         let mut builder = FunctionBuilder::new(&mut context.func, &mut scratch);
@@ -206,8 +248,10 @@ impl Emitter<'_> {
         builder.seal_all_blocks();
         builder.finalize(self.module.isa().frontend_config());
         self.module.define_function(function, &mut context).map_err(|error| format!("internal error: {error:?}"))?;
-        self.code_bytes += context.compiled_code().map_or(0, |code| code.code_info().total_size as usize);
-        Ok(())
+        let code = context.compiled_code().ok_or("internal error: a function without code")?;
+        self.sizes.code_bytes += code.code_info().total_size as usize;
+        self.functions.push((function, line));
+        Ok(clif::stack_bytes(code))
     }
 
     fn step_table(&mut self, steps: &[FuncId]) -> Result<DataId, String> {
@@ -234,7 +278,8 @@ impl Emitter<'_> {
         let function = self.module.declare_function(&name, Linkage::Local, &signature).map_err(wrong)?;
         let code = cpu_check::x86_64(target.features);
         self.module.define_function_bytes(function, 16, &code, &[]).map_err(wrong)?;
-        self.code_bytes += code.len();
+        self.sizes.code_bytes += code.len();
+        self.sizes.stack_bytes = self.sizes.stack_bytes.max(cpu_check::STACK_BYTES);
         Ok(Some(function))
     }
 
@@ -254,11 +299,13 @@ impl Emitter<'_> {
             parallel_for: context.func.import_signature(parallel_for),
             clock: context.func.import_signature(clock),
         };
-        self.define(function, context, |builder| entry::infer(builder, program, &callees))
+        self.sizes.stack_bytes +=
+            self.define(function, context, 0, |builder| entry::infer(builder, program, &callees))?;
+        Ok(())
     }
 
-    fn info(&mut self, target: &Target, constant_bytes: usize) -> Result<(), String> {
-        let description = Description::new(self.program, target, self.code_bytes, constant_bytes)?;
+    fn info(&mut self, target: &Target) -> Result<(), String> {
+        let description = Description::new(self.program, target, &self.sizes)?;
         let strings = self.data("names", description.strings, 1, |_, _| ())?;
         let tables = self.local_name("info");
         let tables = self.module.declare_data(&tables, Linkage::Local, false, false).map_err(wrong)?;
@@ -279,7 +326,23 @@ impl Emitter<'_> {
         let mut context = self.module.make_context();
         context.func.signature = signature;
         let data = self.module.declare_data_in_func(tables, &mut context.func);
-        self.define(function, context, |builder| entry::address_of(builder, data))
+        self.define(function, context, 0, |builder| entry::address_of(builder, data)).map(|_| ())
+    }
+}
+
+impl Emitter<'_> {
+    /// The bytes of the object, with line information where the source and the format allow it.
+    fn finish(self, target: &Target) -> Result<Vec<u8>, String> {
+        let Emitter { program, module, functions, .. } = self;
+        let mut product = module.finish();
+        if let Some(source) = program.source.as_deref().filter(|_| product.object.format() == BinaryFormat::Elf) {
+            let functions: Vec<dwarf::Function> = functions
+                .into_iter()
+                .map(|(id, line)| dwarf::Function { symbol: product.function_symbol(id), line })
+                .collect();
+            dwarf::describe(&mut product.object, source, &functions, target.frame_code())?;
+        }
+        product.emit().map_err(wrong)
     }
 }
 
@@ -299,7 +362,7 @@ struct Description {
 }
 
 impl Description {
-    fn new(program: &Program, target: &Target, code_bytes: usize, constant_bytes: usize) -> Result<Self, String> {
+    fn new(program: &Program, target: &Target, sizes: &Sizes) -> Result<Self, String> {
         let mut info = Description { bytes: vec![0; size_of::<ModelInfo>()], ..Description::default() };
         info.put32(offset_of!(ModelInfo, abi_version), ABI_VERSION);
         info.put32(offset_of!(ModelInfo, struct_size), size_of::<ModelInfo>() as u32);
@@ -308,13 +371,14 @@ impl Description {
         info.put_string(offset_of!(ModelInfo, compiler), concat!("octet ", env!("CARGO_PKG_VERSION")));
         info.put_string(offset_of!(ModelInfo, cpu_name), &target.cpu_name());
         info.put64(offset_of!(ModelInfo, cpu_features), target.features);
-        info.put64(offset_of!(ModelInfo, workspace_bytes), program.workspace_bytes as u64);
+        info.put64(offset_of!(ModelInfo, workspace_bytes), sizes.workspace_bytes as u64);
         info.put64(offset_of!(ModelInfo, workspace_align), WORKSPACE_ALIGN as u64);
-        info.put64(offset_of!(ModelInfo, constant_bytes), constant_bytes as u64);
-        info.put64(offset_of!(ModelInfo, code_bytes), code_bytes as u64);
+        info.put64(offset_of!(ModelInfo, constant_bytes), sizes.constant_bytes as u64);
+        info.put64(offset_of!(ModelInfo, code_bytes), sizes.code_bytes as u64);
         info.put32(offset_of!(ModelInfo, input_count), program.inputs.len() as u32);
         info.put32(offset_of!(ModelInfo, output_count), program.outputs.len() as u32);
         info.put32(offset_of!(ModelInfo, layer_count), program.steps.len() as u32);
+        info.put32(offset_of!(ModelInfo, stack_bytes), sizes.stack_bytes as u32);
         info.ports(offset_of!(ModelInfo, inputs), &program.inputs)?;
         info.ports(offset_of!(ModelInfo, outputs), &program.outputs)?;
         info.layers(program);

@@ -30,6 +30,8 @@ pub struct Program {
     pub name: String,
     /// Hexadecimal digest of the source model.
     pub model_hash: String,
+    /// Name of the file that the lines of labels are in, without its directory; none where debuggers shall not see them.
+    pub source: Option<String>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     pub workspace_bytes: usize,
@@ -66,6 +68,8 @@ pub struct Label {
     pub layers: Vec<String>,
     /// The source's own type of the main layer: `Convolution`.
     pub layer_type: String,
+    /// Line of `layer` in the source, from 1; 0 when there is none.
+    pub line: u32,
     /// Multiply-accumulates of one inference.
     pub macs: u64,
 }

@@ -19,7 +19,6 @@ mod scalar;
 mod shuffle;
 mod vector;
 
-use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{
@@ -27,6 +26,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::packed_option::PackedOption;
+use cranelift_codegen::{CompiledCode, Context};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use super::MachineCode;
@@ -43,7 +43,12 @@ pub fn compile(function: &Function, target: &Target, isa: &dyn TargetIsa) -> Res
         return Err(format!("internal error: kernel {} refers to a symbol: {:?}", function.name, reloc.target));
     }
     let align = u64::from(code.buffer.alignment.max(isa.function_alignment().preferred));
-    Ok(MachineCode { bytes: code.buffer.data().to_vec(), align })
+    Ok(MachineCode { bytes: code.buffer.data().to_vec(), align, stack_bytes: stack_bytes(code) })
+}
+
+/// Stack that one call of a function takes: its frame, the saved frame pointer, the return address.
+pub fn stack_bytes(code: &CompiledCode) -> usize {
+    code.buffer.frame_layout().map_or(0, |layout| layout.frame_to_fp_offset as usize) + 16
 }
 
 /// The machine instructions of a kernel with their registers, as text for people and tests.
