@@ -1,6 +1,11 @@
 //! What the compiler says to its user: a place, a fact, a remedy. Problems are collected and rendered once, together.
+//! Every error has a code, under which users find more: [`codes`].
+
+pub mod codes;
 
 use std::fmt;
+
+use codes::Code;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -86,7 +91,8 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub severity: Severity,
-    pub kind: Kind,
+    /// Of errors; notes and warnings have none.
+    pub code: Option<&'static Code>,
     pub place: Place,
     pub message: String,
     /// What to do about it.
@@ -94,17 +100,19 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub fn error(kind: Kind, place: Place, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { severity: Severity::Error, kind, place, message: message.into(), help: None }
+    /// `code` is one of [`codes`], or a kind for its general code.
+    pub fn error(code: impl Into<&'static Code>, place: Place, message: impl Into<String>) -> Diagnostic {
+        let code = Some(code.into());
+        Diagnostic { severity: Severity::Error, code, place, message: message.into(), help: None }
     }
 
     pub fn warning(place: Place, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { severity: Severity::Warning, kind: Kind::Model, place, message: message.into(), help: None }
+        Diagnostic { severity: Severity::Warning, code: None, place, message: message.into(), help: None }
     }
 
     /// Belongs to the error before it.
     pub fn note(place: Place, message: impl Into<String>) -> Diagnostic {
-        Diagnostic { severity: Severity::Note, kind: Kind::Model, place, message: message.into(), help: None }
+        Diagnostic { severity: Severity::Note, code: None, place, message: message.into(), help: None }
     }
 
     /// A bug in the compiler: says so, and asks for a report.
@@ -113,13 +121,18 @@ impl Diagnostic {
             .with_help("this is a bug in octet; please report it with the model")
     }
 
+    /// What kind of failure it is, if it is one.
+    pub fn kind(&self) -> Option<Kind> {
+        self.code.map(Code::kind)
+    }
+
     pub fn with_help(self, help: impl Into<String>) -> Diagnostic {
         Diagnostic { help: Some(help.into()), ..self }
     }
 }
 
 /// ```text
-/// error: model.xml:12: layer "conv1": edge from layer 7 that does not exist
+/// error[E0304]: model.xml:12: layer "conv1": edge from layer 7 that does not exist
 ///   help: export the model again
 /// ```
 impl fmt::Display for Diagnostic {
@@ -129,7 +142,10 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        write!(f, "{severity}: ")?;
+        match self.code {
+            Some(code) => write!(f, "{severity}[{}]: ", code.id)?,
+            None => write!(f, "{severity}: ")?,
+        }
         if self.place != Place::default() {
             write!(f, "{}: ", self.place)?;
         }
@@ -152,7 +168,7 @@ impl Diagnostics {
     /// The exit code of the most severe error; internal errors outrank all.
     pub fn exit_code(&self) -> i32 {
         let errors = self.0.iter().filter(|diagnostic| diagnostic.severity == Severity::Error);
-        errors.map(|diagnostic| diagnostic.kind).max().map_or(0, Kind::exit_code)
+        errors.filter_map(Diagnostic::kind).max().map_or(0, Kind::exit_code)
     }
 }
 

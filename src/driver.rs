@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::codegen::object::{self, Object};
 use crate::codegen::target::Target;
-use crate::diag::{self, Diagnostic, Kind, Place};
+use crate::diag::{self, Diagnostic, Place, codes};
 use crate::emit::header::identifier;
 use crate::emit::report::Report;
 use crate::frontend::{self, ImportOptions};
@@ -162,13 +162,13 @@ pub fn load(path: &Path, options: &ImportOptions) -> diag::Result<Source> {
         Some("oir") => {
             if options.batch.is_some() || !options.shapes.is_empty() {
                 let message = "--batch and --shape apply to OpenVINO models; a text dump has its shapes";
-                return Err(Diagnostic::error(Kind::Usage, place(path), message).into());
+                return Err(Diagnostic::error(&codes::FIXED_SHAPES, place(path), message).into());
             }
             let mut graph = file::read(path)?.graph;
             graph.name = identifier(&graph.name);
             Ok(Source { graph, hash: digest(&text_files(path))?, lines: None })
         }
-        _ => Err(Diagnostic::error(Kind::Usage, place(path), "not a model's file name")
+        _ => Err(Diagnostic::error(&codes::NO_MODEL_FILE, place(path), "not a model's file name")
             .with_help("give the .xml file of an OpenVINO IR, or an .oir text dump")
             .into()),
     }
@@ -194,7 +194,7 @@ fn digest(paths: &[PathBuf]) -> diag::Result<String> {
     let mut hash = OFFSET_BASIS;
     for path in paths {
         let bytes = fs::read(path)
-            .map_err(|error| Diagnostic::error(Kind::Io, place(path), format!("cannot be read: {error}")))?;
+            .map_err(|error| Diagnostic::error(&codes::UNREADABLE, place(path), format!("cannot be read: {error}")))?;
         hash = bytes.iter().fold(hash, |hash, &byte| (hash ^ u128::from(byte)).wrapping_mul(PRIME));
     }
     Ok(format!("{hash:032x}"))

@@ -9,10 +9,14 @@ mod bad_input;
 mod commands;
 #[path = "cli/drawings.rs"]
 mod drawings;
+#[path = "cli/readme.rs"]
+mod readme;
+#[path = "cli/snapshots.rs"]
+mod snapshots;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// A fresh directory for one test, with the digits model in it as `digits.xml`, `digits.bin`, `digits_images.npy`.
 struct Folder {
@@ -23,6 +27,17 @@ struct Output {
     code: i32,
     stdout: String,
     stderr: String,
+}
+
+impl Output {
+    fn of(command: &mut Command) -> Output {
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Output {
+            code: output.status.code().expect("the program does not die of a signal"),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 impl Folder {
@@ -54,13 +69,18 @@ impl Folder {
 
     /// Runs a command in the folder; words are separated by blanks.
     fn command(&self, program: impl AsRef<Path>, line: &str) -> Output {
-        let output = Command::new(program.as_ref()).args(line.split_whitespace()).current_dir(&self.path).output();
-        let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.as_ref().display()));
-        Output {
-            code: output.status.code().expect("the program does not die of a signal"),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Output::of(Command::new(program.as_ref()).args(line.split_whitespace()).current_dir(&self.path))
+    }
+
+    /// Runs a script of the shell in the folder, which finds `octet`.
+    fn shell(&self, script: &str) -> Output {
+        let binaries = Path::new(env!("CARGO_BIN_EXE_octet")).parent().unwrap();
+        let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap_or_default());
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).current_dir(&self.path).env("PATH", path);
+        // Nobody's terminal decides how wide help is.
+        command.env_remove("COLUMNS").stdin(Stdio::null());
+        Output::of(&mut command)
     }
 
     fn octet(&self, line: &str) -> Output {

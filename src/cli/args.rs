@@ -4,20 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use octet::codegen::target::Target;
+use octet::diag::codes;
 use octet::driver::CompileOptions;
 use octet::emit::header::identifier;
 use octet::frontend::ImportOptions;
 use octet::passes::manager::{Options as PassOptions, Selection};
 
+use super::examples;
 use super::failure::Failure;
-
-const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 mismatch or threshold missed, 2 wrong usage, 3 unsupported model, 4 a file cannot be read or written, \
-5 internal error";
 
 /// Compile quantized OpenVINO models to native INT8 programs and libraries.
 #[derive(Parser)]
-#[command(name = "octet", version, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(name = "octet", version, after_help = examples::OCTET, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -26,19 +24,35 @@ pub struct Cli {
 #[derive(Subcommand)]
 pub enum Command {
     /// Compile a model to a program, an object, a library, a C header.
+    #[command(after_help = examples::COMPILE)]
     Compile(CompileArgs),
     /// Compile a model to a temporary place and run it on .npy files.
+    #[command(after_help = examples::RUN)]
     Run(RunArgs),
     /// Compile a model to a temporary place and measure its latency.
+    #[command(after_help = examples::BENCH)]
     Bench(BenchArgs),
     /// Show precision and kernel of every step, or why it computes in float.
+    #[command(after_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
     /// Run passes on a model and print the graph.
+    #[command(after_help = examples::OPT)]
     Opt(OptArgs),
     /// Say whether a model is supported, with all problems at once.
+    #[command(after_help = examples::CHECK)]
     Check(CheckArgs),
     /// Compile a small network that octet brings along, and run it on handwritten digits.
+    #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
+    /// Explain the code of an error: cause, example, remedy.
+    #[command(after_help = examples::EXPLAIN_CODE)]
+    ExplainCode(ExplainCodeArgs),
+    /// Print a script that completes octet's command line in a shell.
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Write manual pages.
+    #[command(after_help = examples::MAN)]
+    Man(ManArgs),
 }
 
 /// The model, and what it is compiled to.
@@ -116,6 +130,15 @@ pub struct CompileArgs {
     /// Leave out the line information that lets debuggers and profilers name layers and their lines in the model.
     #[arg(long)]
     pub strip_debug: bool,
+    /// Fail, with what is in memory when most is, if one inference needs more memory for intermediate results.
+    #[arg(long, value_name = "BYTES|KiB|MiB", value_parser = parse_bytes)]
+    pub max_workspace: Option<u64>,
+    /// Write what became of each layer: a page for browsers, or JSON, by the extension.
+    #[arg(long, value_name = "FILE.html|FILE.json")]
+    pub report: Option<PathBuf>,
+    /// Print a summary as JSON, and errors too.
+    #[arg(long)]
+    pub json: bool,
     /// Say nothing on success.
     #[arg(short, long)]
     pub quiet: bool,
@@ -186,7 +209,7 @@ pub struct BenchArgs {
 pub struct ExplainArgs {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Print JSON.
+    /// Print JSON, errors too.
     #[arg(long)]
     pub json: bool,
     /// Write a page that draws the model with precision by colour; a browser opens it, no network is needed.
@@ -221,6 +244,9 @@ pub struct OptArgs {
 pub struct CheckArgs {
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Print JSON, problems too.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -230,13 +256,52 @@ pub struct DemoArgs {
     pub keep: Option<PathBuf>,
 }
 
+#[derive(Args)]
+pub struct ExplainCodeArgs {
+    /// As it stands behind `error`: E0305. Default: a list of all.
+    pub code: Option<String>,
+}
+
+#[derive(Args)]
+pub struct CompletionsArgs {
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Args)]
+pub struct ManArgs {
+    /// Where to write octet.1, octet-compile.1 and the others.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}
+
+impl Command {
+    /// Errors are for programs to read.
+    pub fn wants_json(&self) -> bool {
+        match self {
+            Command::Compile(args) => args.json,
+            Command::Explain(args) => args.json,
+            Command::Check(args) => args.json,
+            Command::Run(_)
+            | Command::Bench(_)
+            | Command::Opt(_)
+            | Command::Demo(_)
+            | Command::ExplainCode(_)
+            | Command::Completions(_)
+            | Command::Man(_) => false,
+        }
+    }
+}
+
 impl ModelArgs {
     pub fn options(&self) -> Result<CompileOptions, Failure> {
         if let Some(name) = self.name.as_deref().filter(|name| identifier(name) != **name) {
-            return Err(Failure::usage(format!(
-                "--name {name}: symbols begin with it, so it must be a C identifier, such as {}",
-                identifier(name)
-            )));
+            return Err(Failure::usage(
+                &codes::NO_IDENTIFIER,
+                format!(
+                    "--name {name}: symbols begin with it, so it must be a C identifier, such as {}",
+                    identifier(name)
+                ),
+            ));
         }
         Ok(CompileOptions {
             import: self.shapes.options(),
@@ -251,7 +316,7 @@ impl ModelArgs {
         let host = |triple: &str| triple.split('-').next() == Some(std::env::consts::ARCH);
         let native = self.target.as_deref().is_none_or(host);
         let cpu = self.cpu.as_deref().unwrap_or(if native { "native" } else { "" });
-        Target::parse(self.target.as_deref(), cpu).map_err(Failure::usage)
+        Target::parse(self.target.as_deref(), cpu).map_err(|reason| Failure::usage(&codes::UNKNOWN_CPU, reason))
     }
 
     /// The CPU was not named, and is the one of this machine.
@@ -299,6 +364,25 @@ fn parse_percent(text: &str) -> Result<f64, String> {
     number.filter(|number| (0.0..=100.0).contains(number)).ok_or_else(|| "write a number from 0 to 100".to_owned())
 }
 
+/// A number of bytes, perhaps with a unit of 1024 (KiB, MiB, GiB) or of 1000 (KB, MB, GB) of them.
+fn parse_bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("KB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("B", 1),
+    ];
+    let unit = UNITS.iter().find(|(name, _)| text.len() > name.len() && text.ends_with(name));
+    let (number, scale) = unit.map_or((text, 1), |(name, scale)| (&text[..text.len() - name.len()], *scale));
+    let number = number.trim().parse::<f64>().ok().filter(|number| (0.0..1e15).contains(number));
+    number
+        .map(|number| (number * scale as f64) as u64)
+        .ok_or_else(|| "write a number of bytes, as 65536, 512KiB or 1.5MiB".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,6 +403,14 @@ mod tests {
         let parsed = |text| parse_percent(text).map_err(|_| ());
         assert_eq!([parsed("0"), parsed("99.5"), parsed("100%")], [Ok(0.0), Ok(99.5), Ok(100.0)]);
         assert_eq!([parsed("101"), parsed("-1"), parsed("nan"), parsed("all")], [Err(()); 4]);
+    }
+
+    #[test]
+    fn sizes() {
+        let parsed = |text| parse_bytes(text).map_err(|_| ());
+        assert_eq!([parsed("65536"), parsed("64KiB"), parsed("65536B"), parsed("64 KiB")], [Ok(65536); 4]);
+        assert_eq!([parsed("1.5MiB"), parsed("2MB"), parsed("0")], [Ok(1572864), Ok(2000000), Ok(0)]);
+        assert_eq!([parsed("-1"), parsed("KiB"), parsed("1 TiB"), parsed("nan"), parsed("")], [Err(()); 5]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use octet::codegen::object::{infer_symbol, info_symbol};
 use octet::codegen::target::Target;
-use octet::diag::{Diagnostic, Kind, Place};
+use octet::diag::{Diagnostic, Place, codes};
 use octet::driver::Compiled;
 use octet::emit::{archive, exe, exec_graph, header, stub};
 
@@ -16,6 +16,18 @@ use super::failure::Failure;
 use super::native::TempDir;
 
 impl Emit {
+    /// As in `--emit`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Emit::Exe => "exe",
+            Emit::Obj => "obj",
+            Emit::Staticlib => "staticlib",
+            Emit::Sharedlib => "sharedlib",
+            Emit::Header => "header",
+            Emit::ExecGraph => "exec-graph",
+        }
+    }
+
     /// What a file of this kind is called by default.
     pub fn file_name(self, model: &str) -> String {
         match self {
@@ -55,7 +67,7 @@ pub fn program(compiled: &Compiled, target: &Target) -> Result<Vec<u8>, Failure>
     let arch = target.triple.split('-').next().unwrap_or_default();
     let stub = stub::program(arch).ok_or_else(|| {
         Diagnostic::error(
-            Kind::Usage,
+            &codes::OTHER_MACHINE,
             Place::default(),
             format!("this octet has no program to attach a model for {arch} to"),
         )
@@ -73,7 +85,7 @@ pub fn program(compiled: &Compiled, target: &Target) -> Result<Vec<u8>, Failure>
 fn shared_library(compiled: &Compiled, target: &Target, path: &Path) -> Result<(), Failure> {
     if target.triple.split('-').next() != Some(env::consts::ARCH) {
         let message = format!("cannot link a shared library for {}", target.triple);
-        return Err(Diagnostic::error(Kind::Usage, Place::default(), message)
+        return Err(Diagnostic::error(&codes::OTHER_MACHINE, Place::default(), message)
             .with_help("use --emit obj and link it with a cross compiler: cc -shared -o lib.so model.o")
             .into());
     }
@@ -89,7 +101,7 @@ fn shared_library(compiled: &Compiled, target: &Target, path: &Path) -> Result<(
         Err(error) => format!("cannot be run: {error}"),
     };
     let message = format!("a shared library needs a C compiler, but {} {problem}", cc.display());
-    Err(Diagnostic::error(Kind::Io, Place::default(), message)
+    Err(Diagnostic::error(&codes::NO_C_COMPILER, Place::default(), message)
         .with_help(
             "install a C compiler, or name one in the environment variable CC; --emit exe, obj and staticlib need none",
         )

@@ -5,6 +5,7 @@ use std::io;
 
 use octet::driver::{self, Monitor, Plan};
 use octet::lower::program::Port;
+use serde_json::{Value, json};
 
 use super::args::CheckArgs;
 use super::failure::Failure;
@@ -17,15 +18,38 @@ pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let mut stage = |stage| progress.stage(stage);
     let plan = driver::plan(&args.model.model, &options, &mut Monitor { stage: &mut stage, log: &mut io::stderr() })?;
     progress.clear();
-    print(&text(&plan))
+    print(&if args.json { format!("{:#}\n", json_of(&plan)) } else { text(&plan) })
 }
 
-fn text(plan: &Plan) -> String {
+/// Number of layers of each type, in the order of their names.
+fn kinds(plan: &Plan) -> BTreeMap<&str, usize> {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     // The graph remembers the layers that passes removed.
     for (_, layer) in plan.graph.all_layers() {
         *kinds.entry(layer.kind.as_str()).or_default() += 1;
     }
+    kinds
+}
+
+fn json_of(plan: &Plan) -> Value {
+    let port = |port: &Port| {
+        json!({
+            "name": port.name,
+            "type": port.ty.elem.to_string(),
+            "shape": port.ty.shape.dims(),
+        })
+    };
+    json!({
+        "model": plan.program.name,
+        "supported": true,
+        "layers": kinds(plan),
+        "inputs": plan.program.inputs.iter().map(port).collect::<Vec<Value>>(),
+        "outputs": plan.program.outputs.iter().map(port).collect::<Vec<Value>>(),
+    })
+}
+
+fn text(plan: &Plan) -> String {
+    let kinds = kinds(plan);
     let layers: usize = kinds.values().sum();
     let rows: Vec<Vec<String>> =
         kinds.into_iter().map(|(kind, count)| vec![kind.to_owned(), count.to_string()]).collect();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use octet::codegen::target::Target;
-use octet::diag::{Diagnostic, Place};
+use octet::diag::{Diagnostic, Place, codes};
 use octet::driver::{CompileOptions, Compiled};
 use octet::frontend::ImportOptions;
 use octet::passes::manager::Options as PassOptions;
@@ -81,7 +81,7 @@ impl Demo {
         write_file(&xml.with_extension("bin"), BIN)?;
         write_file(&directory.join("digits_images.npy"), IMAGES)?;
         write_file(&directory.join("digits_labels.npy"), LABELS)?;
-        let target = Target::native().map_err(Failure::usage)?;
+        let target = Target::native().map_err(|reason| Failure::usage(&codes::OTHER_MACHINE, reason))?;
         let cpu = target.cpu_name();
         let options = CompileOptions {
             import: ImportOptions::default(),

@@ -20,7 +20,7 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     progress.clear();
     let report = plan.report();
     if let Some(path) = &args.html {
-        write_file(path, page::html(&report, &plan.program).as_bytes())?;
+        write_file(path, page::html(&report, &plan.program, None).as_bytes())?;
     }
     if args.json {
         return print(&format!("{:#}\n", report.json()));

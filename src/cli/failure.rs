@@ -4,12 +4,14 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
-use octet::diag::{Diagnostic, Diagnostics, Kind, Place};
+use octet::diag::codes::{self, Code};
+use octet::diag::{Diagnostic, Diagnostics, Place, Severity};
+use serde_json::{Value, json};
+
+use super::table::print;
 
 /// Exit code of a wrong command line.
 pub const USAGE: u8 = 2;
-/// Exit code of a bug.
-pub const INTERNAL: u8 = 5;
 
 pub enum Failure {
     /// What the library reports.
@@ -21,38 +23,66 @@ pub enum Failure {
 }
 
 impl Failure {
-    pub fn new(kind: Kind, place: Place, message: impl Into<String>) -> Failure {
-        Diagnostic::error(kind, place, message).into()
+    pub fn new(code: &'static Code, place: Place, message: impl Into<String>) -> Failure {
+        Diagnostic::error(code, place, message).into()
     }
 
-    pub fn usage(message: impl Into<String>) -> Failure {
-        Failure::new(Kind::Usage, Place::default(), message)
+    /// A wrong command line.
+    pub fn usage(code: &'static Code, message: impl Into<String>) -> Failure {
+        Failure::new(code, Place::default(), message)
     }
 
-    /// A file that cannot be read or written.
+    /// A file that cannot be read, written, created: `doing` is what cannot `be` done.
     pub fn io(path: &Path, doing: &str, error: &io::Error) -> Failure {
-        Failure::new(Kind::Io, Place::file(path.display().to_string()), format!("cannot {doing}: {error}"))
+        let code = if doing == "be read" { &codes::UNREADABLE } else { &codes::UNWRITABLE };
+        Failure::new(code, Place::file(path.display().to_string()), format!("cannot {doing}: {error}"))
     }
 
     /// Standard output that cannot be written.
     pub fn output(error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
-            _ => Failure::new(Kind::Io, Place::default(), format!("cannot write to standard output: {error}")),
+            _ => {
+                Failure::new(&codes::UNWRITABLE, Place::default(), format!("cannot write to standard output: {error}"))
+            }
         }
     }
 
-    /// Writes the messages and gives the exit code.
-    pub fn report(self) -> ExitCode {
+    /// Writes the messages, for people to standard error or as JSON to standard output, and gives the exit code.
+    pub fn report(self, as_json: bool) -> ExitCode {
         match self {
             Failure::Diagnostics(diagnostics) => {
-                eprintln!("{diagnostics}");
+                // Nothing is left to do where not even the messages can be written.
+                let written = as_json && print(&format!("{:#}\n", json_of(&diagnostics))).is_ok();
+                if !written {
+                    eprintln!("{diagnostics}");
+                }
                 ExitCode::from(u8::try_from(diagnostics.exit_code()).unwrap_or(u8::MAX))
             }
             Failure::Program(code) => ExitCode::from(code),
             Failure::OutputClosed => ExitCode::SUCCESS,
         }
     }
+}
+
+/// `{"errors": [{severity, code, file, line, item, message, help}, ..], "exit_code"}`; what is not known is null.
+fn json_of(diagnostics: &Diagnostics) -> Value {
+    let messages = diagnostics.0.iter().map(|diagnostic| {
+        json!({
+            "severity": match diagnostic.severity {
+                Severity::Note => "note",
+                Severity::Warning => "warning",
+                Severity::Error => "error",
+            },
+            "code": diagnostic.code.map(|code| code.id),
+            "file": diagnostic.place.file,
+            "line": diagnostic.place.line,
+            "item": diagnostic.place.item,
+            "message": diagnostic.message,
+            "help": diagnostic.help,
+        })
+    });
+    json!({ "errors": messages.collect::<Vec<Value>>(), "exit_code": diagnostics.exit_code() })
 }
 
 impl From<Diagnostics> for Failure {

@@ -1,6 +1,6 @@
 //! The command line: arguments to options of the library, results to files and text, failures to messages and exit codes.
 //!
-//! - [`args`]: what may be said; [`failure`]: exit codes; [`progress`]: what a terminal shows meanwhile;
+//! - [`args`]: what may be said, [`examples`] of it; [`failure`]: exit codes; [`progress`]: what a terminal shows meanwhile;
 //! - one file per command. A command returns a [`Failure`] or nothing; [`main`] renders it, once.
 
 mod args;
@@ -8,18 +8,23 @@ mod artifacts;
 mod check;
 mod compile;
 mod demo;
+mod examples;
 mod explain;
+mod explain_code;
 mod failure;
+mod limits;
 mod native;
 mod opt;
 mod picture;
 mod progress;
+mod shell;
 mod table;
 
 use std::panic;
 use std::process::ExitCode;
 
 use clap::Parser;
+use octet::diag::{Diagnostic, Place, codes};
 
 use args::{Cli, Command};
 use failure::Failure;
@@ -28,22 +33,33 @@ use failure::Failure;
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Help and version are no errors; nothing is left to do if a message cannot be written.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { failure::USAGE } else { 0 });
-        }
+        Err(error) => return wrong_line(&error),
     };
+    let as_json = cli.command.wants_json();
     match panic::catch_unwind(|| run(cli.command)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(failure)) => failure.report(),
+        Ok(Err(failure)) => failure.report(as_json),
         Err(_) => {
-            eprintln!(
-                "error: internal error\n  help: this is a bug in octet; please report it with the model and the message above"
-            );
-            ExitCode::from(failure::INTERNAL)
+            let bug = Diagnostic::internal(Place::default(), "it panicked, with the message above");
+            Failure::from(bug).report(as_json)
         }
     }
+}
+
+/// Help and version, which are no errors, or what is wrong with the line.
+fn wrong_line(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nothing is left to do if it cannot be written.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.render().to_string();
+    match text.strip_prefix("error: ") {
+        Some(rest) => eprint!("error[{}]: {rest}", codes::COMMAND_LINE.id),
+        // Help instead of a command that is missing.
+        None => eprint!("{text}"),
+    }
+    ExitCode::from(failure::USAGE)
 }
 
 fn run(command: Command) -> Result<(), Failure> {
@@ -55,5 +71,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Opt(args) => opt::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::ExplainCode(args) => explain_code::run(&args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::man(&args),
     }
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, ExitStatus};
 
-use octet::diag::{Diagnostic, Kind, Place};
+use octet::diag::{Diagnostic, Place, codes};
 use octet::driver;
 
 use super::args::{BenchArgs, Emit, ModelArgs, RunArgs};
@@ -60,7 +60,7 @@ fn execute(model: &ModelArgs, line: &Line) -> Result<(), Failure> {
     let options = model.options()?;
     if options.target.triple.split('-').next() != Some(env::consts::ARCH) {
         let message = format!("a program for {} does not run on this machine", options.target.triple);
-        return Err(Diagnostic::error(Kind::Usage, Place::default(), message)
+        return Err(Diagnostic::error(&codes::OTHER_MACHINE, Place::default(), message)
             .with_help("compile it here with `octet compile`, and run the program there")
             .into());
     }
@@ -81,9 +81,13 @@ fn start(program: &Path, args: &[String]) -> Result<Child, Failure> {
 }
 
 pub fn cannot_run(program: &Path, error: &io::Error) -> Failure {
-    Diagnostic::error(Kind::Io, Place::file(program.display().to_string()), format!("cannot be run: {error}"))
-        .with_help("programs must be allowed in the directory for temporary files; TMPDIR names another one")
-        .into()
+    Diagnostic::error(
+        &codes::NOT_RUNNABLE,
+        Place::file(program.display().to_string()),
+        format!("cannot be run: {error}"),
+    )
+    .with_help("programs must be allowed in the directory for temporary files; TMPDIR names another one")
+    .into()
 }
 
 /// The program has said what was wrong.
@@ -112,7 +116,7 @@ impl TempDir {
             }
         }
         Err(Failure::new(
-            Kind::Io,
+            &codes::UNWRITABLE,
             Place::file(base.display().to_string()),
             "full of directories of earlier runs of octet",
         ))

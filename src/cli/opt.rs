@@ -2,6 +2,7 @@
 
 use std::io;
 
+use octet::diag::codes;
 use octet::driver;
 use octet::ir::print::{PrintOptions, print as print_graph};
 use octet::ir::{Graph, dot, file};
@@ -18,7 +19,10 @@ pub fn run(args: &OptArgs) -> Result<(), Failure> {
     if args.list {
         return print(&list());
     }
-    let file = args.file.as_deref().ok_or_else(|| Failure::usage("give a model or an .oir file, or --list"))?;
+    let file = args
+        .file
+        .as_deref()
+        .ok_or_else(|| Failure::usage(&codes::COMMAND_LINE, "give a model or an .oir file, or --list"))?;
     let mut graph = driver::load(file, &args.shapes.options())?.graph;
     let passes: Vec<&str> = args.passes.iter().flat_map(|name| expand(name)).collect();
     manager::run(&mut graph, &passes, &args.pass_options.options(), &mut io::stderr())?;

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use super::flow::{Flow, Source};
 use super::markup::escape;
 use super::report::{Report, Row};
+use crate::codegen::object::Sizes;
 use crate::lower::program::{Port, Program};
 use layout::{Layout, NODE_HEIGHT, NODE_WIDTH};
 
@@ -28,7 +29,8 @@ struct Node {
 }
 
 /// The page of a report about `program`.
-pub fn html(report: &Report<'_>, program: &Program) -> String {
+pub fn html(report: &Report<'_>, program: &Program, sizes: Option<&Sizes>) -> String {
+    let _ = sizes;
     let title = format!("{}: precision of every layer", escape(report.model));
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<title>{title}</title>\n\

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use serde_json::{Value, json};
 
+use crate::codegen::object::Sizes;
 use crate::ir::Graph;
 use crate::lower::kernel::KernelSpec;
 use crate::lower::program::{Label, Program, Step};
@@ -78,6 +79,16 @@ impl<'p> Report<'p> {
             "layers": rows,
         })
     }
+}
+
+/// Bytes of the model's memory as JSON.
+pub fn memory_json(sizes: &Sizes) -> Value {
+    json!({
+        "constant_bytes": sizes.constant_bytes,
+        "code_bytes": sizes.code_bytes,
+        "workspace_bytes": sizes.workspace_bytes,
+        "stack_bytes": sizes.stack_bytes,
+    })
 }
 
 /// Runs of steps for one layer, cut where its multiply-accumulates go on in another precision.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::diag::{Diagnostic, Kind};
+use crate::diag::{Diagnostic, codes};
 use crate::ir::graph::LayerData;
 use crate::ir::{Graph, Node, Op, Region, Value};
 
@@ -106,7 +106,7 @@ impl<'i> Importer<'i> {
         let place = place(self.file, layer);
         let message = format!("{}: {}", layer.kind, fault.message);
         let help = fault.help.unwrap_or_else(|| self.remedy.to_owned());
-        self.problems.push(Diagnostic::error(Kind::Model, place, message).with_help(help));
+        self.problems.push(Diagnostic::error(&codes::WRONG_LAYER, place, message).with_help(help));
     }
 
     /// Ends a region.

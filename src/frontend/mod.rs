@@ -32,7 +32,7 @@ mod xml;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::diag::{Diagnostic, Diagnostics, Kind, Place, Result, Severity};
+use crate::diag::{Diagnostic, Diagnostics, Place, Result, Severity, codes};
 use crate::ir::{ElemType, Graph, TensorType, Value};
 
 use build::{Importer, Outputs};
@@ -65,7 +65,7 @@ pub fn import_files(xml_path: &Path, options: &ImportOptions) -> Result<Graph> {
     let text = read(xml_path, "give the .xml file of an OpenVINO IR")?;
     let text = String::from_utf8(text).map_err(|_| {
         let help = "give the .xml file of an OpenVINO IR";
-        Diagnostic::error(Kind::Model, Place::file(file.clone()), "the file is not UTF-8 text").with_help(help)
+        Diagnostic::error(&codes::NOT_TEXT, Place::file(file.clone()), "the file is not UTF-8 text").with_help(help)
     })?;
     let bin =
         read(&xml_path.with_extension("bin"), "the weights must stand beside the .xml file, under the same name")?;
@@ -75,7 +75,7 @@ pub fn import_files(xml_path: &Path, options: &ImportOptions) -> Result<Graph> {
 fn read(path: &Path, help: &str) -> std::result::Result<Vec<u8>, Diagnostic> {
     std::fs::read(path).map_err(|error| {
         let place = Place::file(path.to_string_lossy());
-        Diagnostic::error(Kind::Io, place, format!("cannot be read: {error}")).with_help(help)
+        Diagnostic::error(&codes::UNREADABLE, place, format!("cannot be read: {error}")).with_help(help)
     })
 }
 
@@ -136,7 +136,7 @@ fn input_types(net: &Net, options: &ImportOptions, file: &str, problems: &mut Ve
             }
             Err(fault) => problems.push(Diagnostic {
                 help: fault.help,
-                ..Diagnostic::error(Kind::Model, network::place(file, layer), fault.message)
+                ..Diagnostic::error(&codes::WRONG_LAYER, network::place(file, layer), fault.message)
             }),
         }
     }
@@ -211,7 +211,9 @@ fn collect_results(importer: &mut Importer, net: &Net, network: &Network, output
     if results.is_empty() && complete {
         let message = "the model has no Result: nothing to compute";
         let help = "export the model again, with outputs";
-        importer.problems.push(Diagnostic::error(Kind::Model, Place::file(importer.file), message).with_help(help));
+        importer
+            .problems
+            .push(Diagnostic::error(&codes::NO_RESULT, Place::file(importer.file), message).with_help(help));
     }
     complete.then_some(results)
 }

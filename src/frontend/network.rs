@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use crate::diag::{Diagnostic, Kind, Place};
+use crate::diag::{Diagnostic, Place, codes};
 
 use super::xml::{EdgeXml, LayerXml, Net};
 
@@ -160,5 +160,5 @@ fn cycle(net: &Net, inputs: &[Vec<Source>], missing: &[usize], file: &str) -> Di
 }
 
 fn broken(place: Place, message: impl Into<String>) -> Diagnostic {
-    Diagnostic::error(Kind::Model, place, message).with_help("the file is damaged: export the model again")
+    Diagnostic::error(&codes::BROKEN_NETWORK, place, message).with_help("the file is damaged: export the model again")
 }

@@ -4,7 +4,7 @@
 //! allow it. Otherwise `--batch` is dimension 0, static or not, of every input of rank 1 and up. Otherwise a dynamic
 //! dimension 0 is 1. What is still dynamic is an error that lists every input.
 
-use crate::diag::{Diagnostic, Kind, Place};
+use crate::diag::{Diagnostic, Place, codes};
 use crate::ir::Shape;
 
 use super::ImportOptions;
@@ -46,7 +46,7 @@ fn check_names(inputs: &[Declared], options: &ImportOptions, problems: &mut Vec<
         };
         let names: Vec<String> = inputs.iter().map(|input| format!("\"{}\"", input.name)).collect();
         let help = format!("the model's inputs are {}", names.join(", "));
-        problems.push(Diagnostic::error(Kind::Usage, Place::default(), message).with_help(help));
+        problems.push(Diagnostic::error(&codes::WRONG_SHAPE_OPTION, Place::default(), message).with_help(help));
     }
 }
 
@@ -60,7 +60,8 @@ fn resolve_one(input: &Declared, options: &ImportOptions, problems: &mut Vec<Dia
                     declared(&input.dims)
                 );
                 let help = "give one number per dimension";
-                problems.push(Diagnostic::error(Kind::Usage, input.place.clone(), message).with_help(help));
+                problems
+                    .push(Diagnostic::error(&codes::WRONG_SHAPE_OPTION, input.place.clone(), message).with_help(help));
             }
             dims.to_vec()
         }
@@ -69,7 +70,9 @@ fn resolve_one(input: &Declared, options: &ImportOptions, problems: &mut Vec<Dia
     let shape = Shape::new(dims.clone());
     if shape.is_none() {
         let message = format!("input shape {dims:?} has more than {} elements", Shape::MAX_ELEMENTS);
-        problems.push(Diagnostic::error(Kind::Model, input.place.clone(), message).with_help("choose a smaller shape"));
+        problems.push(
+            Diagnostic::error(&codes::LARGE_SHAPE, input.place.clone(), message).with_help("choose a smaller shape"),
+        );
     }
     shape
 }
@@ -108,7 +111,7 @@ fn open_shapes(inputs: &[Declared], options: &ImportOptions, file: &str) -> Diag
         format!("--shape {}=[{}]", input.name, dims.collect::<Vec<String>>().join(","))
     });
     let help = format!("give {} with a number for each N", flags.collect::<Vec<String>>().join(" "));
-    Diagnostic::error(Kind::Model, Place::file(file), message).with_help(help)
+    Diagnostic::error(&codes::OPEN_SHAPE, Place::file(file), message).with_help(help)
 }
 
 fn declared(dims: &[Dim]) -> String {

@@ -5,7 +5,7 @@
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use crate::diag::{Diagnostic, Kind, Place};
+use crate::diag::{Diagnostic, Place, codes};
 
 /// More nodes than any exported model has.
 const MAX_NODES: u32 = 50_000_000;
@@ -96,7 +96,7 @@ pub fn parse<'a>(text: &'a str, file: &str) -> Result<Document<'a>, Diagnostic> 
         };
         let place = Place::line(file, row);
         let help = "the file may be truncated or is not an OpenVINO IR: export the model again";
-        Diagnostic::error(Kind::Model, place, format!("not well-formed XML: {error}")).with_help(help)
+        Diagnostic::error(&codes::NOT_XML, place, format!("not well-formed XML: {error}")).with_help(help)
     })
 }
 
@@ -246,7 +246,7 @@ impl<'p> Reader<'p> {
 
     fn problem(&mut self, node: Node<'_, '_>, message: impl Into<String>, help: &str) {
         let place = Place::line(self.file, self.line(node));
-        self.problems.push(Diagnostic::error(Kind::Model, place, message).with_help(help));
+        self.problems.push(Diagnostic::error(&codes::NOT_IR, place, message).with_help(help));
     }
 
     fn line(&self, node: Node<'_, '_>) -> u32 {

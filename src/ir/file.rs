@@ -7,7 +7,7 @@ use std::path::Path;
 use super::graph::Graph;
 use super::parse::{Parsed, parse};
 use super::print::{PrintOptions, print};
-use crate::diag::{self, Diagnostic, Diagnostics, Kind, Place};
+use crate::diag::{self, Diagnostic, Diagnostics, Place, codes};
 
 /// Reads a `.oir` file.
 ///
@@ -15,7 +15,7 @@ use crate::diag::{self, Diagnostic, Diagnostics, Kind, Place};
 /// When a file cannot be read, and all errors in the text.
 pub fn read(path: &Path) -> diag::Result<Parsed> {
     let file = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| io_error(path, &error))?;
+    let text = fs::read_to_string(path).map_err(|error| io_error(&codes::UNREADABLE, path, &error))?;
     parse(&text, &file, &|blob| fs::read(path.with_file_name(blob)))
 }
 
@@ -29,13 +29,13 @@ pub fn write(graph: &Graph, path: &Path) -> diag::Result<()> {
     let blob = Path::new(&blob);
     let name = blob.file_name().unwrap_or_default().to_string_lossy();
     let printed = print(graph, &PrintOptions::file(name));
-    fs::write(path, &printed.text).map_err(|error| io_error(path, &error))?;
+    fs::write(path, &printed.text).map_err(|error| io_error(&codes::UNWRITABLE, path, &error))?;
     if !printed.blob.is_empty() {
-        fs::write(blob, &printed.blob).map_err(|error| io_error(blob, &error))?;
+        fs::write(blob, &printed.blob).map_err(|error| io_error(&codes::UNWRITABLE, blob, &error))?;
     }
     Ok(())
 }
 
-fn io_error(path: &Path, error: &io::Error) -> Diagnostics {
-    Diagnostic::error(Kind::Io, Place::file(path.display().to_string()), error.to_string()).into()
+fn io_error(code: &'static codes::Code, path: &Path, error: &io::Error) -> Diagnostics {
+    Diagnostic::error(code, Place::file(path.display().to_string()), error.to_string()).into()
 }

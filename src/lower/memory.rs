@@ -7,7 +7,7 @@
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 
 use super::place::{StorageData, StorageKind};
-use super::program::{ALIGN, Place, READ_SLACK, Step};
+use super::program::{self, ALIGN, Place, READ_SLACK, Step};
 use super::view::Storage;
 use super::{Operand, PendingStep};
 
@@ -28,16 +28,26 @@ impl Buffer {
     fn overlaps(&self, other: &Buffer) -> bool {
         self.offset < other.offset + other.bytes && other.offset < self.offset + self.bytes
     }
+
+    fn published(&self) -> program::Buffer {
+        let Buffer { storage, bytes, first, last, offset } = *self;
+        program::Buffer { number: storage.index(), bytes, offset, first, last }
+    }
 }
 
-/// Steps with final places, and the bytes of the workspace.
+/// The workspace, and the steps with their places in it.
+#[derive(Debug)]
+pub struct Assignment {
+    pub steps: Vec<Step>,
+    pub buffers: Vec<program::Buffer>,
+    pub workspace_bytes: usize,
+}
+
+/// Gives every buffer its place.
 ///
 /// # Errors
 /// An internal inconsistency: an operand outside its storage, or two live buffers on the same bytes.
-pub fn assign(
-    storages: &PrimaryMap<Storage, StorageData>,
-    pending: Vec<PendingStep>,
-) -> Result<(Vec<Step>, usize), String> {
+pub fn assign(storages: &PrimaryMap<Storage, StorageData>, pending: Vec<PendingStep>) -> Result<Assignment, String> {
     let mut buffers = lifetimes(storages, &pending);
     buffers.sort_by_key(|buffer| (std::cmp::Reverse(buffer.bytes), buffer.first, buffer.storage));
     for index in 0..buffers.len() {
@@ -55,7 +65,8 @@ pub fn assign(
         Ok(Step { kernel: pending.kernel, operands, parallel: pending.parallel, label: pending.label })
     };
     let steps = pending.into_iter().map(step).collect::<Result<_, _>>()?;
-    Ok((steps, (end + READ_SLACK).next_multiple_of(ALIGN)))
+    let workspace_bytes = (end + READ_SLACK).next_multiple_of(ALIGN);
+    Ok(Assignment { steps, buffers: buffers.iter().map(Buffer::published).collect(), workspace_bytes })
 }
 
 /// Workspace buffers that some step touches.

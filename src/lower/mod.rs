@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
-use crate::diag::{Diagnostic, Diagnostics, Kind, Place as DiagPlace};
+use crate::diag::{Diagnostic, Diagnostics, Place as DiagPlace, codes};
 use crate::ir::{ElemType, Graph, Layer, Node, Op, Value};
 use crate::simd::ir::Width;
 
@@ -147,7 +147,7 @@ fn refuse_variables(graph: &Graph) -> crate::diag::Result<()> {
     };
     let names: Vec<String> = layers.iter().map(|&layer| format!("{:?}", graph.layer(layer).name)).collect();
     let fact = format!("variables that live from inference to inference are not supported: {}", names.join(", "));
-    let problem = Diagnostic::error(Kind::Model, place, fact.trim_end_matches(": "));
+    let problem = Diagnostic::error(&codes::STATE, place, fact.trim_end_matches(": "));
     Err(problem.with_help("export the model without state, its variables as inputs and outputs").into())
 }
 
@@ -183,7 +183,7 @@ impl Lowering<'_> {
         if reason.starts_with("internal error") {
             return Diagnostic::internal(place, reason.trim_start_matches("internal error: "));
         }
-        Diagnostic::error(Kind::Model, place, reason)
+        Diagnostic::error(&codes::NO_KERNEL, place, reason)
             .with_help("the operation is understood but has no kernel in this form; please report the model")
     }
 
@@ -300,8 +300,9 @@ impl Lowering<'_> {
     }
 
     fn finish(mut self, options: &LowerOptions) -> crate::diag::Result<Program> {
-        let (steps, workspace_bytes) = memory::assign(&self.storages, std::mem::take(&mut self.steps))
-            .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;
+        let memory::Assignment { steps, buffers, workspace_bytes } =
+            memory::assign(&self.storages, std::mem::take(&mut self.steps))
+                .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;
         let port = |name: &String, value: &Value| Port { name: name.clone(), ty: self.graph.ty(*value).clone() };
         Ok(Program {
             name: self.graph.name.clone(),
@@ -310,6 +311,7 @@ impl Lowering<'_> {
             inputs: self.graph.input_names.iter().zip(self.graph.inputs()).map(|(n, v)| port(n, v)).collect(),
             outputs: self.graph.output_names.iter().zip(self.graph.outputs()).map(|(n, v)| port(n, v)).collect(),
             workspace_bytes,
+            buffers,
             constants: self.constants,
             kernels: self.kernels,
             steps,

@@ -35,10 +35,38 @@ pub struct Program {
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     pub workspace_bytes: usize,
+    /// What lies in the workspace when, in no order that matters.
+    pub buffers: Vec<Buffer>,
     pub constants: PrimaryMap<ConstId, Vec<u8>>,
     /// Each spec once.
     pub kernels: PrimaryMap<KernelId, KernelSpec>,
     pub steps: Vec<Step>,
+}
+
+impl Program {
+    /// The first step at which most bytes of the workspace are in use, and what uses them, the largest first; none if nothing
+    /// does. The plan may need more than their sum, where buffers of different sizes leave gaps.
+    pub fn peak(&self) -> Option<(usize, Vec<&Buffer>)> {
+        let live = |step: usize| self.buffers.iter().filter(move |buffer| (buffer.first..=buffer.last).contains(&step));
+        let bytes = |step: &usize| live(*step).map(|buffer| buffer.bytes).sum::<usize>();
+        // Of equal ones the last is the maximum: the first step, in reverse.
+        let step = (0..self.steps.len()).rev().max_by_key(bytes)?;
+        let mut buffers: Vec<&Buffer> = live(step).collect();
+        buffers.sort_by_key(|buffer| (std::cmp::Reverse(buffer.bytes), buffer.offset));
+        (!buffers.is_empty()).then_some((step, buffers))
+    }
+}
+
+/// A part of the workspace that holds one value, perhaps in parts, from its first step to its last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// Number in [`Place::Workspace`].
+    pub number: usize,
+    pub bytes: usize,
+    pub offset: usize,
+    /// Steps, both inclusive.
+    pub first: usize,
+    pub last: usize,
 }
 
 /// A tensor at the model's border: dense and row-major in the model's order of dimensions.
@@ -95,4 +123,34 @@ pub enum Place {
         id: ConstId,
         offset: usize,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peak_is_where_most_bytes_live() {
+        let buffer = |number, bytes, first, last| Buffer { number, bytes, offset: 0, first, last };
+        let step =
+            Step { kernel: KernelId::from_u32(0), operands: Vec::new(), parallel: false, label: Label::default() };
+        let mut program = Program {
+            name: "p".into(),
+            model_hash: String::new(),
+            source: None,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            workspace_bytes: 0,
+            buffers: vec![buffer(0, 64, 0, 1), buffer(1, 128, 1, 2), buffer(2, 64, 2, 3)],
+            constants: PrimaryMap::new(),
+            kernels: PrimaryMap::new(),
+            steps: vec![step; 4],
+        };
+        let numbers = |program: &Program| {
+            program.peak().map(|(step, live)| (step, live.iter().map(|buffer| buffer.number).collect::<Vec<_>>()))
+        };
+        assert_eq!(numbers(&program), Some((1, vec![1, 0])));
+        program.buffers.clear();
+        assert_eq!(numbers(&program), None);
+    }
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::{PASSES, Pass, PassContext, meaning, pass};
-use crate::diag::{self, Diagnostic, Diagnostics, Kind, Place};
+use crate::diag::{self, Diagnostic, Diagnostics, Place, codes};
 use crate::ir::file;
 use crate::ir::print::PrintOptions;
 use crate::ir::verify::verify;
@@ -162,7 +162,7 @@ fn resolve(names: &[&str], options: &Options) -> diag::Result<Vec<&'static Pass>
     }
     let known: Vec<&str> = PASSES.iter().map(|pass| pass.name).collect();
     let to_error = |name: &str| {
-        Diagnostic::error(Kind::Usage, Place::default(), format!("there is no pass {name:?}"))
+        Diagnostic::error(&codes::UNKNOWN_PASS, Place::default(), format!("there is no pass {name:?}"))
             .with_help(format!("the passes are {}", known.join(", ")))
     };
     Err(Diagnostics(unknown.into_iter().map(to_error).collect()))
@@ -203,8 +203,9 @@ fn dump(graph: &Graph, number: usize, name: &str, options: &Options) -> diag::Re
     let Some(dir) = &options.dump_dir else {
         return Ok(());
     };
-    fs::create_dir_all(dir)
-        .map_err(|error| Diagnostic::error(Kind::Io, Place::file(dir.display().to_string()), error.to_string()))?;
+    fs::create_dir_all(dir).map_err(|error| {
+        Diagnostic::error(&codes::UNWRITABLE, Place::file(dir.display().to_string()), error.to_string())
+    })?;
     file::write(graph, &dir.join(format!("{number:02}-{name}.oir")))
 }
 
@@ -220,6 +221,7 @@ fn write_times(runs: &[PassRun], log: &mut dyn Write) -> diag::Result<()> {
 }
 
 fn write_log(log: &mut dyn Write, text: &str) -> diag::Result<()> {
-    log.write_all(text.as_bytes())
-        .map_err(|error| Diagnostic::error(Kind::Io, Place::default(), format!("cannot write: {error}")).into())
+    log.write_all(text.as_bytes()).map_err(|error| {
+        Diagnostic::error(&codes::UNWRITABLE, Place::default(), format!("cannot write: {error}")).into()
+    })
 }

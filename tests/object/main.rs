@@ -71,6 +71,7 @@ fn program() -> Program {
         inputs: vec![port("x")],
         outputs: vec![port("y"), port("table")],
         workspace_bytes: 256,
+        buffers: Vec::new(),
         constants,
         kernels,
         steps,

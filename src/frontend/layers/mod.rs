@@ -26,7 +26,7 @@ mod state;
 
 use std::collections::BTreeMap;
 
-use crate::diag::{Diagnostic, Kind};
+use crate::diag::{Diagnostic, codes};
 use crate::ir::Value;
 use crate::ir::op::{BinaryOp, ReduceKind, UnaryOp};
 
@@ -287,7 +287,7 @@ pub fn check(net: &Net, file: &str, problems: &mut Vec<Diagnostic>) {
             count => format!("; {count} layers: {}", listed(&layers)),
         };
         let message = format!("{}{others}", reason.message);
-        problems.push(Diagnostic::error(Kind::Model, place(file, first), message).with_help(reason.help));
+        problems.push(Diagnostic::error(&codes::UNSUPPORTED_LAYER, place(file, first), message).with_help(reason.help));
     }
 }
 

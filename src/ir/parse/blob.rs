@@ -16,7 +16,7 @@ use super::super::entity::Const;
 use super::super::ty::TensorType;
 use super::lex::Token;
 use super::{Parser, Step, Stop};
-use crate::diag::{Diagnostic, Kind, Place};
+use crate::diag::{Diagnostic, Place, codes};
 
 pub(super) struct Blob {
     bytes: Vec<u8>,
@@ -46,7 +46,7 @@ impl Parser<'_> {
         let entries = self.entries()?;
         let bytes = load(&file).map_err(|error| {
             let message = format!("the constants of {} cannot be read: {error}", self.file);
-            Stop::Error(Diagnostic::error(Kind::Io, Place::file(file), message))
+            Stop::Error(Diagnostic::error(&codes::UNREADABLE, Place::file(file), message))
         })?;
         self.blob = Some(Blob { bytes, entries });
         self.at = 0;

@@ -19,7 +19,7 @@ use self::lex::{Located, Token};
 use super::entity::{Const, Layer, Node, Value};
 use super::graph::{Graph, LayerData};
 use super::ty::{ElemType, Shape, TensorType};
-use crate::diag::{self, Diagnostic, Diagnostics, Kind, Place};
+use crate::diag::{self, Diagnostic, Diagnostics, Place, codes};
 
 /// Reading stops after so many errors.
 const MAX_ERRORS: usize = 50;
@@ -299,7 +299,7 @@ impl<'a> Parser<'a> {
     }
 
     fn error_at(&self, line: u32, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(Kind::Model, Place::line(self.file, line), message)
+        Diagnostic::error(&codes::TEXT_DUMP, Place::line(self.file, line), message)
     }
 }
 

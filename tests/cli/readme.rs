@@ -1,0 +1,89 @@
+//! The README's commands work as they stand there, in its order, on the digits model under the names it uses.
+
+use std::fs;
+use std::path::Path;
+
+use super::Folder;
+
+fn readme() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
+}
+
+/// `model.xml` with an input `x` and an output `y`, and an `x.npy`.
+fn folder(test: &str) -> Folder {
+    let folder = Folder::new(test);
+    let text = String::from_utf8(folder.read("digits.xml")).unwrap();
+    let renamed = text.replace("names=\"image\"", "names=\"x\"").replace("names=\"logits\"", "names=\"y\"");
+    assert_ne!(renamed, text);
+    folder.write("model.xml", renamed);
+    fs::rename(folder.file("digits.bin"), folder.file("model.bin")).unwrap();
+    folder.image(3, "x.npy");
+    folder
+}
+
+/// The lines of blocks that are indented or fenced for the shell.
+fn commands(text: &str) -> Vec<String> {
+    let mut fence: Option<&str> = None;
+    let mut commands = Vec::new();
+    for line in text.lines() {
+        if let Some(language) = line.strip_prefix("```") {
+            fence = if fence.is_some() { None } else { Some(language) };
+        } else if fence.is_some_and(|language| ["sh", "console", "bash"].contains(&language)) {
+            commands.push(line.trim_start_matches("$ ").to_owned());
+        } else if fence.is_none() && line.starts_with("    ") {
+            commands.push(line.trim().to_owned());
+        }
+    }
+    commands.retain(|command| !command.is_empty());
+    commands
+}
+
+/// The C of the README.
+fn snippet(text: &str) -> &str {
+    let begin = text.find("```c\n").unwrap() + 5;
+    &text[begin..begin + text[begin..].find("```").unwrap()]
+}
+
+#[test]
+fn commands_of_the_readme_work() {
+    let folder = folder("readme");
+    let mut run = 0;
+    for command in commands(&readme()) {
+        // In a clone, before anything is built: the binary is the one under test, the tests are this.
+        let command = command.replace("cargo run --release --", "octet");
+        if command.starts_with("cargo test") {
+            continue;
+        }
+        // Three seconds say nothing more about a line than three inferences.
+        let command = if command.contains(" bench ") {
+            command.replacen(" bench ", " bench --iterations 3 ", 1)
+        } else {
+            command
+        };
+        let output = folder.shell(&command);
+        assert_eq!(output.code, 0, "{command}\n{}{}", output.stdout, output.stderr);
+        run += 1;
+    }
+    assert!(run >= 8, "only {run} commands are found");
+    for file in ["app", "page.html", "y.npy"] {
+        assert!(folder.file(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn the_c_of_the_readme_compiles_and_runs() {
+    let folder = folder("readme-c");
+    folder.octet_ok("compile model.xml --emit obj,header -o model.o");
+    let snippet = snippet(&readme()).replace("#include \"model.h\"", "");
+    let program =
+        format!("#include \"model.h\"\n#include <stddef.h>\nint main(void) {{\n{snippet}\nreturn status;\n}}\n");
+    folder.write("main.c", program);
+    let output = folder.shell("cc -std=c11 -Wall -Werror main.c model.o -o main && ./main");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+}
+
+#[test]
+fn commands_are_found() {
+    let text = "a\n\n    octet x   # why\n\n```sh\n$ octet y\n```\n```c\nint z;\n    w\n```\n    octet v";
+    assert_eq!(commands(text), ["octet x   # why", "octet y", "octet v"]);
+}
