@@ -11,6 +11,7 @@ use crate::abi::cpu;
 const ACCUMULATORS: u64 = 12;
 
 pub const LOOPS: &[ProductLoop] = &[
+    int8("pmaddwd+paddd xmm", 0, 8, pmaddwd_xmm),
     int8("pmaddubsw+pmaddwd+paddd xmm", cpu::SSSE3, 16, pmaddubsw_xmm),
     int8("vpmaddubsw+vpmaddwd+vpaddd ymm", cpu::AVX2, 32, vpmaddubsw_ymm),
     int8("vpmaddubsw+vpmaddwd+vpaddd zmm", cpu::AVX512, 64, vpmaddubsw_zmm),
@@ -62,6 +63,12 @@ macro_rules! product_loop {
     };
 }
 
+product_loop!(
+    pmaddwd_xmm,
+    "pxor xmm\\n, xmm\\n",
+    ["movdqa xmm15, xmm13", "pmaddwd xmm15, xmm14", "paddd xmm\\n, xmm15"],
+    ""
+);
 product_loop!(
     pmaddubsw_xmm,
     "pxor xmm\\n, xmm\\n",
