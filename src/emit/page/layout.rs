@@ -1,6 +1,6 @@
 //! Places for the nodes of a layered drawing, and curves between them (after Sugiyama, Tagawa and Toda, 1981).
 //!
-//! 1. A node is one layer below the lowest of its sources.
+//! 1. A node is one layer below the lowest of its sources; one without sources right above its first reader.
 //! 2. An edge over several layers gets a *joint* in each layer between, so that nothing stands on it.
 //! 3. Sweeps down and up order each layer by where the neighbours stand on average.
 //! 4. More sweeps move each layer as near to its neighbours as the distances between its members allow. That is a least
@@ -192,12 +192,24 @@ impl Grid {
     }
 }
 
-/// Length of the longest way to each node.
+/// Length of the longest way to each node. What has no sources stands right above the first that reads it.
 fn depths(sources: &[Vec<usize>]) -> Vec<usize> {
     let mut depths: Vec<usize> = Vec::with_capacity(sources.len());
     for sources in sources {
         let depth = sources.iter().map(|&source| depths[source] + 1).max().unwrap_or(0);
         depths.push(depth);
+    }
+    let mut first_reader: Vec<Option<usize>> = vec![None; sources.len()];
+    for (node, sources) in sources.iter().enumerate() {
+        for &source in sources {
+            let reader = first_reader[source].get_or_insert(depths[node]);
+            *reader = depths[node].min(*reader);
+        }
+    }
+    for (node, reader) in first_reader.into_iter().enumerate() {
+        if let Some(reader) = reader.filter(|_| sources[node].is_empty()) {
+            depths[node] = reader.saturating_sub(1);
+        }
     }
     depths
 }
