@@ -36,6 +36,8 @@ pub struct CompileOptions {
     pub name: Option<String>,
     pub target: Target,
     pub passes: PassOptions,
+    /// Leave out the line information.
+    pub strip_debug: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +96,8 @@ pub struct Source {
     pub graph: Graph,
     /// Hexadecimal digest of the files' contents.
     pub hash: String,
+    /// Name of the file that the layers' lines are in; none for a text dump, whose lines are those of another file.
+    pub lines: Option<String>,
 }
 
 /// Compiles the model at `path` into an object.
@@ -112,14 +116,18 @@ pub fn compile(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>)
 /// As [`compile`].
 pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) -> diag::Result<Plan> {
     let mut times = Vec::new();
-    let Source { mut graph, hash } = timed(Stage::Import, &mut times, monitor, |_| load(path, &options.import))?;
+    let Source { mut graph, hash, lines } = timed(Stage::Import, &mut times, monitor, |_| load(path, &options.import))?;
     if let Some(name) = &options.name {
         graph.name.clone_from(name);
     }
     let report =
         timed(Stage::Passes, &mut times, monitor, |log| manager::run(&mut graph, PIPELINE, &options.passes, log))?;
-    let lower_options =
-        LowerOptions { width: options.target.width, has_dot: options.target.has_dot(), model_hash: hash };
+    let lower_options = LowerOptions {
+        width: options.target.width,
+        has_dot: options.target.has_dot(),
+        model_hash: hash,
+        source: lines.filter(|_| !options.strip_debug),
+    };
     let program = timed(Stage::Lower, &mut times, monitor, |_| lower::lower(&graph, &lower_options))?;
     Ok(Plan { graph, program, remarks: report.context.remarks, times })
 }
@@ -148,7 +156,8 @@ pub fn load(path: &Path, options: &ImportOptions) -> diag::Result<Source> {
         Some("xml") => {
             let mut graph = frontend::import_files(path, options)?;
             graph.name = identifier(&path.file_stem().unwrap_or_default().to_string_lossy());
-            Ok(Source { graph, hash: digest(&[path.to_owned(), path.with_extension("bin")])? })
+            let lines = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            Ok(Source { graph, hash: digest(&[path.to_owned(), path.with_extension("bin")])?, lines })
         }
         Some("oir") => {
             if options.batch.is_some() || !options.shapes.is_empty() {
@@ -157,7 +166,7 @@ pub fn load(path: &Path, options: &ImportOptions) -> diag::Result<Source> {
             }
             let mut graph = file::read(path)?.graph;
             graph.name = identifier(&graph.name);
-            Ok(Source { graph, hash: digest(&text_files(path))? })
+            Ok(Source { graph, hash: digest(&text_files(path))?, lines: None })
         }
         _ => Err(Diagnostic::error(&codes::NO_MODEL_FILE, place(path), "not a model's file name")
             .with_help("give the .xml file of an OpenVINO IR, or an .oir text dump")

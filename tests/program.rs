@@ -228,7 +228,7 @@ fn bench_writes_text_and_json() {
     files.program(&[]);
     let output = files.run("bench --iterations 20 --warmup 1 --threads 2 --profile --json bench.json");
     assert_eq!(output.code, 0, "{}", output.stderr);
-    for text in ["toy: 20 iterations, 1 warm-up, 2 threads", "first inference", "median", "p99", "throughput"] {
+    for text in ["toy: 20 iterations, 1 warm-up, 2 threads", "first inference", "median", "p99", "throughput", "peak"] {
         assert!(output.stdout.contains(text), "{}", output.stdout);
     }
     let row =
@@ -237,17 +237,59 @@ fn bench_writes_text_and_json() {
 
     let json: serde_json::Value =
         serde_json::from_slice(&fs::read(files.directory.join("bench.json")).unwrap()).unwrap();
-    assert_eq!((json["threads"].as_u64(), json["iterations"].as_u64()), (Some(2), Some(20)));
+    assert_eq!(
+        (json["schema"].as_u64(), json["threads"].as_u64(), json["iterations"].as_u64()),
+        (Some(1), Some(2), Some(20))
+    );
     let latency = ["min", "median", "p90", "p95", "p99", "max"].map(|key| json["latency_ms"][key].as_f64().unwrap());
     assert!(latency.is_sorted() && latency[0] > 0.0, "{latency:?}");
     assert!(json["latency_ms"]["mean"].as_f64().unwrap() >= latency[0]);
     assert!(json["throughput_per_s"].as_f64().unwrap() > 0.0 && json["first_inference_ms"].as_f64().unwrap() > 0.0);
+    let samples: Vec<u64> = json["samples_ns"].as_array().unwrap().iter().map(|ns| ns.as_u64().unwrap()).collect();
+    assert_eq!(samples.len(), 20);
+    assert_eq!(samples.iter().min().map(|ns| *ns as f64 / 1e6), Some(latency[0]));
     let layers = json["layers"].as_array().unwrap();
     assert_eq!(layers.len(), 2);
     assert_eq!(layers[0]["name"], "scale/with a long name");
     assert_eq!(layers[0]["macs"], 6);
     let shares: f64 = layers.iter().map(|layer| layer["share"].as_f64().unwrap()).sum();
     assert!((shares - 1.0).abs() < 0.001, "{shares}");
+    let peak = |precision: &str| json["peak"][precision]["gmac_per_s"].as_f64().unwrap();
+    assert!(peak("I8") > 0.0 && peak("FP32") > 0.0);
+    let rate = layers[0]["macs"].as_f64().unwrap() / layers[0]["real_time_ms"].as_f64().unwrap() / 1e6;
+    let share = layers[0]["peak_share"].as_f64().unwrap();
+    assert!((share - rate / peak("FP32")).abs() < 2e-4, "{share}");
+    assert!(layers[1]["peak_share"].is_null(), "a layer that multiplies nothing has no peak");
+}
+
+#[test]
+fn bench_without_a_profile_has_no_layers() {
+    let files = Workspace::new("plain");
+    files.program(&[]);
+    let output = files.run("bench --iterations 3 --json bench.json");
+    assert!(!output.stdout.contains("GMAC/s"), "{}", output.stdout);
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(files.directory.join("bench.json")).unwrap()).unwrap();
+    assert_eq!(json["layers"].as_array().map(Vec::len), Some(0));
+    assert!(json["warmup"].as_u64().unwrap() >= 10);
+}
+
+#[test]
+fn bench_writes_csv() {
+    let files = Workspace::new("csv");
+    files.program(&[]);
+    files.expect("bench --iterations 3 --csv layers.csv", 0, "peak");
+    let csv = fs::read_to_string(files.directory.join("layers.csv")).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    let columns = "name,original_names,status,layer_type,exec_type,precision,real_time_ms,min_time_ms,macs,gmac_per_s,share,peak_share";
+    assert_eq!(lines[0], columns);
+    assert!(
+        lines[1].starts_with("scale/with a long name,\"scale,factor\",EXECUTED,Multiply,toy_f32,FP32,"),
+        "{}",
+        lines[1]
+    );
+    assert!(lines[2].starts_with("sign,sign,EXECUTED,Less,toy_bool,FP32,") && lines[2].ends_with(','), "{}", lines[2]);
+    assert_eq!((lines.len(), lines[2].split(',').count()), (3, 12));
 }
 
 #[test]

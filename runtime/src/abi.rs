@@ -16,7 +16,7 @@
 use core::ffi::{c_char, c_void};
 
 /// Version of every layout in this file. Objects carry it; callers refuse others.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Required alignment of the workspace in bytes.
 pub const WORKSPACE_ALIGN: usize = 64;
@@ -205,7 +205,8 @@ pub struct ModelInfo {
     pub input_count: u32,
     pub output_count: u32,
     pub layer_count: u32,
-    pub reserved: u32,
+    /// What one call of `infer` takes of the stack at most, without the caller's own callbacks.
+    pub stack_bytes: u32,
 }
 
 /// A share of a step's work: the half-open range `begin..end` of its work items.

@@ -7,6 +7,7 @@
 //! - `sys`: Linux system calls, the only place with assembly beside the stub;
 //! - `clock`, `cpu`, `threads`: time, CPU features and the pool behind [`abi::ParallelFor`];
 //! - [`npy`]: tensors in files;
+//! - `peak`: the best rate of products on this machine, for profiles;
 //! - `program`: the command line (`run`, `bench`, `info`).
 //!
 //! `runtime/stub/` makes a static executable of it, which waits for a model in an [`abi::ModelSlot`]; the compiler embeds
@@ -24,6 +25,8 @@ pub mod clock;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub mod cpu;
 pub mod npy;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub mod peak;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub mod program;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

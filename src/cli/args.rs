@@ -127,6 +127,9 @@ pub struct CompileArgs {
     /// Fail, with the list of what computes in float, if a smaller share of the multiply-accumulates than this is in INT8.
     #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
     pub require_int8: Option<f64>,
+    /// Leave out the line information that lets debuggers and profilers name layers and their lines in the model.
+    #[arg(long)]
+    pub strip_debug: bool,
     /// Fail, with what is in memory when most is, if one inference needs more memory for intermediate results.
     #[arg(long, value_name = "BYTES|KiB|MiB", value_parser = parse_bytes)]
     pub max_workspace: Option<u64>,
@@ -305,6 +308,7 @@ impl ModelArgs {
             name: self.name.clone(),
             target: self.target()?,
             passes: self.passes.options(),
+            strip_debug: false,
         })
     }
 

@@ -55,7 +55,9 @@ pub fn write(emit: Emit, compiled: &Compiled, target: &Target, path: &Path) -> R
             write_file(path, &archive::static_library(&[(&member, &compiled.object.bytes)]))
         }
         Emit::Sharedlib => shared_library(compiled, target, path),
-        Emit::Header => write_file(path, header::c_header(&compiled.plan.program).as_bytes()),
+        Emit::Header => {
+            write_file(path, header::c_header(&compiled.plan.program, target, &compiled.object.sizes).as_bytes())
+        }
         Emit::ExecGraph => write_file(path, exec_graph::xml(&compiled.plan.program).as_bytes()),
     }
 }

@@ -19,7 +19,7 @@ use super::progress::Progress;
 use super::table::{bytes, print};
 
 pub fn run(args: &CompileArgs) -> Result<(), Failure> {
-    let options = args.model.options()?;
+    let options = CompileOptions { strip_debug: args.strip_debug, ..args.model.options()? };
     let report = args.report.as_deref().map(ReportKind::of).transpose()?;
     let compiled = compile(&args.model.model, &options)?;
     if let Some(percent) = args.require_int8 {

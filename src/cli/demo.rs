@@ -83,8 +83,13 @@ impl Demo {
         write_file(&directory.join("digits_labels.npy"), LABELS)?;
         let target = Target::native().map_err(|reason| Failure::usage(&codes::OTHER_MACHINE, reason))?;
         let cpu = target.cpu_name();
-        let options =
-            CompileOptions { import: ImportOptions::default(), name: None, target, passes: PassOptions::default() };
+        let options = CompileOptions {
+            import: ImportOptions::default(),
+            name: None,
+            target,
+            passes: PassOptions::default(),
+            strip_debug: false,
+        };
         let compiled = compile(&xml, &options)?;
         let program = directory.join("digits");
         artifacts::write(Emit::Exe, &compiled, &options.target, &program)?;

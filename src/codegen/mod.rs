@@ -5,6 +5,7 @@
 //! - [`x86`]: kernels of 256-bit and 512-bit vectors for x86-64;
 //! - [`entry`]: what stands between a caller and the kernels: checks, steps, threads, clock.
 //! - [`cpu_check`]: the features a CPU must have, as x86-64 code.
+//! - [`dwarf`]: layers and their lines for debuggers and profilers.
 //! - [`object`]: all of it with the constants as an object file.
 //!
 //! Whatever the back end, a kernel becomes [`MachineCode`]: position-independent bytes that refer to nothing outside
@@ -12,6 +13,7 @@
 
 pub mod clif;
 mod cpu_check;
+mod dwarf;
 mod entry;
 pub mod object;
 pub mod target;

@@ -2,6 +2,7 @@
 //!
 //! - `.text`: kernels (each once, compiled on all cores, placed in the order of the program), step functions, `infer`, `info`;
 //! - `.rodata`: constants, 64-byte aligned, equal ones once, then the names the tables point to;
+//! - `.debug_*`: the layers' lines in the source, if it is known (`dwarf`);
 //! - `.data.rel.ro`: the table of steps and the model's description (`abi::ModelInfo`), which hold addresses.
 //!
 //! The bytes depend on the program and the target only.
@@ -16,11 +17,12 @@ use cranelift_entity::{EntityRef, SecondaryMap};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::{ObjectBuilder, ObjectModule};
+use object::BinaryFormat;
 use octet_runtime::abi::{ABI_VERSION, ElementType, LayerInfo, ModelInfo, TensorInfo, WORKSPACE_ALIGN};
 
 use super::entry::{self, Callees};
 use super::target::{Arch, Target};
-use super::{MachineCode, clif, cpu_check, x86};
+use super::{MachineCode, clif, cpu_check, dwarf, x86};
 use crate::diag::{self, Diagnostic, Place};
 use crate::ir::ElemType;
 use crate::lower::program::{ALIGN, ConstId, KernelId, Port, Program, READ_SLACK};
@@ -75,16 +77,17 @@ fn emit(program: &Program, target: &Target) -> Result<Object, String> {
     let names = cranelift_module::default_libcall_names();
     let builder = ObjectBuilder::new(isa, program.name.as_str(), names).map_err(wrong)?;
     let sizes = Sizes { workspace_bytes: program.workspace_bytes, ..Sizes::default() };
-    let mut emitter = Emitter { program, module: ObjectModule::new(builder), sizes };
+    let mut emitter = Emitter { program, module: ObjectModule::new(builder), sizes, functions: Vec::new() };
     let kernels = emitter.kernels(&machine_code)?;
     let (constants, offsets) = emitter.constants()?;
     let steps = emitter.steps(&kernels, constants, &offsets)?;
     let table = emitter.step_table(&steps)?;
     let check = emitter.cpu_check(target)?;
     emitter.infer(table, check)?;
-    emitter.info(target)?;
+    // What `info` tells, so without its own few bytes.
     let sizes = emitter.sizes;
-    let bytes = emitter.module.finish().emit().map_err(wrong)?;
+    emitter.info(target)?;
+    let bytes = emitter.finish(target)?;
     Ok(Object { bytes, sizes })
 }
 
@@ -122,6 +125,8 @@ struct Emitter<'p> {
     module: ObjectModule,
     /// Of what has been emitted; the stack is that of the deepest chain below `infer` until it is emitted too.
     sizes: Sizes,
+    /// What is described to debuggers, in order, with the line of its layer or 0.
+    functions: Vec<(FuncId, u32)>,
 }
 
 /// A kernel in the object, and the stack it takes.
@@ -144,14 +149,25 @@ impl Emitter<'_> {
     fn kernels(&mut self, code: &[MachineCode]) -> Result<Vec<Kernel>, String> {
         let mut kernels = Vec::new();
         for ((id, spec), code) in self.program.kernels.iter().zip(code) {
-            let name = self.local_name(&format!("kernel.{}.{}", id.index(), spec.family()));
+            let (layer, line) = self.only_layer(id);
+            let name = self.local_name(&format!("kernel.{}.{}{layer}", id.index(), spec.family()));
             let signature = entry::signature(self.call_conv(), spec.operands().len() + 2, false);
             let function = self.module.declare_function(&name, Linkage::Local, &signature).map_err(wrong)?;
             self.module.define_function_bytes(function, code.align, &code.bytes, &[]).map_err(wrong)?;
             self.sizes.code_bytes += code.bytes.len();
+            self.functions.push((function, line));
             kernels.push(Kernel { function, stack_bytes: code.stack_bytes });
         }
         Ok(kernels)
+    }
+
+    /// End of the name and line of a kernel that works for one layer; nothing and 0 for others.
+    fn only_layer(&self, kernel: KernelId) -> (String, u32) {
+        let mut users = self.program.steps.iter().filter(|step| step.kernel == kernel).map(|step| &step.label);
+        match (users.next(), users.next()) {
+            (Some(label), None) => (format!(".{}", sanitized(&label.layer)), label.line),
+            _ => (String::new(), 0),
+        }
     }
 
     /// All constants in one piece of data, and where each starts in it.
@@ -208,8 +224,9 @@ impl Emitter<'_> {
             let Kernel { function: kernel, stack_bytes } = kernels[step.kernel.index()];
             let kernel = self.module.declare_func_in_func(kernel, &mut context.func);
             let data = self.module.declare_data_in_func(constants, &mut context.func);
-            let own =
-                self.define(function, context, |builder| entry::step(builder, step, kernel, data, &|id| offsets[id]))?;
+            let own = self.define(function, context, step.label.line, |builder| {
+                entry::step(builder, step, kernel, data, &|id| offsets[id])
+            })?;
             self.sizes.stack_bytes = self.sizes.stack_bytes.max(own + stack_bytes);
             functions.push(function);
         }
@@ -221,6 +238,7 @@ impl Emitter<'_> {
         &mut self,
         function: FuncId,
         mut context: Context,
+        line: u32,
         body: impl FnOnce(&mut FunctionBuilder<'_>),
     ) -> Result<usize, String> {
         context.func.name = UserFuncName::user(0, function.as_u32());
@@ -232,6 +250,7 @@ impl Emitter<'_> {
         self.module.define_function(function, &mut context).map_err(|error| format!("internal error: {error:?}"))?;
         let code = context.compiled_code().ok_or("internal error: a function without code")?;
         self.sizes.code_bytes += code.code_info().total_size as usize;
+        self.functions.push((function, line));
         Ok(clif::stack_bytes(code))
     }
 
@@ -280,7 +299,8 @@ impl Emitter<'_> {
             parallel_for: context.func.import_signature(parallel_for),
             clock: context.func.import_signature(clock),
         };
-        self.sizes.stack_bytes += self.define(function, context, |builder| entry::infer(builder, program, &callees))?;
+        self.sizes.stack_bytes +=
+            self.define(function, context, 0, |builder| entry::infer(builder, program, &callees))?;
         Ok(())
     }
 
@@ -306,7 +326,23 @@ impl Emitter<'_> {
         let mut context = self.module.make_context();
         context.func.signature = signature;
         let data = self.module.declare_data_in_func(tables, &mut context.func);
-        self.define(function, context, |builder| entry::address_of(builder, data)).map(|_| ())
+        self.define(function, context, 0, |builder| entry::address_of(builder, data)).map(|_| ())
+    }
+}
+
+impl Emitter<'_> {
+    /// The bytes of the object, with line information where the source and the format allow it.
+    fn finish(self, target: &Target) -> Result<Vec<u8>, String> {
+        let Emitter { program, module, functions, .. } = self;
+        let mut product = module.finish();
+        if let Some(source) = program.source.as_deref().filter(|_| product.object.format() == BinaryFormat::Elf) {
+            let functions: Vec<dwarf::Function> = functions
+                .into_iter()
+                .map(|(id, line)| dwarf::Function { symbol: product.function_symbol(id), line })
+                .collect();
+            dwarf::describe(&mut product.object, source, &functions, target.frame_code())?;
+        }
+        product.emit().map_err(wrong)
     }
 }
 
@@ -342,6 +378,7 @@ impl Description {
         info.put32(offset_of!(ModelInfo, input_count), program.inputs.len() as u32);
         info.put32(offset_of!(ModelInfo, output_count), program.outputs.len() as u32);
         info.put32(offset_of!(ModelInfo, layer_count), program.steps.len() as u32);
+        info.put32(offset_of!(ModelInfo, stack_bytes), sizes.stack_bytes as u32);
         info.ports(offset_of!(ModelInfo, inputs), &program.inputs)?;
         info.ports(offset_of!(ModelInfo, outputs), &program.outputs)?;
         info.layers(program);

@@ -177,13 +177,15 @@ impl Target {
     }
 
     /// The back end of Cranelift for this target. Code and data it compiles are meant for one object whose symbols are
-    /// local: `is_pic` is off because it would send even those through the GOT, and addresses are relative without it.
+    /// local: `is_pic` is off because it would send even those through the GOT, and addresses are relative without it. Every
+    /// function has a frame pointer, for the sake of profilers and debuggers: there is no unwind information.
     pub fn isa(&self) -> Result<Arc<dyn TargetIsa>, String> {
         let mut shared = settings::builder();
         let options = [
             ("opt_level", "speed"),
             ("enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" }),
             ("enable_probestack", "false"),
+            ("preserve_frame_pointers", "true"),
             ("unwind_info", "false"),
             ("is_pic", "false"),
             ("log2_min_function_alignment", "5"),
@@ -198,6 +200,16 @@ impl Target {
             }
         }
         builder.finish(settings::Flags::new(shared)).map_err(|error| self.internal(&error))
+    }
+
+    /// Bytes of the instructions that set up the frame pointer, with which every function begins.
+    pub fn frame_code(&self) -> u64 {
+        match self.arch {
+            // push rbp; mov rbp, rsp
+            Arch::X86_64 => 4,
+            // stp fp, lr, [sp, #-16]!; mov fp, sp
+            Arch::Aarch64 => 8,
+        }
     }
 
     fn internal(&self, error: &dyn std::fmt::Display) -> String {

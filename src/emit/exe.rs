@@ -7,7 +7,7 @@
 //! ```text
 //! page      program headers, then the model's read-only sections     R    \ loaded; address = stub's base + file offset
 //! page      the model's code                                         R X  /
-//!           section headers of stub and model, the model's symbols        for gdb, perf and objdump
+//!           the model's symbols and line information, section headers of stub and model     for gdb, perf and objdump
 //! ```
 //!
 //! Since addresses follow from file offsets, the program headers lie in a loaded segment where every kernel finds them,
@@ -25,7 +25,7 @@ use octet_runtime::abi::{MODEL_SLOT_MARK, ModelSlot};
 
 pub use error::{LinkError, Problem};
 use image::Image;
-use model::Model;
+use model::{Model, Section};
 use program::Program;
 
 /// Makes a program of `stub` and the model in `object` (ELF64 relocatable, same machine), whose entries are the functions
@@ -36,7 +36,15 @@ pub fn attach(stub: &[u8], object: &[u8], infer_symbol: &str, info_symbol: &str)
     let model = Model::parse(object, program.machine)?;
     let image = Image::new(&program, &model);
     let mut bytes = image.load(&program, &model);
-    let mut problems = relocate_sections(&mut bytes, &image, &model);
+    let mut problems = Vec::new();
+    for (section, placed) in model.sections.iter().zip(&image.sections) {
+        let site = &mut bytes[placed.offset as usize..][..section.data.len()];
+        relocate_section(site, placed.address, section, &image, model.machine, &mut problems);
+    }
+    let mut debug: Vec<Vec<u8>> = model.debug.iter().map(|section| section.data.to_vec()).collect();
+    for (section, site) in model.debug.iter().zip(&mut debug) {
+        relocate_section(site, 0, section, &image, model.machine, &mut problems);
+    }
     let mut address_of = |name: &str| {
         let address = model.definition(name).and_then(|symbol| image.address(symbol));
         if address.is_none() {
@@ -49,33 +57,34 @@ pub fn attach(stub: &[u8], object: &[u8], infer_symbol: &str, info_symbol: &str)
         return Err(LinkError { problems });
     }
     fill_slot(&mut bytes, program.slot, infer, info);
-    image.describe(&mut bytes, &program, &model);
+    image.describe(&mut bytes, &program, &model, &debug);
     Ok(bytes)
 }
 
-/// Resolves every relocation of the model in the loaded part of the program.
-fn relocate_sections(bytes: &mut [u8], image: &Image, model: &Model<'_>) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    for (section, placed) in model.sections.iter().zip(&image.sections) {
-        for relocation in &section.relocations {
-            let target = image.address(relocation.target).map(|address| address.wrapping_add_signed(relocation.addend));
-            // Undefined symbols were reported when the object was read.
-            let Some(target) = target else { continue };
-            let begin = placed.offset as usize;
-            let site = bytes[begin..begin + section.data.len()].get_mut(relocation.offset as usize..);
-            let place = placed.address + relocation.offset;
-            let result = relocate::apply(model.machine, relocation.r_type, site.unwrap_or_default(), place, target);
-            if let Err(why) = result {
-                problems.push(Problem::Relocation {
-                    section: section.name.to_owned(),
-                    offset: relocation.offset,
-                    r_type: relocation.r_type,
-                    why,
-                });
-            }
+/// Resolves the relocations of a section, whose bytes are `bytes` and stand at `address`.
+fn relocate_section(
+    bytes: &mut [u8],
+    address: u64,
+    section: &Section<'_>,
+    image: &Image,
+    machine: u16,
+    problems: &mut Vec<Problem>,
+) {
+    for relocation in &section.relocations {
+        let target = image.address(relocation.target).map(|address| address.wrapping_add_signed(relocation.addend));
+        // Undefined symbols were reported when the object was read.
+        let Some(target) = target else { continue };
+        let site = bytes.get_mut(relocation.offset as usize..).unwrap_or_default();
+        let place = address.wrapping_add(relocation.offset);
+        if let Err(why) = relocate::apply(machine, relocation.r_type, site, place, target) {
+            problems.push(Problem::Relocation {
+                section: section.name.to_owned(),
+                offset: relocation.offset,
+                r_type: relocation.r_type,
+                why,
+            });
         }
     }
-    problems
 }
 
 /// Writes the entries behind the mark at `slot`.

@@ -9,13 +9,15 @@ use std::fmt::Write as _;
 
 use octet_runtime::abi::{self, WORKSPACE_ALIGN, cpu, exec_flags, status};
 
+use crate::codegen::object::Sizes;
+use crate::codegen::target::Target;
 use crate::ir::ElemType;
 use crate::lower::program::{Port, Program};
 
 mod shared;
 
-/// The header of `program`, whose name is a C identifier.
-pub fn c_header(program: &Program) -> String {
+/// The header of `program`, whose name is a C identifier, as an object with `sizes` for `target`.
+pub fn c_header(program: &Program, target: &Target, sizes: &Sizes) -> String {
     let name = &program.name;
     let upper = name.to_uppercase();
     let inputs = fields(&program.inputs);
@@ -27,14 +29,10 @@ pub fn c_header(program: &Program) -> String {
         hash = program.model_hash,
     );
     text += &shared::declarations();
-    let _ = write!(
-        text,
-        "\n/* Memory the caller provides to each call that runs at the same time: any contents, kept by nobody. */\n\
-         #define {upper}_WORKSPACE_BYTES {bytes}u\n#define {upper}_WORKSPACE_ALIGN {WORKSPACE_ALIGN}u\n\n",
-        bytes = program.workspace_bytes,
-    );
-    sizes(&mut text, &format!("{upper}_INPUT"), &inputs);
-    sizes(&mut text, &format!("{upper}_OUTPUT"), &outputs);
+    text += &memory(&upper, sizes);
+    text += &identity(&upper, program, target);
+    tensors(&mut text, &format!("{upper}_INPUT"), &inputs);
+    tensors(&mut text, &format!("{upper}_OUTPUT"), &outputs);
     text.push_str("\n/* Tensors are dense and row-major, aligned to their elements. They do not overlap each other or the workspace. */\n");
     structure(&mut text, &format!("{name}_inputs"), "const ", &inputs);
     structure(&mut text, &format!("{name}_outputs"), "", &outputs);
@@ -91,10 +89,45 @@ pub fn identifier(text: &str) -> String {
     }
 }
 
-fn sizes(text: &mut String, prefix: &str, fields: &[Field<'_>]) {
-    for field in fields {
-        let macro_name = field.identifier.to_uppercase();
-        let _ = writeln!(text, "#define {prefix}_{macro_name}_BYTES {}u", field.port.ty.bytes());
+fn memory(upper: &str, sizes: &Sizes) -> String {
+    format!(
+        "\n/* Memory the caller provides to each call that runs at the same time: any contents, kept by nobody. */\n\
+         #define {upper}_WORKSPACE_BYTES {workspace}u\n#define {upper}_WORKSPACE_ALIGN {WORKSPACE_ALIGN}u\n\
+         /* Stack that a call takes at most, and the read-only memory of the model. */\n\
+         #define {upper}_STACK_BYTES {stack}u\n#define {upper}_CONSTANT_BYTES {constants}u\n\
+         #define {upper}_CODE_BYTES {code}u\n\n",
+        workspace = sizes.workspace_bytes,
+        stack = sizes.stack_bytes,
+        constants = sizes.constant_bytes,
+        code = sizes.code_bytes,
+    )
+}
+
+fn identity(upper: &str, program: &Program, target: &Target) -> String {
+    format!(
+        "/* The source, and what the code was compiled for: infer returns OCTET_CPU_UNSUPPORTED on a CPU without it. */\n\
+         #define {upper}_HASH \"{hash}\"\n#define {upper}_CPU \"{cpu}\"\n\
+         #define {upper}_CPU_FEATURES UINT64_C({features:#x})\n\n",
+        hash = program.model_hash,
+        cpu = target.cpu_name(),
+        features = target.features,
+    )
+}
+
+/// Macros of each tensor; one without dimensions has no list of them.
+fn tensors(text: &mut String, prefix: &str, fields: &[Field<'_>]) {
+    for Field { port, identifier } in fields {
+        let (dims, macro_name) = (port.ty.shape.dims(), format!("{prefix}_{}", identifier.to_uppercase()));
+        let elements: usize = dims.iter().product();
+        let elem = port.ty.elem.to_string().to_uppercase();
+        let _ =
+            writeln!(text, "#define {macro_name}_TYPE OCTET_TYPE_{elem}\n#define {macro_name}_RANK {}u", dims.len());
+        if !dims.is_empty() {
+            let dims: Vec<String> = dims.iter().map(usize::to_string).collect();
+            let _ = writeln!(text, "#define {macro_name}_DIMS {{{}}}", dims.join(", "));
+        }
+        let bytes = port.ty.bytes();
+        let _ = writeln!(text, "#define {macro_name}_ELEMENTS {elements}u\n#define {macro_name}_BYTES {bytes}u");
     }
 }
 

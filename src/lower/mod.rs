@@ -50,6 +50,8 @@ pub struct LowerOptions {
     pub has_dot: bool,
     /// Hexadecimal digest of the source model, passed on to the object.
     pub model_hash: String,
+    /// File name of the source model, passed on to line information; none for an object without it.
+    pub source: Option<String>,
 }
 
 /// Elements (or eighths of multiply-accumulates) from which a step is worth a barrier between threads: some microseconds.
@@ -129,7 +131,7 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Progr
         lowering.views[value] = Some(border_view(graph, value, storage));
     }
     lowering.nodes()?;
-    lowering.finish(&options.model_hash)
+    lowering.finish(options)
 }
 
 /// A program keeps nothing from inference to inference.
@@ -284,6 +286,7 @@ impl Lowering<'_> {
             layer: main.map(name).unwrap_or_default(),
             layers: layers.into_iter().map(name).collect(),
             layer_type: main.map(|layer| self.graph.layer(layer).kind.clone()).unwrap_or_default(),
+            line: main.map_or(0, |layer| self.graph.layer(layer).line),
             macs,
         }
     }
@@ -296,14 +299,15 @@ impl Lowering<'_> {
         main.or(layers.last().copied())
     }
 
-    fn finish(mut self, model_hash: &str) -> crate::diag::Result<Program> {
+    fn finish(mut self, options: &LowerOptions) -> crate::diag::Result<Program> {
         let memory::Assignment { steps, buffers, workspace_bytes } =
             memory::assign(&self.storages, std::mem::take(&mut self.steps))
                 .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;
         let port = |name: &String, value: &Value| Port { name: name.clone(), ty: self.graph.ty(*value).clone() };
         Ok(Program {
             name: self.graph.name.clone(),
-            model_hash: model_hash.to_string(),
+            model_hash: options.model_hash.clone(),
+            source: options.source.clone(),
             inputs: self.graph.input_names.iter().zip(self.graph.inputs()).map(|(n, v)| port(n, v)).collect(),
             outputs: self.graph.output_names.iter().zip(self.graph.outputs()).map(|(n, v)| port(n, v)).collect(),
             workspace_bytes,

@@ -11,7 +11,7 @@
 use cranelift_entity::SecondaryMap;
 
 use crate::ir::op::{BinaryOp, PoolAttrs};
-use crate::ir::{ElemType, Graph, Node, Op, Value};
+use crate::ir::{ElemType, Graph, Node, Op, Tensor, Value};
 
 /// An accumulator whose kernel runs a tree as its epilogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -158,15 +158,24 @@ fn as_anchor(graph: &Graph, root: Value, value: Value) -> Option<Anchor> {
     let Op::Binary(BinaryOp::Add) = graph.op(node) else { return None };
     let (sum, constant) = (graph.operand(node, 0), graph.operand(node, 1));
     let inner = graph.def_node(sum).filter(|_| graph.single_user(sum).is_some())?;
-    let exact = graph.ty(sum).elem == ElemType::I32 && starts_with_init(graph.op(inner));
+    let exact = graph.ty(sum).elem == ElemType::I32 && starts_with_init(graph, inner);
     let same_shape = graph.ty(sum).shape == graph.ty(value).shape;
     let per_channel = graph.const_value(constant).is_some() && is_per_channel(graph, inner, constant);
     (exact && same_shape && per_channel).then_some(Anchor { node: inner, value, init: Some(constant) })
 }
 
 /// Kernels whose accumulator can start at a constant per output channel.
-fn starts_with_init(op: &Op) -> bool {
-    matches!(op, Op::Convolution(_) | Op::MatMul { .. })
+fn starts_with_init(graph: &Graph, node: Node) -> bool {
+    matches!(graph.op(node), Op::Convolution(_)) || constant_matrix(graph, node).is_some()
+}
+
+/// The constant on the right of a MatMul that is one matrix for all batches: the product is a convolution of one tap.
+pub fn constant_matrix(graph: &Graph, node: Node) -> Option<&Tensor> {
+    let &[a, b] = graph.operands(node).first_chunk::<2>().filter(|_| matches!(graph.op(node), Op::MatMul { .. }))?;
+    let tensor = graph.const_value(b)?;
+    let dims = tensor.shape().dims();
+    let (rank, source_rank) = (dims.len(), graph.ty(a).shape.rank());
+    (rank >= 2 && rank <= source_rank && dims[..rank - 2].iter().all(|&dim| dim == 1)).then_some(tensor)
 }
 
 /// A constant that varies along the output channel only.

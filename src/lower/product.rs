@@ -8,7 +8,7 @@ use super::grid::Dims;
 use super::kernel::{KernelSpec, MatMulSpec};
 use super::pack::{self, Group, Run, Weights};
 use super::place::StorageKind;
-use super::plan::Anchor;
+use super::plan::{Anchor, constant_matrix};
 use super::view::{View, row_major};
 use super::window::{Convolved, mac_lane, mac_of};
 use super::{Lowering, Operand};
@@ -19,12 +19,9 @@ impl Lowering<'_> {
         let Op::MatMul { transpose_a, transpose_b } = *self.graph.op(node) else {
             return Err("internal error: no matmul".into());
         };
-        let b = self.graph.operand(node, 1);
-        match self.graph.const_value(b).cloned() {
-            Some(weights) if weights.shape().rank() == 2 => {
-                self.product_with_constant(root, anchor, transpose_a, transpose_b, &weights)
-            }
-            _ => self.product_of_two(root, anchor, transpose_a, transpose_b),
+        match constant_matrix(self.graph, node).cloned() {
+            Some(weights) => self.product_with_constant(root, anchor, transpose_a, transpose_b, &weights),
+            None => self.product_of_two(root, anchor, transpose_a, transpose_b),
         }
     }
 
@@ -50,7 +47,7 @@ impl Lowering<'_> {
         let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
         let result_rank = self.graph.ty(root).shape.rank();
         if result_rank != rank {
-            return Err("a product of a vector and a constant matrix has no kernel".into());
+            return Err("internal error: a product of another rank than its source".into());
         }
         let channel = rank - 1;
         let laid = self.lay_out(root, &tree, &row_major(rank), Some(channel))?;

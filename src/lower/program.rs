@@ -30,6 +30,8 @@ pub struct Program {
     pub name: String,
     /// Hexadecimal digest of the source model.
     pub model_hash: String,
+    /// Name of the file that the lines of labels are in, without its directory; none where debuggers shall not see them.
+    pub source: Option<String>,
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     pub workspace_bytes: usize,
@@ -94,6 +96,8 @@ pub struct Label {
     pub layers: Vec<String>,
     /// The source's own type of the main layer: `Convolution`.
     pub layer_type: String,
+    /// Line of `layer` in the source, from 1; 0 when there is none.
+    pub line: u32,
     /// Multiply-accumulates of one inference.
     pub macs: u64,
 }
@@ -133,6 +137,7 @@ mod tests {
         let mut program = Program {
             name: "p".into(),
             model_hash: String::new(),
+            source: None,
             inputs: Vec::new(),
             outputs: Vec::new(),
             workspace_bytes: 0,

@@ -10,6 +10,8 @@
 //! convert(convert(x))              -> convert(x)   if the first conversion loses nothing
 //! c + x                            -> x + c        commutative operations, c constant
 //! matmul(transpose(x))             -> matmul(x)    with the flag turned
+//! matmul of a vector               -> reshape(matmul of a matrix with one row or column)
+//! interpolate with pads            -> interpolate(pad(x))
 //! relu(relu(x)), neg(neg(x)), ..   -> relu(x), x
 //! ```
 
@@ -17,9 +19,9 @@ use super::PassContext;
 use super::rewrite::{Rewriter, Rule, apply_rules};
 use crate::diag;
 use crate::ir::op::{
-    BinaryOp, CoordinateMode, InterpolateAttrs, PadAttrs, ReduceAttrs, ReduceKind, SliceAttrs, UnaryOp,
+    BinaryOp, CoordinateMode, InterpolateAttrs, PadAttrs, PadMode, ReduceAttrs, ReduceKind, SliceAttrs, UnaryOp,
 };
-use crate::ir::{ElemType, Graph, Node, Op, TensorType, Value};
+use crate::ir::{ElemType, Graph, Node, Op, Shape, TensorType, Value};
 
 pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
     apply_rules(graph, RULES, &mut context.rule_counts)
@@ -34,7 +36,9 @@ const RULES: &[Rule] = &[
     Rule { name: "reduce-as-reshape", apply: reduce_as_reshape },
     Rule { name: "convert-of-convert", apply: convert_of_convert },
     Rule { name: "constant-to-the-right", apply: constant_to_the_right },
+    Rule { name: "matmul-of-vectors", apply: matmul_of_vectors },
     Rule { name: "matmul-takes-transpose", apply: matmul_takes_transpose },
+    Rule { name: "padded-interpolate", apply: padded_interpolate },
     Rule { name: "unary-of-unary", apply: unary_of_unary },
 ];
 
@@ -226,6 +230,34 @@ fn constant_to_the_right(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     op.commutes() && is_const(left) && !is_const(right) && rewriter.replace_op(node, Op::Binary(op), &[right, left])
 }
 
+/// A vector on the left is a matrix of one row, on the right one of one column; transposing means nothing to it.
+fn matmul_of_vectors(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let Op::MatMul { mut transpose_a, mut transpose_b } = *graph.op(node) else {
+        return false;
+    };
+    let result = graph.ty(graph.result(node)).shape.clone();
+    let vectors = [0, 1].map(|index| match graph.ty(graph.operand(node, index)).shape.dims() {
+        &[k] => Shape::new(if index == 0 { [1, k] } else { [k, 1] }),
+        _ => None,
+    });
+    if vectors == [None, None] {
+        return false;
+    }
+    let mut operands = graph.operands(node).to_vec();
+    for ((operand, shape), transpose) in operands.iter_mut().zip(vectors).zip([&mut transpose_a, &mut transpose_b]) {
+        let Some(shape) = shape else { continue };
+        let Some(matrix) = rewriter.insert(node, Op::Reshape { shape }, &[*operand]) else {
+            return false;
+        };
+        (*operand, *transpose) = (matrix, false);
+    }
+    match rewriter.insert(node, Op::MatMul { transpose_a, transpose_b }, &operands) {
+        Some(product) => rewriter.replace_op(node, Op::Reshape { shape: result }, &[product]),
+        None => false,
+    }
+}
+
 /// A transpose that swaps the last two dimensions of an operand.
 fn matmul_takes_transpose(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
     let graph = rewriter.graph();
@@ -252,6 +284,28 @@ fn swapped_source(graph: &Graph, value: Value) -> Option<Value> {
     };
     let swaps = batch.iter().copied().eq(0..batch.len()) && *a == batch.len() + 1 && *b == batch.len();
     swaps.then(|| graph.operand(node, 0))
+}
+
+/// The pads of `interpolate` are zeros around the source.
+fn padded_interpolate(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let Op::Interpolate(attrs) = graph.op(node).clone() else {
+        return false;
+    };
+    if attrs.pads_begin.iter().chain(&attrs.pads_end).all(|&pad| pad == 0) {
+        return false;
+    }
+    let source = graph.operand(node, 0);
+    let signed = |pads: &[usize]| pads.iter().map(|&pad| pad as isize).collect();
+    let (begin, end) = (signed(&attrs.pads_begin), signed(&attrs.pads_end));
+    let none = vec![0; attrs.pads_begin.len()];
+    let Some(padded) =
+        rewriter.insert(node, Op::Pad(PadAttrs { mode: PadMode::Constant, begin, end, value: 0.0 }), &[source])
+    else {
+        return false;
+    };
+    let op = Op::Interpolate(InterpolateAttrs { pads_begin: none.clone(), pads_end: none, ..attrs });
+    rewriter.replace_op(node, op, &[padded])
 }
 
 /// The second application of a projection, and the undoing of an involution.

@@ -37,10 +37,16 @@ static int info(void) {
   CHECK(one->struct_size == sizeof(octet_model_info));
   CHECK(strcmp(one->name, "one") == 0);
   CHECK(one->workspace_bytes == ONE_WORKSPACE_BYTES);
+  CHECK(one->constant_bytes == ONE_CONSTANT_BYTES && one->code_bytes == ONE_CODE_BYTES);
+  CHECK(one->stack_bytes == ONE_STACK_BYTES && one->stack_bytes > 0);
+  CHECK(strcmp(one->model_hash, ONE_HASH) == 0 && strcmp(one->cpu_name, ONE_CPU) == 0);
+  CHECK(one->cpu_features == ONE_CPU_FEATURES);
   CHECK(one->input_count == 1 && one->output_count == 1);
   CHECK(strcmp(one->inputs[0].name, "image") == 0);
-  CHECK(one->inputs[0].rank == 4 && one->inputs[0].dims[3] == 8);
-  CHECK(one->inputs[0].element_type == OCTET_TYPE_F32);
+  const uint64_t dims[ONE_INPUT_IMAGE_RANK] = ONE_INPUT_IMAGE_DIMS;
+  CHECK(one->inputs[0].rank == ONE_INPUT_IMAGE_RANK && memcmp(one->inputs[0].dims, dims, sizeof dims) == 0);
+  CHECK(one->inputs[0].element_type == ONE_INPUT_IMAGE_TYPE && ONE_INPUT_IMAGE_TYPE == OCTET_TYPE_F32);
+  CHECK(ONE_INPUT_IMAGE_ELEMENTS == 64 && two_info()->outputs[0].dims[0] == 2);
   CHECK(one->inputs[0].byte_size == ONE_INPUT_IMAGE_BYTES);
   CHECK(two_info()->outputs[0].byte_size == TWO_OUTPUT_LOGITS_BYTES);
   CHECK(strcmp(two_info()->model_hash, one->model_hash) == 0);

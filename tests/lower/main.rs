@@ -24,7 +24,7 @@ fn main() {
 }
 
 fn options(width: Width, has_dot: bool) -> LowerOptions {
-    LowerOptions { width, has_dot, model_hash: String::new() }
+    LowerOptions { width, has_dot, model_hash: String::new(), source: None }
 }
 
 fn variables() -> Result<(), Failed> {

@@ -25,9 +25,9 @@ fn port(name: &str) -> Port {
     Port { name: name.into(), ty: TensorType::new(ElemType::F32, Shape::new([ROWS, COLUMNS]).unwrap()) }
 }
 
-fn step(kernel: u32, operands: [Place; 2], parallel: bool, layer: &str) -> Step {
+fn step(kernel: u32, operands: [Place; 2], parallel: bool, layer: &str, line: u32) -> Step {
     let layers = vec![layer.to_string(), "folded".to_string()];
-    let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), macs: 12 };
+    let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), line, macs: 12 };
     Step { kernel: KernelId::from_u32(kernel), operands: operands.to_vec(), parallel, label }
 }
 
@@ -53,18 +53,21 @@ fn program() -> Program {
             [Place::Input { index: 0, offset: 0 }, Place::Workspace { buffer: 0, offset: unused as usize }],
             true,
             "in/x:0",
+            7,
         ),
         step(
             1,
             [Place::Workspace { buffer: 0, offset: last_row as usize }, Place::Output { index: 0, offset: 0 }],
             true,
             "flip",
+            8,
         ),
-        step(0, [Place::Const { id, offset: 0 }, Place::Output { index: 1, offset: 0 }], false, "table"),
+        step(0, [Place::Const { id, offset: 0 }, Place::Output { index: 1, offset: 0 }], false, "table", 9),
     ];
     Program {
         name: "toy".into(),
         model_hash: "00ff".into(),
+        source: Some("toy.xml".into()),
         inputs: vec![port("x")],
         outputs: vec![port("y"), port("table")],
         workspace_bytes: 256,
@@ -75,9 +78,12 @@ fn program() -> Program {
     }
 }
 
+fn target(triple: Option<&str>, cpu: &str) -> Target {
+    Target::parse(triple, cpu).unwrap().with_width(Width::W128)
+}
+
 fn build(triple: Option<&str>, cpu: &str) -> Vec<u8> {
-    let target = Target::parse(triple, cpu).unwrap().with_width(Width::W128);
-    objects::build(&program(), &target).unwrap().bytes
+    objects::build(&program(), &target(triple, cpu)).unwrap().bytes
 }
 
 #[test]
@@ -110,8 +116,10 @@ fn the_same_program_gives_the_same_bytes() {
 fn host(name: &str, cpu: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("object-{name}"));
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("toy.h"), header::c_header(&program())).unwrap();
-    fs::write(folder.join("toy.o"), build(None, cpu)).unwrap();
+    let target = target(None, cpu);
+    let object = objects::build(&program(), &target).unwrap();
+    fs::write(folder.join("toy.h"), header::c_header(&program(), &target, &object.sizes)).unwrap();
+    fs::write(folder.join("toy.o"), &object.bytes).unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/object/host.c");
     let output = Command::new("cc")
         .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I."])
@@ -141,7 +149,7 @@ profile: 0, clock 4 times, ns 10 10 10, then 20 20 20
 null: -1 -1 -1 -1 -1
 misaligned: -2 -2 -2
 another ABI: -3
-info: toy 00ff, abi 1, workspace 256/64, 1 inputs, 2 outputs, 3 layers
+info: toy 00ff, abi 2, workspace 256/64, 1 inputs, 2 outputs, 3 layers
 input x: f32 4x3 48 bytes
 layer in/x:0 (in/x:0,folded): Reorder, 12 MACs
 layer flip (flip,folded): Reorder, 12 MACs

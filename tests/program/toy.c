@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #ifndef TOY_ABI_VERSION
-#define TOY_ABI_VERSION 1
+#define TOY_ABI_VERSION 2
 #endif
 #ifndef TOY_CPU_FEATURES
 #define TOY_CPU_FEATURES 0
@@ -31,7 +31,7 @@ typedef struct {
   uint64_t cpu_features, workspace_bytes, workspace_align, constant_bytes, code_bytes;
   const tensor_info *inputs, *outputs;
   const layer_info *layers;
-  uint32_t input_count, output_count, layer_count, reserved;
+  uint32_t input_count, output_count, layer_count, stack_bytes;
 } model_info;
 
 typedef void (*task)(const void *context, int64_t begin, int64_t end);

@@ -1,9 +1,10 @@
-//! Whole networks: images, signals, volumes with windows; sequences with matrices and attention.
+//! Whole networks over images, signals and volumes; the others are `sequences`.
 
-use octet::ir::op::{BinaryOp, EpsMode, MvnAttrs, ReduceAttrs, ReduceKind, UnaryOp};
+use octet::ir::op::{BinaryOp, ReduceAttrs, ReduceKind, UnaryOp};
 use octet::ir::{ElemType, Graph, Op, Value};
 
 use super::net::Net;
+use super::sequences::sequence;
 
 /// The most elements of a tensor between layers: a kernel interpreter runs all of them.
 const MAX_ELEMENTS: usize = 4000;
@@ -26,6 +27,9 @@ fn spatial(mut net: Net, rank: usize) -> Graph {
     let largest = [20, 9, 5][rank - 1];
     let dims: Vec<usize> = [batch, channels].into_iter().chain((0..rank).map(|_| net.rng.within(3, largest))).collect();
     let mut x = if net.rng.chance(80) { net.input(ElemType::F32, &dims) } else { net.integer_input(&dims) };
+    if net.rng.chance(15) {
+        x = second_input(&mut net, x);
+    }
     let mut outputs = Vec::new();
     for _ in 0..net.rng.within(1, 4) {
         x = spatial_block(&mut net, x);
@@ -39,6 +43,17 @@ fn spatial(mut net: Net, rank: usize) -> Graph {
     outputs.push(head(&mut net, x));
     outputs.dedup();
     net.finish(&outputs)
+}
+
+/// Another input of the same size, one value per channel, or more channels.
+fn second_input(net: &mut Net, x: Value) -> Value {
+    let dims = if net.rng.chance(30) { net.along(x, 1) } else { net.dims(x) };
+    let y = net.input(ElemType::F32, &dims);
+    let (a, b) = (net.quantize(x), net.quantize(y));
+    match net.rng.below(3) {
+        0 => net.op(Op::Concat { axis: 1 }, &[a, b]),
+        _ => net.arithmetic(a, b),
+    }
 }
 
 /// Quantizer, movement or pool, layer, activation: each may be missing.
@@ -118,7 +133,7 @@ fn gate(net: &mut Net, x: Value) -> Value {
     let mean = if net.rng.chance(70) { net.quantize(mean) } else { mean };
     let y = net.convolution(mean, dims[1], 1);
     let y = net.unary(UnaryOp::Sigmoid, y);
-    let y = if net.rng.chance(50) { net.fake_quantize(y, false) } else { y };
+    let y = if net.rng.chance(50) { net.fake_quantize(y, None) } else { y };
     net.binary(BinaryOp::Mul, x, y)
 }
 
@@ -137,12 +152,12 @@ fn head(net: &mut Net, x: Value) -> Value {
         0 => {
             let axes = (2..dims.len()).collect();
             let mean = net.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Mean, axes, keep_dims: false }), &[x]);
-            let q = net.fake_quantize(mean, false);
+            let q = net.fake_quantize(mean, None);
             net.matrix(q, 10)
         }
         1 => {
             let flat = net.reshape(x, &[dims[0], dims[1..].iter().product()]);
-            let q = net.fake_quantize(flat, false);
+            let q = net.fake_quantize(flat, None);
             let y = net.matrix(q, 7);
             if net.rng.chance(50) { net.softmax(y) } else { y }
         }
@@ -159,112 +174,4 @@ fn integers(net: &mut Net, x: Value) -> Value {
     let ends = [0.0, 0.996_093_75, least, least + 255.0].map(|end| net.scalar(end));
     let q = net.op(Op::FakeQuantize { levels: 256 }, &[x, ends[0], ends[1], ends[2], ends[3]]);
     net.op(Op::Convert { elem }, &[q])
-}
-
-/// `[batch, tokens, width]`
-fn sequence(mut net: Net) -> Graph {
-    let (batch, tokens) = (net.rng.within(1, 2), net.rng.within(1, 9));
-    let heads = net.rng.of(&[1, 2, 3]);
-    let width = heads * net.rng.of(&[4, 5, 8, 11]);
-    let mut x = if net.rng.chance(25) {
-        embedding(&mut net, batch, tokens, width)
-    } else {
-        net.input(ElemType::F32, &[batch, tokens, width])
-    };
-    for _ in 0..net.rng.within(1, 3) {
-        let y = match net.rng.below(5) {
-            0 | 1 => attention(&mut net, x, heads),
-            2 | 3 => feed_forward(&mut net, x),
-            _ => {
-                let q = net.quantize(x);
-                net.constant_arithmetic(q)
-            }
-        };
-        x = if net.rng.chance(60) { net.binary(BinaryOp::Add, x, y) } else { y };
-        x = if net.rng.chance(50) { layer_norm(&mut net, x) } else { x };
-    }
-    let last = if net.rng.chance(50) {
-        let q = net.fake_quantize(x, false);
-        net.matrix(q, 5)
-    } else {
-        x
-    };
-    net.finish(&[last])
-}
-
-/// Rows of a quantized table.
-fn embedding(net: &mut Net, batch: usize, tokens: usize, width: usize) -> Value {
-    let ids = net.input(ElemType::I64, &[batch, tokens]);
-    let table = net.weights(&[7, width], 0, 1.0);
-    net.ops(Op::Gather { axis: 0, batch_dims: 0 }, &[table, ids])[0]
-}
-
-fn layer_norm(net: &mut Net, x: Value) -> Value {
-    let axis = net.dims(x).len() - 1;
-    let attrs = MvnAttrs { axes: vec![axis], normalize_variance: true, eps: 1e-5, eps_mode: EpsMode::Inside };
-    let y = net.op(Op::Mvn(attrs), &[x]);
-    let gain = net.random(&net.along(x, axis), 0.5, 1.5);
-    let y = net.binary(BinaryOp::Mul, y, gain);
-    net.bias(y, axis)
-}
-
-fn feed_forward(net: &mut Net, x: Value) -> Value {
-    let dims = net.dims(x);
-    let q = net.fake_quantize(x, false);
-    let inner = net.rng.of(&[3, 8, 20]);
-    let y = net.matrix(q, inner);
-    let activation = net.rng.of(&[UnaryOp::Gelu, UnaryOp::GeluTanh, UnaryOp::Relu, UnaryOp::Swish { beta: 1.0 }]);
-    let y = net.unary(activation, y);
-    let y = net.fake_quantize(y, false);
-    net.matrix(y, dims[dims.len() - 1])
-}
-
-/// `softmax(q k^T / sqrt(d)) v` over heads, with quantizers in front of the products.
-fn attention(net: &mut Net, x: Value, heads: usize) -> Value {
-    let dims = net.dims(x);
-    let (batch, tokens, width) = (dims[0], dims[1], dims[2]);
-    if !width.is_multiple_of(heads) {
-        return x;
-    }
-    let quantized = net.fake_quantize(x, false);
-    let part = |net: &mut Net| {
-        let y = net.matrix(quantized, width);
-        let y = if net.rng.chance(80) { net.fake_quantize(y, false) } else { y };
-        let y = net.reshape(y, &[batch, tokens, heads, width / heads]);
-        net.transpose(y, &[0, 2, 1, 3])
-    };
-    let (q, k, v) = (part(net), part(net), part(net));
-    let scores = if net.rng.chance(50) {
-        net.op(Op::MatMul { transpose_a: false, transpose_b: true }, &[q, k])
-    } else {
-        let k = net.transpose(k, &[0, 1, 3, 2]);
-        net.op(Op::MatMul { transpose_a: false, transpose_b: false }, &[q, k])
-    };
-    let scale = net.scalar(1.0 / ((width / heads) as f32).sqrt());
-    let scores = net.binary(BinaryOp::Mul, scores, scale);
-    let weights = net.op(Op::Softmax { axis: 3, log: false }, &[scores]);
-    let weights = if net.rng.chance(80) { unit_range(net, weights) } else { weights };
-    let y = net.op(Op::MatMul { transpose_a: false, transpose_b: false }, &[weights, v]);
-    let y = net.transpose(y, &[0, 2, 1, 3]);
-    let y = net.reshape(y, &[batch, tokens, width]);
-    let y = net.fake_quantize(y, false);
-    net.matrix(y, width)
-}
-
-fn unit_range(net: &mut Net, x: Value) -> Value {
-    let (low, high) = (net.scalar(0.0), net.scalar(1.0));
-    net.op(Op::FakeQuantize { levels: 256 }, &[x, low, high, low, high])
-}
-
-impl Net {
-    /// Product with a constant matrix along the last axis.
-    pub fn matrix(&mut self, x: Value, n: usize) -> Value {
-        let dims = self.dims(x);
-        let k = dims[dims.len() - 1];
-        let size = 2.0 / (k as f32).sqrt();
-        let transpose_b = self.rng.chance(50);
-        let w = if transpose_b { self.weights(&[n, k], 0, size) } else { self.weights(&[k, n], 1, size) };
-        let y = self.op(Op::MatMul { transpose_a: false, transpose_b }, &[x, w]);
-        self.bias(y, dims.len() - 1)
-    }
 }

@@ -78,6 +78,7 @@ impl Net {
     pub fn normalize(&mut self, x: Value) -> Value {
         let rank = self.dims(x).len();
         let axes: Vec<usize> = match rank {
+            3.. if self.rng.chance(10) => vec![self.rng.within(1, rank - 1)],
             4 | 5 if self.rng.chance(50) => (2..rank).collect(),
             4 | 5 => (1..rank).collect(),
             _ => vec![rank - 1],
@@ -86,7 +87,10 @@ impl Net {
         let (eps, eps_mode) =
             self.rng.of(&[(1e-3, EpsMode::Inside), (1e-5, EpsMode::Inside), (1e-3, EpsMode::Outside)]);
         match self.rng.below(4) {
-            0 => self.op(Op::NormalizeL2(NormalizeL2Attrs { axes: vec![1.min(rank - 1)], eps, eps_mode }), &[x]),
+            0 => {
+                let axes = if self.rng.chance(70) { vec![1.min(rank - 1)] } else { (1..rank).collect() };
+                self.op(Op::NormalizeL2(NormalizeL2Attrs { axes, eps, eps_mode }), &[x])
+            }
             _ => {
                 let normalize_variance = self.rng.chance(80);
                 self.op(Op::Mvn(MvnAttrs { axes, normalize_variance, eps, eps_mode }), &[x])
@@ -104,7 +108,7 @@ impl Net {
     /// One step that moves elements of `[n, c, spatial..]` and gives the same rank.
     pub fn movement(&mut self, x: Value) -> Value {
         let dims = self.dims(x);
-        match self.rng.below(13) {
+        match self.rng.below(15) {
             0 => self.channels_last(x),
             1 => self.shuffle(x),
             2 => self.pad(x),
@@ -124,8 +128,37 @@ impl Net {
                 if dims[1] <= 8 { y } else { x }
             }
             11 => self.swap_spatial(x),
+            12 => self.batches(x),
+            13 => self.repeat_rows(x),
             _ => x,
         }
+    }
+
+    /// Blocks of the last dimension to the batch, something there, and back. What does not fill a block is padded, and
+    /// the pads are cropped again or stay.
+    fn batches(&mut self, x: Value) -> Value {
+        let dims = self.dims(x);
+        let last = dims.len() - 1;
+        let (mut block, mut begin, mut end) = (vec![1; dims.len()], vec![0; dims.len()], vec![0; dims.len()]);
+        block[last] = 2;
+        begin[last] = self.rng.below(3);
+        end[last] = (dims[last] + begin[last]) % 2;
+        let apart = Op::SpaceToBatch { block: block.clone(), pads_begin: begin.clone(), pads_end: end.clone() };
+        let y = self.op(apart, &[x]);
+        let y = if self.rng.chance(50) { self.activation(y) } else { self.constant_arithmetic(y) };
+        let none = vec![0; dims.len()];
+        let (crops_begin, crops_end) = if self.rng.chance(70) { (begin, end) } else { (none.clone(), none) };
+        self.op(Op::BatchToSpace { block, crops_begin, crops_end }, &[y])
+    }
+
+    /// One slice of an axis, and as many copies of it as there were slices.
+    fn repeat_rows(&mut self, x: Value) -> Value {
+        let dims = self.dims(x);
+        let axis = self.rng.within(1, dims.len() - 1);
+        let (mut begin, mut lengths) = (vec![0; dims.len()], dims.clone());
+        (begin[axis], lengths[axis]) = (self.rng.below(dims[axis]), 1);
+        let one = self.op(Op::Slice(SliceAttrs { begin, lengths, strides: vec![1; dims.len()] }), &[x]);
+        self.op(Op::Broadcast { shape: shape(&dims) }, &[one])
     }
 
     /// To channels last and back, with something in between.
@@ -169,6 +202,9 @@ impl Net {
         for dim in 2..dims.len() {
             let most = if mode == PadMode::Reflect { dims[dim] - 1 } else { dims[dim] }.min(2);
             (begin[dim], end[dim]) = (self.rng.within(0, most) as isize, self.rng.within(0, most) as isize);
+        }
+        if mode == PadMode::Constant && self.rng.chance(20) {
+            end[1] = 1;
         }
         let value = if self.rng.chance(70) { 0.0 } else { 0.5 };
         let value = if mode == PadMode::Constant { value } else { 0.0 };
@@ -217,7 +253,12 @@ impl Net {
         use CoordinateMode::{AlignCorners, Asymmetric, HalfPixel, PytorchHalfPixel};
         let dims = self.dims(x);
         let sizes: Vec<usize> = dims[2..].iter().map(|&size| self.rng.of(&[2 * size, 2 * size, size + 1])).collect();
-        let scales = sizes.iter().zip(&dims[2..]).map(|(&to, &from)| to as f64 / from as f64).collect();
+        let (mut pads_begin, mut pads_end) = (vec![0; 4], vec![0; 4]);
+        if self.rng.chance(20) {
+            (pads_begin[2], pads_end[3]) = (self.rng.below(3), self.rng.below(2));
+        }
+        let padded = |dim: usize| dims[dim] + pads_begin[dim] + pads_end[dim];
+        let scales = (0..2).map(|i| sizes[i] as f64 / padded(i + 2) as f64).collect();
         let attrs = InterpolateAttrs {
             mode: self.rng.of(&[
                 InterpolateMode::Nearest,
@@ -233,8 +274,8 @@ impl Net {
             axes: vec![2, 3],
             sizes,
             scales,
-            pads_begin: vec![0; 4],
-            pads_end: vec![0; 4],
+            pads_begin,
+            pads_end,
         };
         self.op(Op::Interpolate(attrs), &[x])
     }

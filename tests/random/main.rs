@@ -16,6 +16,7 @@ mod net;
 mod program;
 mod quantizers;
 mod rng;
+mod sequences;
 mod stages;
 mod windows;
 

@@ -1,6 +1,7 @@
 //! A graph under construction, and the numbers that decide it.
 
 use octet::ir::op::{BinaryOp, UnaryOp};
+use octet::ir::tensor::Data;
 use octet::ir::{ElemType, Graph, Op, Shape, Tensor, TensorType, Value};
 
 use super::rng::Rng;
@@ -49,10 +50,21 @@ impl Net {
         self.f32(&[], vec![value])
     }
 
+    /// A constant as files store it: f32, or f16 that is decompressed.
+    pub fn stored(&mut self, dims: &[usize], values: Vec<f32>) -> Value {
+        if self.rng.chance(85) {
+            return self.f32(dims, values);
+        }
+        let halves = values.into_iter().map(half::f16::from_f32).collect();
+        let ty = TensorType::new(ElemType::F16, shape(dims));
+        let stored = self.tensor(Tensor::new(ty, Data::F16(halves)));
+        self.op(Op::Convert { elem: ElemType::F32 }, &[stored])
+    }
+
     /// A constant of random values.
     pub fn random(&mut self, dims: &[usize], low: f32, high: f32) -> Value {
         let values = self.rng.floats(dims.iter().product(), low, high);
-        self.f32(dims, values)
+        self.stored(dims, values)
     }
 
     pub fn dims(&self, value: Value) -> Vec<usize> {

@@ -25,25 +25,29 @@ impl Net {
     /// Quantizes activations: per tensor, or per channel of axis 1.
     pub fn quantize(&mut self, x: Value) -> Value {
         let per_channel = self.rng.chance(15) && self.dims(x).len() > 2;
-        self.fake_quantize(x, per_channel)
+        self.fake_quantize(x, per_channel.then_some(1))
     }
 
-    pub fn fake_quantize(&mut self, x: Value, per_channel: bool) -> Value {
+    /// Ranges for all elements, or one per slice of `axis`.
+    pub fn fake_quantize(&mut self, x: Value, axis: Option<usize>) -> Value {
         let levels = self.rng.of(LEVELS);
-        let channels = if per_channel { self.dims(x)[1] } else { 1 };
+        let channels = axis.map_or(1, |axis| self.dims(x)[axis]);
         let kind = self.rng.of(&[Range::Unsigned, Range::Signed, Range::Asymmetric, Range::Fractional]);
         let mut ends: Vec<(f32, f32)> = (0..channels).map(|_| self.range(kind, levels)).collect();
         if channels > 1 && self.rng.chance(10) {
             let dead = self.rng.below(channels);
             ends[dead] = (0.0, 0.0);
         }
-        if !per_channel && levels == 256 && self.rng.chance(15) {
+        if axis.is_none() && levels == 256 && self.rng.chance(15) {
             return self.spelled_out(x, ends[0]);
         }
-        let dims = if per_channel { self.along(x, 1) } else { vec![1; self.rng.of(&[0, self.dims(x).len()])] };
+        let dims = match axis {
+            Some(axis) => self.along(x, axis),
+            None => vec![1; self.rng.of(&[0, self.dims(x).len()])],
+        };
         let rescale = if self.rng.chance(10) { self.rng.of(&[0.5, -0.5, 3.0]) } else { 1.0 };
-        let low = self.f32(&dims, ends.iter().map(|end| end.0).collect());
-        let high = self.f32(&dims, ends.iter().map(|end| end.1).collect());
+        let low = self.stored(&dims, ends.iter().map(|end| end.0).collect());
+        let high = self.stored(&dims, ends.iter().map(|end| end.1).collect());
         let (mut out_low, mut out_high) = (low, high);
         if rescale != 1.0 {
             out_low = self.f32(&dims, ends.iter().map(|end| end.0 * rescale).collect());
@@ -122,7 +126,7 @@ impl Net {
             1 => highs.iter().map(|high| -high * lopsided).collect(),
             _ => highs.iter().map(|high| -high * (levels / 2) as f32 / (levels / 2 - 1) as f32).collect(),
         };
-        let (low, high) = (self.f32(along, lows), self.f32(along, highs));
+        let (low, high) = (self.stored(along, lows), self.stored(along, highs));
         self.op(Op::FakeQuantize { levels }, &[w, low, high, low, high])
     }
 
@@ -160,7 +164,7 @@ impl Net {
         if self.rng.chance(8) {
             scales[0] *= self.rng.of(&[0.0, -1.0]);
         }
-        let scales = self.f32(along, scales);
+        let scales = self.stored(along, scales);
         self.binary(BinaryOp::Mul, w, scales)
     }
 }

@@ -59,9 +59,11 @@ pub struct BenchOptions {
     threads: Option<usize>,
     duration_ns: Option<u64>,
     iterations: Option<u64>,
-    warmup: Option<u64>,
-    pub profile: bool,
+    /// Inferences between the first one and those that are measured.
+    pub warmup: Option<u64>,
+    profile: bool,
     pub json: Option<String>,
+    pub csv: Option<String>,
 }
 
 impl RunOptions {
@@ -75,9 +77,9 @@ impl BenchOptions {
         self.threads.unwrap_or_else(default_threads)
     }
 
-    /// Inferences between the first one and those that are measured.
-    pub fn warmup(&self) -> u64 {
-        self.warmup.unwrap_or(10)
+    /// Time the layers: asked for, or needed for the CSV.
+    pub fn profile(&self) -> bool {
+        self.profile || self.csv.is_some()
     }
 
     /// When to stop measuring: nanoseconds and number of inferences, whichever comes first. What is not given does not
@@ -108,12 +110,13 @@ pub fn usage(program: &str, model: &Model) -> String {
 usage:
   {program} run --input [NAME=]FILE.npy ... [--output [NAME=]FILE.npy ...] [--threads N] [--time]
   {program} bench [--threads N] [--duration SECONDS] [--iterations N] [--warmup N] [--profile] [--json FILE]
-                  [--input [NAME=]FILE.npy ...]
+                  [--csv FILE] [--input [NAME=]FILE.npy ...]
   {program} info
 
 run computes the outputs for one set of inputs; --time reports how long that took.
 bench measures the latency; inputs that are not given are pseudo-random numbers, the same in every run. It stops after
---duration or --iterations, whichever comes first; 3 seconds if neither is given. --profile adds a row for each layer.
+--duration or --iterations, whichever comes first; 3 seconds if neither is given. --profile adds a row for each layer, and
+compares it with the peak of this machine. --json writes the numbers and all latencies, --csv the rows of the profile.
 Files without NAME belong to the inputs and outputs in this order; a file has exactly the type and shape shown here.
 bf16 tensors are files of u16, since .npy has no bf16. --threads defaults to the number of CPUs.
 
@@ -192,6 +195,7 @@ impl<'a> Options<'a> {
                 "--iterations" => options.iterations = Some(self.count(name, attached, 1)?),
                 "--warmup" => options.warmup = Some(self.count(name, attached, 0)?),
                 "--json" => options.json = Some(self.value(name, attached)?.into()),
+                "--csv" => options.csv = Some(self.value(name, attached)?.into()),
                 "--profile" => options.profile = flag(name, attached)?,
                 _ => return Err(unknown("bench", name)),
             }
@@ -274,7 +278,16 @@ mod tests {
             panic!("not a bench command");
         };
         assert_eq!(options.limits(), (500_000_000, u64::MAX));
-        assert_eq!((options.json.as_deref(), options.profile), (Some("f"), true));
+        assert_eq!((options.json.as_deref(), options.profile()), (Some("f"), true));
+    }
+
+    #[test]
+    fn csv_needs_a_profile() {
+        let profiles = |line: &str| match parsed(line) {
+            Ok(Invocation::Command(Command::Bench(options))) => options.profile(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(["bench", "bench --profile", "bench --csv f"].map(profiles), [false, true, true]);
     }
 
     #[test]

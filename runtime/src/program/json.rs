@@ -47,7 +47,7 @@ impl Object<'_> {
         quote(self.text, value);
     }
 
-    /// `value` prints as a JSON number.
+    /// `value` prints as a JSON number, or as `null`.
     pub fn number(&mut self, key: &str, value: impl fmt::Display) {
         self.key(key);
         // Writing to a string cannot fail.
@@ -68,6 +68,13 @@ impl Object<'_> {
 }
 
 impl Array<'_> {
+    /// `value` prints as a JSON number.
+    pub fn number(&mut self, value: impl fmt::Display) {
+        separate(self.text, &mut self.empty);
+        // Writing to a string cannot fail.
+        let _ = write!(self.text, "{value}");
+    }
+
     pub fn object(&mut self, fill: impl FnOnce(&mut Object<'_>)) {
         separate(self.text, &mut self.empty);
         object(self.text, fill);
@@ -101,9 +108,10 @@ mod tests {
             root.array("l", |list| {
                 list.object(|item| item.number("x", 1));
                 list.object(|item| item.number("x", 2));
+                list.number(3);
             });
         });
-        let expected = "{\"a\\\"b\":\"line\\u000abreak\\\\ é\",\"n\":12,\"o\":{},\"l\":[{\"x\":1},{\"x\":2}]}\n";
+        let expected = "{\"a\\\"b\":\"line\\u000abreak\\\\ é\",\"n\":12,\"o\":{},\"l\":[{\"x\":1},{\"x\":2},3]}\n";
         assert_eq!(text, expected);
     }
 }

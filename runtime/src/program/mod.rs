@@ -6,7 +6,7 @@
 //! files    -> [tensors]  aligned buffers of exactly the model's types
 //!             [session]  workspace + threads + one call of the model
 //!             [run] [bench] [info]
-//!             [stats] [table] [json] [decimal]   how results are written, without floating point
+//!             [stats] [table] [json] [csv] [decimal]   how results are written, without floating point
 //! ```
 //!
 //! Exit codes are those of the `octet` command line. A `.npy` file of the wrong type or shape counts as an I/O error: the
@@ -14,6 +14,7 @@
 
 mod args;
 mod bench;
+mod csv;
 mod decimal;
 mod error;
 mod info;

@@ -13,6 +13,7 @@ use super::tensors::{self, Buffer};
 use crate::abi::{ABI_VERSION, Exec, ParallelFor, exec_flags, status};
 use crate::clock;
 use crate::cpu::Names;
+use crate::peak::{self, PRECISIONS, Peak};
 use crate::threads::{self, Pool};
 
 /// Calls the model on fixed buffers.
@@ -68,14 +69,17 @@ impl<'a> Session<'a> {
         self.call(None)
     }
 
-    /// One inference that adds each layer's nanoseconds to [`Session::layer_ns`].
-    pub fn infer_profiled(&mut self) -> Result<(), Failure> {
-        self.call(Some(clock::abi_clock))
+    /// One inference, and the nanoseconds of each of its layers.
+    pub fn infer_profiled(&mut self) -> Result<&[u64], Failure> {
+        self.layer_ns.fill(0);
+        self.call(Some(clock::abi_clock))?;
+        Ok(&self.layer_ns)
     }
 
-    /// One counter per layer.
-    pub fn layer_ns(&self) -> &[u64] {
-        &self.layer_ns
+    /// What the machine can do at best with the instructions of the model, on the threads of this session.
+    pub fn peaks(&mut self) -> [Peak; PRECISIONS.len()] {
+        // SAFETY: `check_cpu` found that this CPU has what the model needs.
+        unsafe { peak::measure(&mut self.pool, self.model.cpu_features) }
     }
 
     fn call(&mut self, clock: Option<crate::abi::Clock>) -> Result<(), Failure> {

@@ -3,8 +3,8 @@
 //! Blocks keep their order. A block that only jumps and got no moves is no code: branches go to where it jumps. Flags never
 //! live between instructions, so the moves of the allocator may stand anywhere.
 //!
-//! Frame: `rbp` is the frame pointer where there are spills or parameters on the stack, and never allocated otherwise. Spill
-//! slots are at the aligned `rsp`, below the saved registers.
+//! Frame: `rbp` is the frame pointer, so that profilers and debuggers find the callers without unwind information. Spill slots
+//! are at the aligned `rsp`, below the saved registers.
 
 mod encode;
 
@@ -28,7 +28,7 @@ pub fn emit(cfg: &Cfg, constants: &Constants, width: Width) -> Result<MachineCod
     let options =
         RegallocOptions { verbose_log: false, validate_ssa: cfg!(debug_assertions), algorithm: Algorithm::Ion };
     let output = regalloc2::run(cfg, &machine_env(width), &options).map_err(|error| format!("{error:?}"))?;
-    let frame = Frame::new(cfg, &output, width);
+    let frame = Frame::new(&output, width);
     // The code does not depend on where the constants are, so the first encoding tells how long it is.
     let draft = encode(cfg, &output, &frame, &Constants::place(constants, 0).0)?;
     let (offsets, pool) = constants.place(draft.len());
@@ -63,34 +63,30 @@ struct Frame {
     saved: Vec<Register>,
     /// 0: none.
     slot_bytes: usize,
-    has_pointer: bool,
     align: usize,
 }
 
 impl Frame {
-    fn new(cfg: &Cfg, output: &Output, width: Width) -> Frame {
+    fn new(output: &Output, width: Width) -> Frame {
         let moved = output.edits.iter().flat_map(|(_, Edit::Move { from, to })| [*from, *to]);
         let used: Vec<PReg> = output.allocs.iter().copied().chain(moved).filter_map(Allocation::as_reg).collect();
         let saved = CALLEE_SAVED.iter().filter(|&&number| used.contains(&PReg::new(number, INT)));
         let saved = saved.map(|&number| encode::int64(number)).collect();
         let align = width.bytes();
         let slot_bytes = (output.num_spillslots * 8).next_multiple_of(align);
-        let has_stack_args = cfg.insts.iter().any(|inst| matches!(inst.kind, Kind::StackArg(_)));
-        Frame { saved, slot_bytes, has_pointer: slot_bytes > 0 || has_stack_args, align }
+        Frame { saved, slot_bytes, align }
     }
 
-    /// Return address, saved registers, spill slots and what aligning them skips at most.
+    /// Return address, frame pointer, saved registers, spill slots and what aligning them skips at most.
     fn stack_bytes(&self) -> usize {
-        let pushed = 1 + usize::from(self.has_pointer) + self.saved.len();
+        let pushed = 2 + self.saved.len();
         let aligning = if self.slot_bytes > 0 { self.align - 8 } else { 0 };
         8 * pushed + self.slot_bytes + aligning
     }
 
     fn enter(&self, code: &mut Encoder<'_>) {
-        if self.has_pointer {
-            code.register(Code::Push_r64, &[Register::RBP]);
-            code.register(Code::Mov_r64_rm64, &[Register::RBP, Register::RSP]);
-        }
+        code.register(Code::Push_r64, &[Register::RBP]);
+        code.register(Code::Mov_r64_rm64, &[Register::RBP, Register::RSP]);
         for &register in &self.saved {
             code.register(Code::Push_r64, &[register]);
         }
@@ -107,9 +103,7 @@ impl Frame {
         for &register in self.saved.iter().rev() {
             code.register(Code::Pop_r64, &[register]);
         }
-        if self.has_pointer {
-            code.register(Code::Pop_r64, &[Register::RBP]);
-        }
+        code.register(Code::Pop_r64, &[Register::RBP]);
         code.register(Code::VEX_Vzeroupper, &[]);
         code.register(Code::Retnq, &[]);
     }

@@ -107,8 +107,9 @@ impl Image {
         .collect()
     }
 
-    /// Appends what debuggers and profilers read: section headers and the model's symbols.
-    pub fn describe(&self, bytes: &mut Vec<u8>, program: &Program<'_>, model: &Model<'_>) {
+    /// Appends what debuggers and profilers read: section headers, the model's symbols, and the contents of its sections for
+    /// debuggers.
+    pub fn describe(&self, bytes: &mut Vec<u8>, program: &Program<'_>, model: &Model<'_>, debug: &[Vec<u8>]) {
         // Section 0 is the null section; the model's follow the stub's.
         let first_model_section = 1 + program.sections.len();
         let (symbols, symbol_names, locals) = self.symbols(model, first_model_section);
@@ -129,6 +130,10 @@ impl Image {
             header.sh_addr = U64::new(LE, placed.address);
             header.sh_addralign = U64::new(LE, section.align);
             headers.push(header);
+        }
+        for (section, contents) in model.debug.iter().zip(debug) {
+            let placed = append(bytes, contents);
+            headers.push(section_header(names.add(&[section.name.as_bytes()]), elf::SHT_PROGBITS, placed.0, placed.1));
         }
         let symbols = append(bytes, bytes_of_slice(&symbols));
         let mut header = section_header(names.add(&[b".symtab"]), elf::SHT_SYMTAB, symbols.0, symbols.1);

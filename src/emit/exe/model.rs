@@ -1,4 +1,4 @@
-//! The model's object as the linker sees it: the sections to load, their relocations, and the symbols.
+//! The model's object as the linker sees it: the sections to load and those for debuggers, their relocations, and the symbols.
 
 use object::elf::{self, FileHeader64};
 use object::read::elf::{ElfFile64, FileHeader};
@@ -13,13 +13,15 @@ use super::error::{LinkError, Problem};
 pub struct Model<'a> {
     /// ELF machine number.
     pub machine: u16,
-    /// In the object's order.
+    /// What is loaded, in the object's order.
     pub sections: Vec<Section<'a>>,
+    /// What only debuggers and profilers read, in the object's order.
+    pub debug: Vec<Section<'a>>,
     /// Named symbols in `sections`, in the object's order.
     pub symbols: Vec<Symbol<'a>>,
 }
 
-/// A section that is loaded.
+/// A section that becomes part of the program.
 pub struct Section<'a> {
     pub name: &'a str,
     pub data: &'a [u8],
@@ -43,8 +45,9 @@ pub struct Symbol<'a> {
 pub enum Place {
     /// Index into [`Model::sections`] and offset there.
     Section(usize, u64),
+    /// A number; also a place in a section for debuggers, which count from the beginning of the section.
     Absolute(u64),
-    /// Nowhere: undefined, or in a section that is not loaded.
+    /// Nowhere: undefined, or in a section that is left out.
     Nowhere,
 }
 
@@ -70,11 +73,11 @@ impl<'a> Model<'a> {
         if file.kind() != ObjectKind::Relocatable {
             return Err(Problem::Object("it is not a relocatable object".to_owned()).into());
         }
-        let mut reader = Reader { file, indices: Vec::new(), problems: Vec::new() };
-        let sections = reader.sections().map_err(unreadable)?;
+        let mut reader = Reader { file, loaded: Vec::new(), debug: Vec::new(), problems: Vec::new() };
+        let (sections, debug) = reader.sections().map_err(unreadable)?;
         let symbols = reader.symbols().map_err(unreadable)?;
         match reader.problems {
-            problems if problems.is_empty() => Ok(Model { machine, sections, symbols }),
+            problems if problems.is_empty() => Ok(Model { machine, sections, debug, symbols }),
             problems => Err(LinkError { problems }),
         }
     }
@@ -88,18 +91,26 @@ impl<'a> Model<'a> {
 struct Reader<'a> {
     file: ElfFile64<'a, LE>,
     /// The object's sections that are loaded: position here is position in [`Model::sections`].
-    indices: Vec<SectionIndex>,
+    loaded: Vec<SectionIndex>,
+    /// Those for debuggers.
+    debug: Vec<SectionIndex>,
     problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
-    fn sections(&mut self) -> object::read::Result<Vec<Section<'a>>> {
+    /// Sections that are loaded, and sections for debuggers.
+    fn sections(&mut self) -> object::read::Result<(Vec<Section<'a>>, Vec<Section<'a>>)> {
         for section in self.file.sections() {
-            if is_loaded(&section, &mut self.problems)? {
-                self.indices.push(section.index());
+            match role(&section, &mut self.problems)? {
+                Role::Loaded => self.loaded.push(section.index()),
+                Role::Debug => self.debug.push(section.index()),
+                Role::None => {}
             }
         }
-        self.indices.iter().map(|index| self.section(*index)).collect()
+        let read = |indices: &[SectionIndex]| -> object::read::Result<Vec<Section<'a>>> {
+            indices.iter().map(|index| self.section(*index)).collect()
+        };
+        Ok((read(&self.loaded)?, read(&self.debug)?))
     }
 
     fn section(&self, index: SectionIndex) -> object::read::Result<Section<'a>> {
@@ -126,7 +137,8 @@ impl<'a> Reader<'a> {
         let symbol = self.file.symbol_by_index(index)?;
         Ok(match symbol.section() {
             SymbolSection::Absolute => Place::Absolute(symbol.address()),
-            SymbolSection::Section(section) => match self.indices.iter().position(|index| *index == section) {
+            SymbolSection::Section(section) if self.debug.contains(&section) => Place::Absolute(symbol.address()),
+            SymbolSection::Section(section) => match self.loaded.iter().position(|index| *index == section) {
                 Some(position) => Place::Section(position, symbol.address()),
                 None => Place::Nowhere,
             },
@@ -161,22 +173,32 @@ fn sh_flags<'a>(section: &impl ObjectSection<'a>) -> u64 {
     }
 }
 
-/// Whether a section becomes part of the program. Notes and unwind tables do not: the stub never unwinds.
-fn is_loaded<'a>(
+/// What a section is for in the program.
+enum Role {
+    Loaded,
+    Debug,
+    None,
+}
+
+/// Notes and unwind tables do not become part of the program: the stub never unwinds.
+fn role<'a>(
     section: &object::read::elf::ElfSection64<'a, '_, LE>,
     problems: &mut Vec<Problem>,
-) -> object::read::Result<bool> {
+) -> object::read::Result<Role> {
     let flags = sh_flags(section);
     let has = |flag: u32| flags & u64::from(flag) != 0;
     let name = section.name()?;
     let kind = section.elf_section_header().sh_type.get(LE);
+    if !has(elf::SHF_ALLOC) && kind == elf::SHT_PROGBITS && name.starts_with(".debug_") {
+        return Ok(Role::Debug);
+    }
     if !has(elf::SHF_ALLOC) || kind == elf::SHT_NOTE || name == ".eh_frame" || section.size() == 0 {
-        return Ok(false);
+        return Ok(Role::None);
     }
     let relocated_only = name == ".data.rel.ro" || name.starts_with(".data.rel.ro.");
     if has(elf::SHF_TLS) || kind == elf::SHT_NOBITS || (has(elf::SHF_WRITE) && !relocated_only) {
         problems.push(Problem::Writable { section: name.to_owned(), bytes: section.size() });
-        return Ok(false);
+        return Ok(Role::None);
     }
-    Ok(true)
+    Ok(Role::Loaded)
 }

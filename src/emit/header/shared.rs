@@ -88,14 +88,15 @@ typedef struct {
   uint64_t macs;
 } octet_layer_info;
 
+/* What a model is; sizes are in bytes. */
 typedef struct {
-  uint32_t abi_version;
-  uint32_t struct_size;
+  uint32_t abi_version; /* OCTET_ABI_VERSION of the compiler */
+  uint32_t struct_size; /* sizeof(octet_model_info) of the compiler */
   const char *name;
-  const char *model_hash;
+  const char *model_hash; /* of the source */
   const char *compiler;
   const char *cpu_name;
-  uint64_t cpu_features;
+  uint64_t cpu_features; /* OCTET_CPU_*, all of which infer needs */
   uint64_t workspace_bytes;
   uint64_t workspace_align;
   uint64_t constant_bytes;
@@ -106,7 +107,7 @@ typedef struct {
   uint32_t input_count;
   uint32_t output_count;
   uint32_t layer_count;
-  uint32_t reserved;
+  uint32_t stack_bytes;
 } octet_model_info;
 
 /* A share of a step's work: the items begin <= i < end. */

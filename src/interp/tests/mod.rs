@@ -34,6 +34,11 @@ fn f(dims: &[usize], values: &[f32]) -> Tensor {
     Tensor::f32(shape(dims), values.to_vec())
 }
 
+/// The elements 0, 1, 2, ...: each says where it came from.
+fn count(dims: &[usize]) -> Tensor {
+    f(dims, &(0..dims.iter().product()).map(|index: usize| index as f32).collect::<Vec<_>>())
+}
+
 fn l(dims: &[usize], values: &[i64]) -> Tensor {
     Tensor::i64(shape(dims), values.to_vec())
 }

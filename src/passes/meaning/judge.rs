@@ -19,6 +19,7 @@ use crate::interp;
 use crate::ir::op::{BinaryOp, RequantizeAttrs};
 use crate::ir::quant::ZERO_POINT_TOLERANCE;
 use crate::ir::{ElemType, Graph, Node, Op, Tensor, Value};
+use crate::passes::lpt::ranges::const_through_convert;
 
 /// Part of a quantizer's range: some times the error of f32 sums of a few hundred terms.
 const NUDGE: f64 = 1.0 / (1 << 18) as f64;
@@ -218,7 +219,7 @@ fn nudged(graph: &Graph, nudge: Nudge) -> Result<Graph, String> {
         for node in graph.nodes(region).collect::<Vec<Node>>() {
             match graph.op(node).clone() {
                 Op::FakeQuantize { levels } => {
-                    let ends = [1, 2].map(|index| graph.const_value(graph.operand(node, index)).map(|t| t.to_f64()));
+                    let ends = [1, 2].map(|index| range(&graph, node, index).map(|tensor| tensor.to_f64()));
                     if let [Some(low), Some(high)] = ends {
                         let width = low.iter().zip(&high).fold(0.0f64, |most, (low, high)| most.max(high - low));
                         add_to_source(&mut graph, node, width, nudge)?;
@@ -243,6 +244,11 @@ fn nudged(graph: &Graph, nudge: Nudge) -> Result<Graph, String> {
     Ok(graph)
 }
 
+/// A constant range of a `fake_quantize`, as it is stored: floats of any width.
+fn range(graph: &Graph, node: Node, index: usize) -> Option<&Tensor> {
+    const_through_convert(graph, graph.operand(node, index))
+}
+
 /// Adds to every element of the operand a part of `width`.
 fn add_to_source(graph: &mut Graph, node: Node, width: f64, nudge: Nudge) -> Result<(), String> {
     insert_on_source(graph, node, BinaryOp::Add, &|element| (width * nudge.of(element)) as f32)
@@ -250,7 +256,7 @@ fn add_to_source(graph: &mut Graph, node: Node, width: f64, nudge: Nudge) -> Res
 
 /// Shifts the output range by [`ZERO_POINT_TOLERANCE`] steps. Results that are integers themselves stay integers.
 fn move_results(graph: &mut Graph, node: Node, levels: u32, nudge: Nudge) -> Result<(), String> {
-    let ends = [3, 4].map(|index| graph.const_value(graph.operand(node, index)).cloned());
+    let ends = [3, 4].map(|index| range(graph, node, index).cloned());
     let converts = |&user: &Node| matches!(graph.op(user), Op::Convert { .. });
     let ([Some(low), Some(high)], false) = (ends, graph.users(graph.result(node)).iter().any(converts)) else {
         return Ok(());
@@ -258,8 +264,8 @@ fn move_results(graph: &mut Graph, node: Node, levels: u32, nudge: Nudge) -> Res
     let width = low.to_f64().iter().zip(high.to_f64()).fold(0.0f64, |most, (low, high)| most.max((high - low).abs()));
     let shift = ZERO_POINT_TOLERANCE * width / f64::from(levels.saturating_sub(1).max(1));
     for (index, end) in [(3, low), (4, high)] {
-        let Some(values) = end.as_f32() else { return Ok(()) };
-        let moved = values.iter().enumerate().map(|(slice, end)| end + (shift * nudge.of(slice).signum()) as f32);
+        let values = end.to_f64().into_iter().enumerate();
+        let moved = values.map(|(slice, end)| (end + shift * nudge.of(slice).signum()) as f32);
         let moved = graph.insert_const(node, Tensor::f32(end.shape().clone(), moved.collect()), &[]);
         graph.set_operand(node, index, moved)?;
     }

@@ -78,7 +78,7 @@ impl Product {
         let correction = self.correction(&values, &source, &result)?;
         let params = self.result_params(&scale, &correction, &source, &result)?;
         let constant = integer_tensor(&values, &self.weights.shape);
-        if self.weights.shape.rank() > 2 && constant.elem() != ElemType::I8 {
+        if self.has_batches(&source) && constant.elem() != ElemType::I8 {
             return Err(wide(&values));
         }
         let constant = site.constant(constant);
@@ -96,6 +96,12 @@ impl Product {
         let rest = self.row_sums().build(site)?;
         let rest = site.insert(Op::Binary(BinaryOp::Mul), &[rest, shares])?;
         site.insert(Op::Binary(BinaryOp::Add), &[value, rest])
+    }
+
+    /// The weights are several matrices, or have more dimensions than the source: a product of two matrices, not of pixels.
+    fn has_batches(&self, source: &Shape) -> bool {
+        let dims = self.weights.shape.dims();
+        dims.len() > source.rank() || dims[..dims.len() - 2].iter().any(|&dim| dim > 1)
     }
 
     /// The product with one column of ones: what the remainder of the weights' zero points multiplies.
