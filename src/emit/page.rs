@@ -1,170 +1,163 @@
-//! A report as one HTML page: coverage, the graph with precision by colour, a table with the reasons.
+//! A report as one HTML page: coverage, the graph with precision by colour, what is in float and why, a table of all.
 //!
-//! The page stands alone: style and drawing are inside, there is no script, nothing is loaded from anywhere. It is
-//! well-formed XML too. Every text of the model goes through [`escape`].
+//! The page stands alone: style and drawing are inside, there is no script, nothing is loaded from anywhere; details open
+//! by links to themselves (`:target`). It follows the reader's choice of light or dark. It is well-formed XML too. Every
+//! text of the model goes through [`escape`].
 
+mod drawing;
 mod layout;
 
-use std::fmt::Write as _;
-
-use super::flow::{Flow, Source};
 use super::markup::escape;
 use super::report::{Report, Row};
 use crate::codegen::object::Sizes;
-use crate::lower::program::{Port, Program};
-use layout::{Layout, NODE_HEIGHT, NODE_WIDTH};
+use crate::lower::program::Program;
 
-/// Characters of a name that fit into a node of the drawing; the whole name is in its tooltip.
-const NAME_CHARS: usize = 30;
+/// Classes of rows, in the order of the legend.
+const CLASSES: [(&str, &str); 4] =
+    [("I8", "8-bit integers"), ("I32", "wider integers"), ("FP32", "float"), ("move", "moves data only")];
 
-/// A box of the drawing.
-struct Node {
-    /// Class that gives the colour.
-    class: &'static str,
-    title: String,
-    subtitle: String,
-    tooltip: String,
-    /// Row of the table that tells more.
-    row: Option<usize>,
-}
-
-/// The page of a report about `program`.
+/// The page of a report about `program`. `sizes` are those of its object, if it was made.
 pub fn html(report: &Report<'_>, program: &Program, sizes: Option<&Sizes>) -> String {
-    let _ = sizes;
-    let title = format!("{}: precision of every layer", escape(report.model));
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<title>{title}</title>\n\
-         <style>\n{}</style>\n</head>\n<body>\n<h1>{title}</h1>\n",
-        include_str!("page/style.css")
-    );
-    page += &coverage(report);
-    page += &drawing(report, program);
-    page += &table(report);
-    page + "</body>\n</html>\n"
+    let name = escape(report.model);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
+         <title>{name}: precision of every layer</title>\n<style>\n{}</style>\n</head>\n<body>\n{}{}{}\
+         <section><h2>Graph</h2>\n<p class=\"hint\">Point at a box for its layers and kernel, click for details. The figure \
+         and the line at its foot are its share of the multiply-accumulates.</p>\n<div class=\"canvas\">\n{}</div></section>\n\
+         {}{}{}</body>\n</html>\n",
+        include_str!("page/style.css"),
+        head(report, program, sizes),
+        coverage(report),
+        islands(report),
+        drawing::svg(report, program),
+        table(report),
+        details(report),
+        "<footer>written by octet</footer>\n",
+    )
 }
 
-/// The share in INT8 as text and as a bar, and the meaning of the colours.
-fn coverage(report: &Report<'_>) -> String {
-    let (int8, all) = report.macs();
+/// Class that gives a row its colour.
+fn class(row: &Row<'_>) -> &'static str {
+    match row.precision {
+        _ if row.moves_only => "move",
+        precision => precision,
+    }
+}
+
+/// The name, what goes in and out, and the figures.
+fn head(report: &Report<'_>, program: &Program, sizes: Option<&Sizes>) -> String {
+    let ports = program.inputs.iter().map(|port| ("in", port)).chain(program.outputs.iter().map(|port| ("out", port)));
+    let ports: String = ports
+        .map(|(side, port)| {
+            format!("<li><b>{side}</b> {} <code>{}</code></li>", escape(&port.name), escape(&port.ty.to_string()))
+        })
+        .collect();
     let share = match report.int8_share() {
-        Some(share) => format!(
-            "<p>{share:.2} % of {all} multiply-accumulates are in INT8 ({int8}).</p>\n\
-             <div class=\"bar\"><div class=\"I8\" style=\"width:{share:.2}%\"></div></div>\n"
-        ),
-        None => "<p>The model has no multiply-accumulates.</p>\n".to_owned(),
+        Some(share) => format!("{share:.2}<small> %</small>"),
+        None => "\u{2013}".to_owned(),
     };
-    let legend = [("I8", "8-bit integers"), ("I32", "wider integers"), ("FP32", "float")]
-        .map(|(class, meaning)| format!("<span class=\"key {class}\">{meaning}</span>"));
-    format!("{share}<p>{}</p>\n", legend.join(" "))
+    let constants: usize = program.constants.values().map(Vec::len).sum();
+    let mut cards = vec![
+        card("wide", "of multiply-accumulates in INT8", &share),
+        card("", "multiply-accumulates", &with_unit(megas(report.macs().1))),
+        card("", "layers after fusion", &report.rows.len().to_string()),
+        card("", "constants", &with_unit(bytes(sizes.map_or(constants, |sizes| sizes.constant_bytes)))),
+        card("", "workspace", &with_unit(bytes(program.workspace_bytes))),
+    ];
+    if let Some(sizes) = sizes {
+        cards.push(card("", "code", &with_unit(bytes(sizes.code_bytes))));
+        cards.push(card("", "stack", &with_unit(bytes(sizes.stack_bytes))));
+    }
+    format!(
+        "<header><h1>{}</h1><ul class=\"ports\">{ports}</ul></header>\n<div class=\"cards\">{}</div>\n",
+        escape(report.model),
+        cards.concat()
+    )
 }
 
-/// Model inputs, rows and model outputs, and the data between them.
-fn drawing(report: &Report<'_>, program: &Program) -> String {
-    let inputs = program.inputs.iter().map(|port| port_node(port, "input"));
-    let rows = report.rows.iter().enumerate().map(|(index, row)| row_node(index, row));
-    let outputs = program.outputs.iter().map(|port| port_node(port, "output"));
-    let nodes: Vec<Node> = inputs.chain(rows).chain(outputs).collect();
-    let layout = Layout::new(&sources(report, program));
-    let mut svg = format!("<div class=\"graph\"><svg width=\"{0}\" height=\"{1}\">\n", layout.width, layout.height);
-    for edge in &layout.edges {
-        // Writing to a String does not fail.
-        let _ = writeln!(svg, "<path class=\"edge\" d=\"{edge}\"/>");
-    }
-    for (node, &(x, y)) in nodes.iter().zip(&layout.places) {
-        svg += &node.svg(x, y);
-    }
-    svg + "</svg></div>\n"
+fn card(class: &str, label: &str, value: &str) -> String {
+    format!("<div class=\"card {class}\"><div class=\"value\">{value}</div><div class=\"label\">{label}</div></div>")
 }
 
-/// For each node of the drawing the nodes it reads from; those come before it.
-fn sources(report: &Report<'_>, program: &Program) -> Vec<Vec<usize>> {
-    let flow = Flow::new(program);
-    let inputs = program.inputs.len();
-    let row_of_step: Vec<usize> =
-        report.rows.iter().enumerate().flat_map(|(row, of)| of.steps.clone().map(move |_| row)).collect();
-    let node = |source: &Source| match *source {
-        Source::Input(index) => index,
-        Source::Step(index) => inputs + row_of_step[index],
+/// `4.09 G` with its unit in small letters.
+fn with_unit(text: String) -> String {
+    match text.split_once(' ') {
+        Some((number, unit)) => format!("{number}<small> {unit}</small>"),
+        None => text,
+    }
+}
+
+/// The work of every layer in the order of the program as a ribbon, and the meaning of the colours.
+fn coverage(report: &Report<'_>) -> String {
+    let all = report.macs().1;
+    let cells = report.rows.iter().enumerate().filter(|(_, row)| row.macs != 0).map(|(index, row)| {
+        let share = 100.0 * row.macs as f64 / all as f64;
+        format!(
+            "<a class=\"{}\" href=\"#d{index}\" style=\"flex-grow:{share:.4}\" title=\"{}: {share:.2} %\"></a>",
+            class(row),
+            escape(&row.label.layer)
+        )
+    });
+    let ribbon = match all {
+        0 => "<p>The model has no multiply-accumulates.</p>".to_owned(),
+        _ => format!("<div class=\"ribbon\">{}</div>", cells.collect::<String>()),
     };
-    let distinct = |sources: &mut dyn Iterator<Item = usize>| {
-        let mut sources: Vec<usize> = sources.collect();
-        sources.sort_unstable();
-        sources.dedup();
-        sources
-    };
-    let mut all = vec![Vec::new(); inputs];
-    for (index, row) in report.rows.iter().enumerate() {
-        let reads = flow.steps[row.steps.clone()].iter().flatten().map(node);
-        all.push(distinct(&mut reads.filter(|&source| source != inputs + index)));
-    }
-    all.extend(flow.outputs.iter().map(|writers| distinct(&mut writers.iter().map(node))));
-    all
+    let legend = CLASSES.iter().filter_map(|(name, meaning)| {
+        let rows = report.rows.iter().filter(|row| class(row) == *name);
+        let (count, macs) = rows.fold((0, 0), |(count, macs), row| (count + 1, macs + row.macs));
+        let share = if macs == 0 { String::new() } else { format!(", {:.2} %", 100.0 * macs as f64 / all as f64) };
+        (count != 0).then(|| {
+            let layers = if count == 1 { "layer" } else { "layers" };
+            format!("<li><i class=\"{name}\"></i>{meaning} <span>{count} {layers}{share}</span></li>")
+        })
+    });
+    let legend: String = legend.collect();
+    format!(
+        "<section><h2>Where the work is</h2>\n<p class=\"hint\">Each piece is a layer that multiplies, in the order they run; \
+         its length is its share.</p>\n{ribbon}\n<ul class=\"legend\">{legend}</ul></section>\n"
+    )
 }
 
-fn port_node(port: &Port, side: &str) -> Node {
-    Node {
-        class: "port",
-        title: port.name.clone(),
-        subtitle: port.ty.to_string(),
-        tooltip: format!("{side} {}", port.name),
-        row: None,
+/// What multiplies in float, then what else computes in float for a reason.
+fn islands(report: &Report<'_>) -> String {
+    let all = report.macs().1;
+    let mut rows: Vec<(usize, &Row<'_>)> =
+        report.rows.iter().enumerate().filter(|(_, row)| class(row) == "FP32").collect();
+    if rows.is_empty() {
+        return "<section><h2>In float</h2>\n<p class=\"good\">Nothing: every layer computes in integers.</p></section>\n".into();
     }
+    // The heaviest first; of equal ones in the order they run.
+    rows.sort_by_key(|(_, row)| std::cmp::Reverse(row.macs));
+    let body: String = rows.iter().map(|(index, row)| {
+        let share = if row.macs == 0 { String::new() } else { format!("{:.2} %", 100.0 * row.macs as f64 / all as f64) };
+        format!(
+            "<tr><td><a href=\"#d{index}\" title=\"{0}\">{0}</a></td><td class=\"number\">{1}</td><td>{2}</td><td class=\"number\">{share}</td><td>{3}</td></tr>\n",
+            escape(&row.label.layer),
+            line(row),
+            escape(&row.label.layer_type),
+            escape(row.reason.unwrap_or("computes on values in float")),
+        )
+    }).collect();
+    format!(
+        "<section><h2>In float, and why</h2>\n<div class=\"scroll short\"><table class=\"islands\">\n<thead><tr><th>layer</th>\
+         <th class=\"number\">line</th><th>type</th><th class=\"number\">MACs</th><th>reason</th></tr></thead>\n\
+         <tbody>\n{body}</tbody>\n</table></div></section>\n"
+    )
 }
 
-fn row_node(index: usize, row: &Row<'_>) -> Node {
-    let mut tooltip = format!("{}\n{}", row.label.layers.join(", "), row.kernel);
-    if row.macs != 0 {
-        let _ = write!(tooltip, "\n{} MACs", row.macs);
-    }
-    if let Some(reason) = row.reason {
-        let _ = write!(tooltip, "\nin float: {reason}");
-    }
-    Node {
-        class: row.precision,
-        title: row.label.layer.clone(),
-        subtitle: format!("{} {}", row.label.layer_type, row.precision),
-        tooltip,
-        row: Some(index),
-    }
-}
-
-impl Node {
-    fn svg(&self, x: f64, y: f64) -> String {
-        let centre = x + NODE_WIDTH / 2.0;
-        let drawn = format!(
-            "<g class=\"{}\"><title>{}</title><rect x=\"{x:.0}\" y=\"{y:.0}\" width=\"{NODE_WIDTH}\" \
-             height=\"{NODE_HEIGHT}\" rx=\"6\"/><text x=\"{centre:.0}\" y=\"{:.0}\">{}</text>\
-             <text class=\"small\" x=\"{centre:.0}\" y=\"{:.0}\">{}</text></g>",
-            self.class,
-            escape(&self.tooltip),
-            y + 17.0,
-            escape(&shortened(&self.title)),
-            y + 33.0,
-            escape(&shortened(&self.subtitle)),
-        );
-        match self.row {
-            Some(row) => format!("<a href=\"#r{row}\">{drawn}</a>\n"),
-            None => drawn + "\n",
-        }
-    }
-}
-
-/// The end of a long name: it tells layers apart, the beginning is the path to the block.
-fn shortened(name: &str) -> String {
-    let count = name.chars().count();
-    if count <= NAME_CHARS {
-        return name.to_owned();
-    }
-    let end: String = name.chars().skip(count - NAME_CHARS + 1).collect();
-    format!("\u{2026}{end}")
+fn line(row: &Row<'_>) -> String {
+    row.line.map(|line| line.to_string()).unwrap_or_default()
 }
 
 fn table(report: &Report<'_>) -> String {
-    let heads = ["layer", "line", "type", "precision", "kernel", "MACs", "share", "reason"];
-    let heads: String = heads.iter().map(|head| format!("<th>{head}</th>")).collect();
     let all = report.macs().1;
     let rows: String = report.rows.iter().enumerate().map(|(index, row)| table_row(index, row, all)).collect();
-    format!("<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n")
+    format!(
+        "<section><h2>All layers</h2>\n<div class=\"scroll\"><table class=\"layers\">\n<thead><tr><th>layer</th>\
+         <th class=\"number\">line</th><th>type</th><th>precision</th><th>kernel</th><th class=\"number\">MACs</th>\
+         <th class=\"number\">share</th><th>reason</th></tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div></section>\n"
+    )
 }
 
 /// `all` are the multiply-accumulates of the model.
@@ -173,16 +166,96 @@ fn table_row(index: usize, row: &Row<'_>, all: u64) -> String {
         0 => (String::new(), String::new()),
         macs => (macs.to_string(), format!("{:.2} %", 100.0 * macs as f64 / all as f64)),
     };
-    let line = row.line.map(|line| line.to_string()).unwrap_or_default();
-    let precision = row.precision;
     format!(
-        "<tr id=\"r{index}\"><td title=\"{}\">{}</td><td class=\"number\">{line}</td><td>{}</td>\
-         <td class=\"{precision}\">{precision}</td><td>{}</td><td class=\"number\">{macs}</td><td class=\"number\">{share}</td>\
-         <td>{}</td></tr>\n",
+        "<tr id=\"r{index}\"><td title=\"{}\"><a href=\"#d{index}\">{}</a></td><td class=\"number\">{}</td><td>{}</td>\
+         <td><span class=\"tag {}\">{}</span></td><td>{}</td><td class=\"number\">{macs}</td>\
+         <td class=\"number\">{share}</td><td>{}</td></tr>\n",
         escape(&row.label.layers.join(", ")),
         escape(&row.label.layer),
+        line(row),
         escape(&row.label.layer_type),
+        class(row),
+        row.precision,
         escape(&row.kernel),
         escape(row.reason.unwrap_or_default()),
     )
+}
+
+/// A panel for every row, of which the one that was asked for is shown.
+fn details(report: &Report<'_>) -> String {
+    report.rows.iter().enumerate().map(|(index, row)| detail(index, row, report.rows.len())).collect()
+}
+
+fn detail(index: usize, row: &Row<'_>, rows: usize) -> String {
+    let layers: String = row.label.layers.iter().map(|layer| format!("<li>{}</li>", escape(layer))).collect();
+    let field = |name: &str, value: String| match value.is_empty() {
+        true => String::new(),
+        false => format!("<dt>{name}</dt><dd>{value}</dd>"),
+    };
+    let macs = if row.macs == 0 { String::new() } else { format!("{} ({})", row.macs, megas(row.macs)) };
+    let step = |target: Option<usize>, text: &str| match target.filter(|&target| target < rows) {
+        Some(target) => format!("<a href=\"#d{target}\">{text}</a>"),
+        None => format!("<span>{text}</span>"),
+    };
+    format!(
+        "<aside id=\"d{index}\" class=\"detail {}\"><a class=\"close\" href=\"#_\" title=\"close\">\u{d7}</a><h3>{}</h3>\
+         <p class=\"name\">{}</p><dl>{}{}{}{}{}</dl><p class=\"steps\">{} {} <a href=\"#r{index}\">in the table</a></p></aside>\n",
+        class(row),
+        escape(&row.label.layer_type),
+        escape(&row.label.layer),
+        field("precision", row.precision.to_owned()),
+        field("kernel", escape(&row.kernel)),
+        field("multiplies", macs),
+        field("line in the XML", line(row)),
+        field("in float because", escape(row.reason.unwrap_or_default()))
+            + &field("computes", format!("<ul>{layers}</ul>")),
+        step(index.checked_sub(1), "\u{2190} before"),
+        step(Some(index + 1), "after \u{2192}"),
+    )
+}
+
+/// `4.09 G`, `12.3 M`, `512`: three digits and a unit of thousands.
+fn megas(count: u64) -> String {
+    scaled(count as f64, &["", "K", "M", "G", "T"])
+}
+
+fn bytes(count: usize) -> String {
+    scaled(count as f64, &["B", "KB", "MB", "GB", "TB"])
+}
+
+fn scaled(mut count: f64, units: &[&str]) -> String {
+    let mut unit = 0;
+    while count >= 999.5 && unit + 1 < units.len() {
+        count /= 1000.0;
+        unit += 1;
+    }
+    let digits = if unit == 0 || count >= 99.95 {
+        0
+    } else if count >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{count:.digits$} {}", units[unit]).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let rows = [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1.00 K"),
+            (9_996, "10.0 K"),
+            (4_089_184_256, "4.09 G"),
+            (999_600, "1.00 M"),
+        ];
+        for (count, text) in rows {
+            assert_eq!(megas(count), text);
+        }
+        assert_eq!(bytes(1_605_632), "1.61 MB");
+    }
 }

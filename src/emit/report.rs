@@ -36,6 +36,8 @@ pub struct Row<'p> {
     pub macs: u64,
     /// Numbers of its steps in the program.
     pub steps: Range<usize>,
+    /// It computes nothing: a border, a copy.
+    pub moves_only: bool,
     /// Why it computes in float, as far as a pass said so.
     pub reason: Option<&'p str>,
 }
@@ -122,6 +124,7 @@ impl<'p> Row<'p> {
             kernel: kernels(&spec(main).exec_type(), steps.iter().map(|step| spec(step).exec_type())),
             macs: steps.iter().map(|step| step.label.macs).sum(),
             steps: range,
+            moves_only: moves_only(spec(main)),
             reason,
         }
     }

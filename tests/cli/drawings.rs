@@ -48,6 +48,10 @@ fn a_page_stands_alone() {
     assert!(names.iter().any(|name| name == HOSTILE), "{names:?}");
 }
 
+fn in_drawing(node: &Node) -> bool {
+    node.ancestors().any(|ancestor| ancestor.has_tag_name("svg"))
+}
+
 /// Every row has a box in its colour, which leads to it, and boxes are connected.
 #[test]
 fn a_page_draws_every_row() {
@@ -59,16 +63,28 @@ fn a_page_draws_every_row() {
         let document = Document::parse_with_options(&page, options).unwrap();
         let rows: Vec<Node> =
             elements(&document, "tr").into_iter().filter(|row| row.attribute("id").is_some()).collect();
-        let boxes = elements(&document, "a");
+        let boxes: Vec<Node> = elements(&document, "a").into_iter().filter(in_drawing).collect();
         assert_eq!(rows.len(), boxes.len());
         for (row, drawn) in rows.iter().zip(boxes) {
-            assert_eq!(drawn.attribute("href").unwrap(), format!("#{}", row.attribute("id").unwrap()));
+            let number = row.attribute("id").unwrap().trim_start_matches('r');
+            assert_eq!(drawn.attribute("href").unwrap(), format!("#d{number}"));
+            let detail = elements(&document, "aside")
+                .into_iter()
+                .find(|aside| aside.attribute("id") == Some(&format!("d{number}")));
             let cells: Vec<String> = row.children().map(text).collect();
-            assert_eq!(drawn.first_element_child().unwrap().attribute("class").unwrap(), cells[3]);
+            assert!(text(detail.unwrap()).contains(&cells[4]), "{cells:?}");
+            let class = drawn.first_element_child().unwrap().attribute("class").unwrap();
+            assert!(class == "node move" || class == format!("node {}", cells[3]), "{class}: {cells:?}");
             assert!(cells[2] != "Convolution" || cells[3] == precision, "{cells:?}");
             assert!(cells[3] != "FP32" || cells[5].is_empty() || !cells[7].is_empty(), "no reason: {cells:?}");
         }
         assert!(elements(&document, "path").len() >= rows.len());
+        // Every link of the page leads somewhere, but the one that closes details.
+        let ids: Vec<&str> = document.descendants().filter_map(|node| node.attribute("id")).collect();
+        for link in elements(&document, "a") {
+            let target = link.attribute("href").unwrap().trim_start_matches('#');
+            assert!(target == "_" || ids.contains(&target), "{target}");
+        }
     }
 }
 
