@@ -39,6 +39,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Compile a small network that octet brings along, and run it on handwritten digits.
     Demo(DemoArgs),
+    /// Write the CMake package with octet_add_model(), for find_package(octet).
+    Cmake(CmakeArgs),
 }
 
 /// The model, and what it is compiled to.
@@ -133,6 +135,10 @@ pub enum Emit {
     Sharedlib,
     /// The C header of the model.
     Header,
+    /// The Rust module of the model, for `octet_runtime::include_model!`.
+    Rust,
+    /// A .pc file for pkg-config, beside the static library and the header.
+    Pkgconfig,
     /// The steps as an OpenVINO execution graph, which Netron opens.
     ExecGraph,
 }
@@ -228,6 +234,12 @@ pub struct DemoArgs {
     /// Keep the model, the program, its header and the digits in this directory.
     #[arg(long, value_name = "DIR")]
     pub keep: Option<PathBuf>,
+}
+
+#[derive(Args)]
+pub struct CmakeArgs {
+    /// Where octetConfig.cmake and octetConfigVersion.cmake go.
+    pub directory: PathBuf,
 }
 
 impl ModelArgs {

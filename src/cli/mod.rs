@@ -6,6 +6,7 @@
 mod args;
 mod artifacts;
 mod check;
+mod cmake;
 mod compile;
 mod demo;
 mod explain;
@@ -55,5 +56,6 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Opt(args) => opt::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Cmake(args) => cmake::run(&args),
     }
 }
