@@ -17,9 +17,10 @@
 //! ```
 //!
 //! Read in that order; [`driver`] is where the stages meet. [`interp`] is the meaning of every operation, and the judge of
-//! everything after the frontend.
+//! everything after the frontend. [`build`] is for build scripts of programs in Rust that have a model inside.
 #![forbid(unsafe_code)]
 
+pub mod build;
 pub mod codegen;
 pub mod diag;
 pub mod driver;

@@ -15,6 +15,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("simd", &["diag", "ir", "lower"]),
     ("codegen", &["diag", "ir::ElemType", "lower", "simd"]),
     ("emit", &["diag", "ir", "passes", "lower", "codegen"]),
+    ("build", &["diag", "frontend", "passes", "codegen", "emit", "driver"]),
     ("driver", &["diag", "ir", "frontend", "passes", "lower", "codegen", "emit"]),
 ];
 

@@ -54,6 +54,9 @@ pub enum Command {
     /// Write manual pages.
     #[command(after_help = examples::MAN)]
     Man(ManArgs),
+    /// Write the CMake package with octet_add_model(), for find_package(octet).
+    #[command(after_help = examples::CMAKE)]
+    Cmake(CmakeArgs),
 }
 
 /// The model, and what it is compiled to.
@@ -157,6 +160,10 @@ pub enum Emit {
     Sharedlib,
     /// The C header of the model.
     Header,
+    /// The Rust module of the model, for `octet_runtime::include_model!`.
+    Rust,
+    /// A .pc file for pkg-config, beside the static library and the header.
+    Pkgconfig,
     /// The steps as an OpenVINO execution graph, which Netron opens.
     ExecGraph,
 }
@@ -261,9 +268,16 @@ impl Command {
             | Command::Demo(_)
             | Command::ExplainCode(_)
             | Command::Completions(_)
-            | Command::Man(_) => false,
+            | Command::Man(_)
+            | Command::Cmake(_) => false,
         }
     }
+}
+
+#[derive(Args)]
+pub struct CmakeArgs {
+    /// Where octetConfig.cmake and octetConfigVersion.cmake go.
+    pub directory: PathBuf,
 }
 
 impl ModelArgs {

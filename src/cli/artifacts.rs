@@ -9,7 +9,7 @@ use octet::codegen::object::{infer_symbol, info_symbol};
 use octet::codegen::target::Target;
 use octet::diag::{Diagnostic, Place, codes};
 use octet::driver::Compiled;
-use octet::emit::{archive, exe, exec_graph, header, stub};
+use octet::emit::{archive, exe, exec_graph, header, pkgconfig, rust, stub};
 
 use super::args::Emit;
 use super::failure::Failure;
@@ -24,6 +24,8 @@ impl Emit {
             Emit::Staticlib => "staticlib",
             Emit::Sharedlib => "sharedlib",
             Emit::Header => "header",
+            Emit::Rust => "rust",
+            Emit::Pkgconfig => "pkgconfig",
             Emit::ExecGraph => "exec-graph",
         }
     }
@@ -36,6 +38,8 @@ impl Emit {
             Emit::Staticlib => format!("lib{model}.a"),
             Emit::Sharedlib => format!("lib{model}.so"),
             Emit::Header => format!("{model}.h"),
+            Emit::Rust => format!("{model}.rs"),
+            Emit::Pkgconfig => format!("{model}.pc"),
             Emit::ExecGraph => format!("{model}.exec.xml"),
         }
     }
@@ -57,6 +61,14 @@ pub fn write(emit: Emit, compiled: &Compiled, target: &Target, path: &Path) -> R
         Emit::Sharedlib => shared_library(compiled, target, path),
         Emit::Header => {
             write_file(path, header::c_header(&compiled.plan.program, target, &compiled.object.sizes).as_bytes())
+        }
+        Emit::Rust => {
+            let module = rust::module(&compiled.plan.program, target, &compiled.object.sizes);
+            write_file(path, module.as_bytes())
+        }
+        Emit::Pkgconfig => {
+            let library = Emit::Staticlib.file_name(name);
+            write_file(path, pkgconfig::file(&compiled.plan.program, &library).as_bytes())
         }
         Emit::ExecGraph => write_file(path, exec_graph::xml(&compiled.plan.program).as_bytes()),
     }
@@ -92,9 +104,14 @@ fn shared_library(compiled: &Compiled, target: &Target, path: &Path) -> Result<(
     let directory = TempDir::new()?;
     let object = directory.path().join("model.o");
     write_file(&object, &compiled.object.bytes)?;
+    // What programs that link it look for, wherever it was when they were linked.
+    let soname = format!("-Wl,-soname,{}", Emit::Sharedlib.file_name(&compiled.plan.program.name));
     let cc = env::var_os("CC").unwrap_or_else(|| "cc".into());
-    let output =
-        Command::new(&cc).args(["-shared", "-nostdlib", "-Wl,-z,noexecstack", "-o"]).arg(path).arg(&object).output();
+    let output = Command::new(&cc)
+        .args(["-shared", "-nostdlib", "-Wl,-z,noexecstack", &soname, "-o"])
+        .arg(path)
+        .arg(&object)
+        .output();
     let problem = match output {
         Ok(output) if output.status.success() => return Ok(()),
         Ok(output) => format!("failed: {}", String::from_utf8_lossy(&output.stderr).trim()),

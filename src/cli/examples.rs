@@ -72,3 +72,7 @@ Examples:
 pub const MAN: &str = "\
 Examples:
   octet man man1                                        then: man ./man1/octet-compile.1";
+
+pub const CMAKE: &str = "\
+Examples:
+  octet cmake cmake/                                    then: find_package(octet PATHS cmake) in CMakeLists.txt";

@@ -7,6 +7,7 @@ mod args;
 mod artifacts;
 mod bench;
 mod check;
+mod cmake;
 mod compile;
 mod demo;
 mod examples;
@@ -83,5 +84,6 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::ExplainCode(args) => explain_code::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Man(args) => shell::man(&args),
+        Command::Cmake(args) => cmake::run(&args),
     }
 }

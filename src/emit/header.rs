@@ -53,12 +53,13 @@ fn functions(name: &str) -> String {
 }
 
 /// A tensor and what C calls it.
-struct Field<'p> {
-    port: &'p Port,
-    identifier: String,
+pub(super) struct Field<'p> {
+    pub port: &'p Port,
+    pub identifier: String,
 }
 
-fn fields(ports: &[Port]) -> Vec<Field<'_>> {
+/// The identifiers differ from each other, not only in case.
+pub(super) fn fields(ports: &[Port]) -> Vec<Field<'_>> {
     let mut used = BTreeSet::new();
     ports.iter().map(|port| Field { port, identifier: unique(identifier(&port.name), &mut used) }).collect()
 }

@@ -1,0 +1,3 @@
+fn main() {
+    octet::build::Model::new("../digits/model/digits.xml").compile();
+}
