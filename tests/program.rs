@@ -341,7 +341,9 @@ fn program_has_symbols_sections_and_protected_segments() {
     let text = file.section_by_name(".model.text").unwrap();
     assert!((text.address()..text.address() + text.size()).contains(&infer.address()));
     assert_eq!(infer.section_index(), Some(text.index()));
-    assert!(file.section_by_name(".text").is_some(), "the stub's sections are kept");
+    let stub_text = file.section_by_name(".text").expect("the stub's sections are kept");
+    let distance = |section: &object::Section<'_, '_>| section.address() - section.file_range().unwrap().0;
+    assert_eq!(distance(&text), distance(&stub_text), "perf translates addresses of all code by those of .text");
     let constants = file.section_by_name(".model.rodata").unwrap();
     assert_eq!(constants.address() % 64, 0);
     let flags = |address: u64| {

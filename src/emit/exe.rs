@@ -11,7 +11,8 @@
 //! ```
 //!
 //! Since addresses follow from file offsets, the program headers lie in a loaded segment where every kernel finds them,
-//! and the first page begins after the end of the stub's memory, not only of its file. All relocations are resolved here,
+//! and the first page begins after the end of the stub's memory, not only of its file. Code is as far from its file offset as
+//! the stub's own, because perf translates addresses for all of a program by its `.text`. All relocations are resolved here,
 //! so nothing of the model is ever written at run time: `.data.rel.ro` becomes plain read-only data, and an object with
 //! writable data is refused.
 

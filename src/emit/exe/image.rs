@@ -21,6 +21,7 @@ pub struct Image {
     code: u64,
     code_end: u64,
     base: u64,
+    code_base: u64,
     /// One per section of the model.
     pub sections: Vec<Placed>,
 }
@@ -45,7 +46,8 @@ impl Image {
             for (section, placed) in model.sections.iter().zip(&mut sections) {
                 if section.executable == executable {
                     let begin = offset.next_multiple_of(section.align);
-                    *placed = Placed { offset: begin, address: program.base + begin };
+                    let base = if executable { program.code_base } else { program.base };
+                    *placed = Placed { offset: begin, address: base + begin };
                     *offset = begin + section.data.len() as u64;
                 }
             }
@@ -55,7 +57,16 @@ impl Image {
         offset = offset.next_multiple_of(program.page);
         let code = offset;
         place(true, &mut offset);
-        Image { headers, header_count, read_only_end, code, code_end: offset, base: program.base, sections }
+        Image {
+            headers,
+            header_count,
+            read_only_end,
+            code,
+            code_end: offset,
+            base: program.base,
+            code_base: program.code_base,
+            sections,
+        }
     }
 
     /// The address of a place in the model.
@@ -84,25 +95,25 @@ impl Image {
     }
 
     fn program_headers(&self, program: &Program<'_>) -> Vec<ProgramHeader64<LE>> {
-        let header = |kind: u32, flags: u32, begin: u64, end: u64, align: u64| ProgramHeader64 {
+        let header = |kind: u32, flags: u32, base: u64, begin: u64, end: u64, align: u64| ProgramHeader64 {
             p_type: U32::new(LE, kind),
             p_flags: U32::new(LE, flags),
             p_offset: U64::new(LE, begin),
-            p_vaddr: U64::new(LE, self.base + begin),
-            p_paddr: U64::new(LE, self.base + begin),
+            p_vaddr: U64::new(LE, base + begin),
+            p_paddr: U64::new(LE, base + begin),
             p_filesz: U64::new(LE, end - begin),
             p_memsz: U64::new(LE, end - begin),
             p_align: U64::new(LE, align),
         };
         let table_end = self.headers + self.header_count * size_of::<ProgramHeader64<LE>>() as u64;
         let stub = program.headers.iter().map(|old| match old.p_type.get(LE) {
-            elf::PT_PHDR => header(elf::PT_PHDR, elf::PF_R, self.headers, table_end, 8),
+            elf::PT_PHDR => header(elf::PT_PHDR, elf::PF_R, self.base, self.headers, table_end, 8),
             _ => *old,
         });
         // Loaded segments come in the order of their addresses, and these lie behind the stub's.
         stub.chain([
-            header(elf::PT_LOAD, elf::PF_R, self.headers, self.read_only_end, program.page),
-            header(elf::PT_LOAD, elf::PF_R | elf::PF_X, self.code, self.code_end, program.page),
+            header(elf::PT_LOAD, elf::PF_R, self.base, self.headers, self.read_only_end, program.page),
+            header(elf::PT_LOAD, elf::PF_R | elf::PF_X, self.code_base, self.code, self.code_end, program.page),
         ])
         .collect()
     }

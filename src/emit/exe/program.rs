@@ -18,6 +18,8 @@ pub struct Program<'a> {
     pub sections: Vec<(&'a [u8], SectionHeader64<LE>)>,
     /// Address of the file's first byte.
     pub base: u64,
+    /// Address of the file's first byte as the code sees it: its addresses minus its file offsets.
+    pub code_base: u64,
     /// First address after everything the program occupies in memory.
     pub memory_end: u64,
     /// Alignment of segments: the largest page a kernel may use.
@@ -49,12 +51,18 @@ impl<'a> Program<'a> {
         for section in table.iter().filter(|section| section.sh_flags(endian) & u64::from(elf::SHF_ALLOC) != 0) {
             sections.push((table.section_name(endian, section).map_err(unreadable)?, *section));
         }
+        let base = base.ok_or_else(|| fail("its first segment lies below its file offset"))?;
+        let code = headers
+            .iter()
+            .find(|header| header.p_type(endian) == elf::PT_LOAD && header.p_flags(endian) & elf::PF_X != 0);
+        let code_base = code.and_then(|code| code.p_vaddr(endian).checked_sub(code.p_offset(endian)));
         Ok(Program {
             bytes,
             machine: header.e_machine(endian),
             headers,
             sections,
-            base: base.ok_or_else(|| fail("its first segment lies below its file offset"))?,
+            base,
+            code_base: code_base.filter(|code_base| *code_base >= base).unwrap_or(base),
             memory_end,
             page: loads().map(|load| load.p_align(endian)).max().unwrap_or(0).max(4096).next_power_of_two(),
             slot: find_slot(bytes).map_err(fail)?,
