@@ -7,7 +7,7 @@ use super::expr::{self, Finish, Load, Tree};
 use super::grid::Dims;
 use super::kernel::{KernelSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, ReduceSpec, SoftmaxSpec};
 use super::place::{StorageKind, wants_border};
-use super::plan::{Anchor, absorbed_dequantize, accumulated_source};
+use super::plan::{Anchor, absorbed_dequantize};
 use super::pointwise::{Epilogue, Inner, LaneType, PwTensor};
 use super::program::READ_SLACK;
 use super::view::{Storage, View, channels_last, row_major};
@@ -175,10 +175,9 @@ impl Lowering<'_> {
     pub fn reduce(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
         let node = anchor.node;
         let Op::Reduce(attrs) = self.graph.op(node).clone() else { return Err("internal error: no reduce".into()) };
-        let source = accumulated_source(self.graph, node, 0);
-        let src = self.view(source)?;
+        let src = self.view(self.graph.operand(node, 0))?;
         self.expect_elem(&src, &[ElemType::F32, ElemType::I32, ElemType::U8, ElemType::I8], "a reduction")?;
-        let finish = self.reduce_finish(node, &attrs, &src);
+        let finish = mean_finish(&attrs, &src);
         let tree = expr::tree(self.graph, &self.plan, root, expr::lane_of(src.elem), &finish)?;
         let kept: Vec<usize> = (0..src.rank()).filter(|dim| !attrs.axes.contains(dim)).collect();
         let order = self.reduced_order(root, &src, &kept, attrs.keep_dims);
@@ -230,21 +229,6 @@ impl Lowering<'_> {
         if order.len() == rank { order } else { row_major(rank) }
     }
 
-    /// A sum becomes a mean; integers become what they stand for.
-    fn reduce_finish(&self, node: Node, attrs: &ReduceAttrs, src: &View) -> Vec<Finish> {
-        let count: usize = attrs.axes.iter().map(|&axis| src.sizes[axis]).product();
-        let mut finish = Vec::new();
-        if attrs.kind == ReduceKind::Mean {
-            finish.push(Finish::Scale((1.0 / count as f64) as f32));
-        }
-        if let Some(params) = self.absorbed_params(node) {
-            let summed = if attrs.kind == ReduceKind::Mean { 1.0 } else { count as f64 };
-            let zero_point = params.zero_point.iter().map(|z| z * summed).collect();
-            finish.push(Finish::Dequantize(QuantParams { zero_point, ..params }));
-        }
-        finish
-    }
-
     /// Parameters of the dequantize that an accumulating kernel takes over.
     pub fn absorbed_params(&self, node: Node) -> Option<QuantParams> {
         match self.graph.op(absorbed_dequantize(self.graph, node)?) {
@@ -291,7 +275,7 @@ impl Lowering<'_> {
 
     pub fn normalize(&mut self, node: Node) -> Result<(), String> {
         let source = self.view(self.graph.operand(node, 0))?;
-        self.expect_elem(&source, &[ElemType::F32], "normalization")?;
+        self.expect_elem(&source, &[ElemType::F32, ElemType::U8, ElemType::I8], "normalization")?;
         let (kind, axes, eps, eps_mode) = match self.graph.op(node).clone() {
             Op::Mvn(a) if a.normalize_variance => (NormalizeKind::MeanVariance, a.axes, a.eps, a.eps_mode),
             Op::Mvn(a) => (NormalizeKind::Mean, a.axes, a.eps, a.eps_mode),
@@ -300,7 +284,9 @@ impl Lowering<'_> {
         };
         let last = source.order().last().copied();
         let src = match last {
-            Some(dim) if source.strides[dim] != 4 => self.copied(&source, &row_major(source.rank())),
+            Some(dim) if source.strides[dim] != source.elem.bytes() as i64 => {
+                self.copied(&source, &row_major(source.rank()))
+            }
             _ => source,
         };
         let order = src.order();
@@ -317,6 +303,7 @@ impl Lowering<'_> {
         let reduced = Dims::of(&[&src, &dst], &reduced).merged();
         let spec = NormalizeSpec {
             kind,
+            elem: src.elem,
             eps,
             eps_mode,
             src_outer: outer.strides[0].clone(),
@@ -331,6 +318,15 @@ impl Lowering<'_> {
         };
         self.push_step(KernelSpec::Normalize(spec), vec![Operand::of(&src), Operand::of(&dst)], &[node], 0);
         Ok(())
+    }
+}
+
+/// A sum becomes a mean.
+fn mean_finish(attrs: &ReduceAttrs, src: &View) -> Vec<Finish> {
+    let count: usize = attrs.axes.iter().map(|&axis| src.sizes[axis]).product();
+    match attrs.kind == ReduceKind::Mean {
+        true => vec![Finish::Scale((1.0 / count as f64) as f32)],
+        false => Vec::new(),
     }
 }
 

@@ -280,13 +280,16 @@ impl Tree {
         self.binary(BinaryOp::Add, scaled, bias)
     }
 
-    /// `(q - zero_point) * scale`, rounded after each.
+    /// `(q - zero_point) * scale`, rounded after each; a factor of 1 is left out.
     fn dequantize(&mut self, q: Ref, params: &QuantParams) -> Ref {
         let mut x = self.as_float(q);
         if params.has_zero_point() {
             let zero_point = params.zero_point.iter().map(|&z| z as f32).collect();
             let zero_point = self.constants(zero_point, params.axis);
             x = self.binary(BinaryOp::Sub, x, zero_point);
+        }
+        if params.scale == [1.0] {
+            return x;
         }
         let scale = params.scale.iter().map(|&scale| scale as f32).collect();
         let scale = self.constants(scale, params.axis);

@@ -164,11 +164,13 @@ pub struct SoftmaxSpec {
     pub exact_reads: bool,
 }
 
-/// Mean-variance or L2 normalisation of f32 rows. Operands: src, dst. Rows of `reduced` x `inner` elements; the inner
+/// Mean-variance or L2 normalisation of rows of f32, u8 or i8 into f32. Operands: src, dst. Rows of `reduced` x `inner` elements; the inner
 /// dimension is contiguous, and reduced too iff `inner_reduced`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormalizeSpec {
     pub kind: NormalizeKind,
+    /// Of the source.
+    pub elem: ElemType,
     pub eps: f64,
     pub eps_mode: EpsMode,
     pub outer: Vec<usize>,

@@ -222,13 +222,10 @@ pub fn accumulated_source(graph: &Graph, node: Node, index: usize) -> Value {
     }
 }
 
-/// The per-tensor dequantize in front of an average or a sum, which is then taken of the integers: exact, and a quarter of
-/// the bytes.
+/// The per-tensor dequantize in front of an average, which is then taken of the integers: exact, and a quarter of the bytes.
 pub fn absorbed_dequantize(graph: &Graph, node: Node) -> Option<Node> {
-    use crate::ir::op::ReduceKind::{Mean, Sum};
     let linear = match graph.op(node) {
         Op::AvgPool(attrs) => attrs.exclude_pad || windows_are_full(graph, node, attrs),
-        Op::Reduce(attrs) => matches!(attrs.kind, Sum | Mean),
         _ => false,
     };
     let source = graph.def_node(*graph.operands(node).first()?)?;

@@ -135,27 +135,38 @@ fn normalizations() {
             for dims in [[2, 3, 1], [2, 4, 5], [3, 2, 19], [1, 3, 70]] {
                 for inner_reduced in [false, true] {
                     let name = format!("{kind:?} {eps_mode:?} of {dims:?}, inner {inner_reduced}");
-                    check(&name, |_| normalization(kind, eps_mode, dims, inner_reduced));
+                    for elem in [ElemType::F32, ElemType::U8, ElemType::I8] {
+                        check(&format!("{name} of {elem}"), |_| {
+                            normalization(kind, (0.001, eps_mode), elem, dims, inner_reduced)
+                        });
+                    }
                 }
             }
         }
     }
 }
 
-fn normalization(kind: NormalizeKind, eps_mode: EpsMode, dims: [usize; 3], inner_reduced: bool) -> Case {
-    let eps = 1e-3;
-    let src = Random(8).elements(ElemType::F32, dims.iter().product());
-    let (row, outer) = (4 * dims[2] as i64, 4 * (dims[1] * dims[2]) as i64);
+fn normalization(
+    kind: NormalizeKind,
+    (eps, eps_mode): (f64, EpsMode),
+    elem: ElemType,
+    dims: [usize; 3],
+    inner_reduced: bool,
+) -> Case {
+    let src = Random(8).elements(elem, dims.iter().product());
+    let (row, outer) = (dims[2] as i64, (dims[1] * dims[2]) as i64);
+    let bytes = elem.bytes() as i64;
     let spec = NormalizeSpec {
         kind,
+        elem,
         eps,
         eps_mode,
         outer: vec![dims[0]],
-        src_outer: vec![outer],
-        dst_outer: vec![outer],
+        src_outer: vec![bytes * outer],
+        dst_outer: vec![4 * outer],
         reduced: vec![dims[1]],
-        src_reduced: vec![row],
-        dst_reduced: vec![row],
+        src_reduced: vec![bytes * row],
+        dst_reduced: vec![4 * row],
         inner: dims[2],
         inner_reduced,
         exact_reads: true,
@@ -165,9 +176,10 @@ fn normalization(kind: NormalizeKind, eps_mode: EpsMode, dims: [usize; 3], inner
         NormalizeKind::L2 => Op::NormalizeL2(NormalizeL2Attrs { axes, eps, eps_mode }),
         _ => Op::Mvn(MvnAttrs { axes, normalize_variance: kind == NormalizeKind::MeanVariance, eps, eps_mode }),
     };
-    let mut case = Case::new(KernelSpec::Normalize(spec), vec![src.clone(), vec![0; src.len()]]);
+    let dst = vec![0; 4 * dims.iter().product::<usize>()];
+    let mut case = Case::new(KernelSpec::Normalize(spec), vec![src.clone(), dst]);
     case.exact = vec![0];
-    case.expected[1] = expected(&op, dims, ElemType::F32, &src, ElemType::F32, &dims);
+    case.expected[1] = expected(&op, dims, elem, &src, ElemType::F32, &dims);
     case.tolerance = vec![(1, 1e-4)];
     case
 }

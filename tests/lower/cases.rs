@@ -613,8 +613,8 @@ fn chains() -> Vec<Case> {
             let y = b.per_channel(acc, 1);
             let y = b.quantize(y, 0.5, 3.0);
             let x = b.dequantize(y, 0.02, 3.0);
-            let mean =
-                b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[x]);
+            let sum = b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Sum, axes: vec![2, 3], keep_dims: true }), &[y]);
+            let mean = b.dequantize(sum, 0.02 / 16.0, 3.0 * 16.0);
             let y = b.op(Op::Binary(BinaryOp::Mul), &[x, mean]);
             vec![b.quantize(y, 0.02, 0.0)]
         }),
@@ -642,10 +642,10 @@ fn chains() -> Vec<Case> {
             let w = b.weights(I8, &[16, 1, 3, 3]);
             let acc = b.conv(q, w, Window { groups: 16, ..same });
             let y = b.per_channel(acc, 1);
-            let y = b.quantize(y, 0.3, 20.0);
-            let y = b.dequantize(y, 0.3, 20.0);
-            let mean =
-                b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Mean, axes: vec![2, 3], keep_dims: true }), &[y]);
+            let q = b.quantize(y, 0.3, 20.0);
+            let y = b.dequantize(q, 0.3, 20.0);
+            let sum = b.op(Op::Reduce(ReduceAttrs { kind: ReduceKind::Sum, axes: vec![2, 3], keep_dims: true }), &[q]);
+            let mean = b.dequantize(sum, 0.3 / 16.0, 20.0 * 16.0);
             vec![b.op(Op::Binary(BinaryOp::Mul), &[y, mean])]
         }),
         case("chain/in_place", move |b| {

@@ -33,7 +33,7 @@ use octet::passes::manager::{self, Options};
 use octet::passes::meaning::shrink;
 
 use graphs::random_graph;
-use stages::{Effort, Failure, check, threads_agree};
+use stages::{Effort, Failure, check, check_passes, threads_agree};
 
 /// Seeds of the short run: seconds in a debug build.
 const SHORT: Range<u64> = 0..30;
@@ -110,6 +110,18 @@ fn report(seed: u64, failure: &Failure) -> String {
         path.display(),
         fs::read_to_string(&path).unwrap_or_default()
     )
+}
+
+/// Passes are fast: more graphs, each on every kind of sample.
+#[test]
+fn passes_keep_the_meaning_of_many_graphs() {
+    let seeds = long_run().unwrap_or(0..200);
+    let failures: Vec<String> = seeds
+        .filter_map(|seed| {
+            check_passes(&random_graph(seed), seed).err().map(|failure| format!("seed {seed}: {failure}"))
+        })
+        .collect();
+    assert!(failures.is_empty(), "{} graphs failed\n{}", failures.len(), failures.join("\n"));
 }
 
 /// `--verify-passes` finds nothing to say.

@@ -67,21 +67,15 @@ fn failure(stage: Stage) -> impl Fn(String) -> Failure {
     move |message| Failure { stage, message }
 }
 
+/// Runs the graph through the passes only.
+pub fn check_passes(graph: &Graph, seed: u64) -> Result<(), Failure> {
+    let effort = Effort { everything: true, machine_code: false };
+    passed(graph, &chosen_samples(graph, seed, effort)).map(drop)
+}
+
 fn stages(graph: &Graph, seed: u64, effort: Effort) -> Result<(), Failure> {
-    verify(graph).map_err(|errors| failure(Stage::Passes)(format!("the graph itself: {errors}")))?;
-    let mut after = graph.clone();
-    manager::run(&mut after, PIPELINE, &manager::Options::default(), &mut std::io::sink())
-        .map_err(|problems| failure(Stage::Passes)(problems.to_string()))?;
     let samples = chosen_samples(graph, seed, effort);
-    let mut references = Vec::new();
-    for sample in &samples {
-        let before = Reference::new(graph, &sample.inputs).map_err(failure(Stage::Passes))?;
-        let reference = Reference::new(&after, &sample.inputs).map_err(failure(Stage::Passes))?;
-        before.judge(&reference.outputs).map_err(|difference| {
-            failure(Stage::Passes)(format!("{} inputs, output {}: {difference}", sample.name, difference.output))
-        })?;
-        references.push(reference);
-    }
+    let (after, references) = passed(graph, &samples)?;
     let target = Target::native().map_err(failure(Stage::MachineCode))?;
     let program = lowered(&after, target.width, target.has_dot())?;
     let results = kernels(&program, target.width, &samples, &references)?;
@@ -90,6 +84,24 @@ fn stages(graph: &Graph, seed: u64, effort: Effort) -> Result<(), Failure> {
         machine_code(&program, &target, seed, &samples, &results)?;
     }
     Ok(())
+}
+
+/// The graph after all passes, and what it computes, which is what it computed before.
+fn passed(graph: &Graph, samples: &[Sample]) -> Result<(Graph, Vec<Reference>), Failure> {
+    verify(graph).map_err(|errors| failure(Stage::Passes)(format!("the graph itself: {errors}")))?;
+    let mut after = graph.clone();
+    manager::run(&mut after, PIPELINE, &manager::Options::default(), &mut std::io::sink())
+        .map_err(|problems| failure(Stage::Passes)(problems.to_string()))?;
+    let mut references = Vec::new();
+    for sample in samples {
+        let before = Reference::new(graph, &sample.inputs).map_err(failure(Stage::Passes))?;
+        let reference = Reference::new(&after, &sample.inputs).map_err(failure(Stage::Passes))?;
+        before.judge(&reference.outputs).map_err(|difference| {
+            failure(Stage::Passes)(format!("{} inputs, output {}: {difference}", sample.name, difference.output))
+        })?;
+        references.push(reference);
+    }
+    Ok((after, references))
 }
 
 fn chosen_samples(graph: &Graph, seed: u64, effort: Effort) -> Vec<Sample> {

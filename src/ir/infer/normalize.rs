@@ -46,13 +46,17 @@ pub(super) fn normalize_l2(src: &TensorType, attrs: &NormalizeL2Attrs) -> Inferr
     normalized(src, &attrs.axes, attrs.eps)
 }
 
+/// Integers are normalized in f32: zero point and scale of quantized data vanish, or are taken out before and after.
 fn normalized(src: &TensorType, axes: &[usize], eps: f64) -> Inferred {
-    check_float(src)?;
+    let elem = match src.elem {
+        ElemType::U8 | ElemType::I8 => ElemType::F32,
+        elem => check_float(src).map(|()| elem)?,
+    };
     check_axes(axes, src)?;
     if !eps.is_finite() || eps < 0.0 {
         return Err(format!("eps {eps} is not a small positive number"));
     }
-    Ok(src.clone())
+    typed(elem, src.shape.dims().to_vec())
 }
 
 pub(super) fn cum_sum(src: &TensorType, axis: usize) -> Inferred {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! quantize(relu(x))             -> quantize(x) with a higher low         the function grows, so bounds pass through it
+//! quantize(x * c), quantize(x + c) -> quantize(x) with another scale, zero point         c: a constant along one axis at most
 //! quantize(reshape(x))          -> reshape(quantize(x))                  also transpose, concat, max_pool: one byte moves, not four
 //! quantize(dequantize(q))       -> requantize(q)                         multiplier and bias merged in f64
 //! convert(dequantize(q))        -> requantize(q)                         where the reals are integers of the target type
@@ -9,14 +10,18 @@
 //! An accumulator with other readers stays dequantized: it would be stored as i32 for both.
 
 use crate::diag;
-use crate::ir::op::{QuantizeAttrs, RequantizeAttrs, UnaryOp};
+use crate::ir::op::{BinaryOp, QuantizeAttrs, RequantizeAttrs, UnaryOp};
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Value, quant::near_integer};
 
 use crate::passes::PassContext;
 
 use super::sink::dequantized;
-use super::spread::{pairs, reshape_params, select_params};
+use super::spread::{Field, from_pairs, pairs, reshape_params, select_params};
 use super::walk::{known_range, regions, replace};
+use super::weights::constant_values;
+
+/// A zero point beyond it would take digits of the value that it is added to.
+const MAX_ZERO_POINT: f64 = 1e5;
 
 /// See the file's description.
 pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
@@ -40,6 +45,7 @@ pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
 fn fuse_quantize(graph: &mut Graph, node: Node, attrs: QuantizeAttrs, open: &mut Vec<Node>) -> bool {
     take_bounds(graph, node, &attrs, open)
         || requantize(graph, node, &attrs).is_some()
+        || absorb_constant(graph, node, &attrs, open).is_some()
         || raise(graph, node, &attrs, open).unwrap_or(false)
 }
 
@@ -84,6 +90,53 @@ fn quantized_bound(attrs: &QuantizeAttrs, x: f64) -> Option<i32> {
         }
     }
     found.map(|(integer, _)| integer)
+}
+
+/// `quantize` of `x factor + term`, which nobody else reads: `rne((x factor + term) / s + z) = rne(x / (s / factor) + z + term / s)`.
+fn absorb_constant(graph: &mut Graph, node: Node, attrs: &QuantizeAttrs, open: &mut Vec<Node>) -> Option<()> {
+    let value = graph.operand(node, 0);
+    graph.single_user(value)?;
+    let inner = graph.def_node(value)?;
+    let Op::Binary(op) = *graph.op(inner) else { return None };
+    let constant = |index: usize| constant_values(graph, graph.operand(inner, index));
+    let (index, (values, dims)) = match (constant(0), constant(1)) {
+        (None, Some(found)) => (0, found),
+        (Some(found), None) => (1, found),
+        _ => return None,
+    };
+    let source = graph.operand(inner, index);
+    let shape = graph.ty(value).shape.clone();
+    let (axis, values) = Field::new(values, dims.dims(), &shape)?.one_axis()?;
+    let axis = match (axis, attrs.params.axis) {
+        (Some(own), Some(other)) if own != other => return None,
+        (own, other) => own.or(other),
+    };
+    if graph.ty(source).shape != shape {
+        return None;
+    }
+    let merge = |(slice, (scale, zero)): (usize, (f64, f64))| {
+        let c = values[if values.len() == 1 { 0 } else { slice }];
+        let (factor, term) = match (op, index) {
+            (BinaryOp::Add, _) => (1.0, c),
+            (BinaryOp::Sub, 0) => (1.0, -c),
+            (BinaryOp::Sub, _) => (-1.0, c),
+            (BinaryOp::Mul, _) => (c, 0.0),
+            (BinaryOp::Div, 0) => (1.0 / c, 0.0),
+            _ => return None,
+        };
+        let (merged, zero) = (scale / factor, zero + term / scale);
+        let usable = ((1.0 / merged) as f32).is_normal() && (merged as f32).is_normal();
+        (usable && zero.abs() <= MAX_ZERO_POINT).then_some((merged, zero))
+    };
+    let slices = axis.map_or(1, |axis| shape[axis]);
+    let merged = pairs(&attrs.params, slices).into_iter().enumerate().map(merge).collect::<Option<Vec<_>>>()?;
+    let params = from_pairs(&merged, axis.unwrap_or(0));
+    let layers = [graph.layers(inner), graph.layers(node)].concat();
+    let op = Op::Quantize(QuantizeAttrs { params, ..attrs.clone() });
+    let new = graph.insert_before(node, op, &[source], &layers).ok()?;
+    replace(graph, node, graph.result(new));
+    open.push(new);
+    Some(())
 }
 
 /// `quantize(dequantize(q))`.

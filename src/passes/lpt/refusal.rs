@@ -33,6 +33,8 @@ pub enum Refusal {
     AccumulatorOverflow { bound: f64 },
     /// The integer weights do not fit the bits the kernel takes.
     WideWeights { low: i64, high: i64, bits: u32 },
+    /// The source without its zero point leaves 8 bits.
+    WideWithoutZeroPoint { low: i64, high: i64 },
     /// The border correction of a padded source would need a constant this large.
     BorderTooLarge { elements: usize },
     /// Source elements of a type no integer kernel takes.
@@ -98,6 +100,9 @@ impl fmt::Display for Refusal {
             Refusal::AccumulatorOverflow { bound } => write!(f, "sums may reach {bound}, beyond 32 bits"),
             Refusal::WideWeights { low, high, bits } => {
                 write!(f, "integer weights reach from {low} to {high}, beyond {bits} bits")
+            }
+            Refusal::WideWithoutZeroPoint { low, high } => {
+                write!(f, "source without its zero point reaches from {low} to {high}, beyond 8 bits")
             }
             Refusal::BorderTooLarge { elements } => {
                 write!(f, "zero point meets padding, and its correction has {elements} elements")

@@ -209,6 +209,16 @@ impl Nudge {
         };
         if up { NUDGE } else { -NUDGE }
     }
+
+    /// 1 or -1 for a slice: neighbours move apart, as few as they may be.
+    fn of_slice(self, slice: usize) -> f64 {
+        match self {
+            Nudge::Up => 1.0,
+            Nudge::Down => -1.0,
+            Nudge::Mixed => [1.0, -1.0][slice % 2],
+            Nudge::Opposite => [-1.0, 1.0][slice % 2],
+        }
+    }
 }
 
 /// The graph with the operand of every quantizer moved by a part of its range. Requantize has no reals as its operand: its
@@ -265,7 +275,7 @@ fn move_results(graph: &mut Graph, node: Node, levels: u32, nudge: Nudge) -> Res
     let shift = ZERO_POINT_TOLERANCE * width / f64::from(levels.saturating_sub(1).max(1));
     for (index, end) in [(3, low), (4, high)] {
         let values = end.to_f64().into_iter().enumerate();
-        let moved = values.map(|(slice, end)| (end + shift * nudge.of(slice).signum()) as f32);
+        let moved = values.map(|(slice, end)| (end + shift * nudge.of_slice(slice)) as f32);
         let moved = graph.insert_const(node, Tensor::f32(end.shape().clone(), moved.collect()), &[]);
         graph.set_operand(node, index, moved)?;
     }

@@ -1,4 +1,5 @@
-//! Mean, variance and L2 normalisation of f32: sums in one or two passes, then the elements.
+//! Mean, variance and L2 normalisation in f32: sums in one or two passes, then the elements. Integer sources are converted as
+//! they are loaded.
 //!
 //! If the inner dimension is reduced a row goes by vectors and its tail element by element; else columns go side by side, a strip
 //! at a time. Sums are taken per row first and then over rows, which keeps their error small.
@@ -7,7 +8,7 @@ use crate::ir::ElemType;
 use crate::ir::op::{BinaryOp, EpsMode};
 use crate::lower::kernel::{NormalizeKind, NormalizeSpec};
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{FloatOp, FloatUnary, Reduction, Val};
+use crate::simd::ir::{FloatOp, FloatUnary, Reduction, Ty, Val};
 
 use super::Items;
 use super::lanes;
@@ -25,7 +26,7 @@ pub fn build(b: &mut Builder, spec: &NormalizeSpec, operands: &[Pointer], items:
             return normalize(b, spec, &Rows { spec, src, dst });
         }
         nest::for_strips(b, spec.inner, 4, |b, column, strip| {
-            let (src, dst) = (b.index(src, column, 4), b.index(dst, column, 4));
+            let (src, dst) = (b.index(src, column, spec.elem.bytes() as i64), b.index(dst, column, 4));
             normalize(b, spec, &Columns { spec, src, dst, strip });
         });
     });
@@ -97,6 +98,11 @@ fn l2_norm(b: &mut Builder, spec: &NormalizeSpec, sum: Val) -> Val {
     b.float_unary(FloatUnary::Sqrt, sum)
 }
 
+/// Lanes as f32.
+fn real(b: &mut Builder, x: Val) -> Val {
+    if b.ty(x) == Ty::VF32 { x } else { b.to_float(x) }
+}
+
 /// Rows of contiguous elements.
 struct Rows<'a> {
     spec: &'a NormalizeSpec,
@@ -121,14 +127,16 @@ impl Part for Rows<'_> {
             let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
             let (zero, end) = (b.int(0), b.int(whole as i64));
             let sum = b.for_range((zero, end, lanes as i64), &[none], |b, index, carried| {
-                let src = b.index(src, index, 4);
-                let x = strip.load(b, ElemType::F32, src, 0, true)[0];
+                let src = b.index(src, index, self.spec.elem.bytes() as i64);
+                let x = strip.load(b, self.spec.elem, src, 0, true)[0];
+                let x = real(b, x);
                 let term = f(b, 0, x);
                 vec![b.fadd(carried[0], term)]
             });
             let mut sum = reduced(b, Reduction::AddF32, sum[0]);
             for i in whole..self.spec.inner {
-                let x = load_splat(b, ElemType::F32, src, 4 * i as i32);
+                let x = load_splat(b, self.spec.elem, src, (self.spec.elem.bytes() * i) as i32);
+                let x = real(b, x);
                 let term = f(b, 0, x);
                 sum = b.fadd(sum, term);
             }
@@ -141,8 +149,9 @@ impl Part for Rows<'_> {
             let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
             let dst = nest::at(b, self.dst, indices, &self.spec.dst_reduced);
             nest::for_strips(b, self.spec.inner, 1, |b, index, strip| {
-                let (src, dst) = (b.index(src, index, 4), b.index(dst, index, 4));
-                let x = strip.load(b, ElemType::F32, src, 0, self.spec.exact_reads)[0];
+                let (src, dst) = (b.index(src, index, self.spec.elem.bytes() as i64), b.index(dst, index, 4));
+                let x = strip.load(b, self.spec.elem, src, 0, self.spec.exact_reads)[0];
+                let x = real(b, x);
                 let y = f(b, 0, x);
                 strip.store(b, ElemType::F32, dst, 0, &[y]);
             });
@@ -161,7 +170,8 @@ struct Columns<'a> {
 impl Columns<'_> {
     fn load(&self, b: &mut Builder, indices: &[Val]) -> Vec<Val> {
         let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
-        self.strip.load(b, ElemType::F32, src, 0, self.spec.exact_reads)
+        let loaded = self.strip.load(b, self.spec.elem, src, 0, self.spec.exact_reads);
+        loaded.into_iter().map(|x| real(b, x)).collect()
     }
 }
 

@@ -30,8 +30,12 @@ use crate::passes::lpt::weights::{self, QuantizedConst};
 /// Largest border correction, in elements: beyond it a float operation is smaller.
 const MAX_BORDER: usize = 1 << 21;
 
-/// Most runs of channels with a scale of their own that a sum is split into.
-const MAX_RUNS: usize = 4;
+/// A sum is always split into so many runs of channels with a scale of their own; into more where each has
+/// [`LONG_RUN`] products per result.
+const FEW_RUNS: usize = 4;
+
+/// Products that pay for storing a partial sum and adding it.
+const LONG_RUN: usize = 32;
 
 pub fn convolution(graph: &mut Graph, node: Node, attrs: &ConvAttrs) -> Outcome {
     let layout = Layout::new(graph, node, attrs.groups, false);
@@ -111,7 +115,9 @@ enum Correction {
 fn apply(rewrite: &Rewrite, graph: &mut Graph, node: Node, op: impl Fn(i32) -> Op) -> Outcome {
     let runs = rewrite.runs();
     let mut site = Site::new(graph, node);
-    if rewrite.source_scale().is_ok() || !(2..=MAX_RUNS).contains(&runs.len()) {
+    let products = rewrite.weights.q.len() / rewrite.layout.oc.max(1);
+    let worth_it = runs.len() <= FEW_RUNS || products >= LONG_RUN * runs.len();
+    if rewrite.source_scale().is_ok() || runs.len() < 2 || !worth_it {
         let result = rewrite.build(&mut site, &op)?;
         return site.replace(&[result]);
     }

@@ -4,7 +4,8 @@
 //! ((qa - za) sa) x ((qw - zw) sw[n]) = (qa x w - za colsum(w)) * sa sw[n]        w = qw - zw
 //! ```
 //! Nothing is padded, so any za has a correction: exact in i32 when it is an integer, else part of the result's zero
-//! point. The scales must be the same along K, which is summed over; the source's may differ per row instead.
+//! point. The scales must be the same along K, which is summed over; the source's may differ per row instead, and are
+//! multiplied in f32 where the weights' differ per column as well.
 
 use crate::ir::op::BinaryOp;
 use crate::ir::quant::near_integer;
@@ -76,7 +77,7 @@ impl Product {
         let result = site.graph.ty(site.graph.result(site.node)).shape.clone();
         self.check_source(&source)?;
         let correction = self.correction(&values, &source, &result)?;
-        let params = self.result_params(&scale, &correction, &source, &result)?;
+        let (params, rows) = self.result_params(&scale, &correction, &source, &result);
         let constant = integer_tensor(&values, &self.weights.shape);
         if self.has_batches(&source) && constant.elem() != ElemType::I8 {
             return Err(wide(&values));
@@ -87,7 +88,10 @@ impl Product {
             let constant = site.constant(Tensor::i32(shape, values));
             sums = site.insert(Op::Binary(BinaryOp::Add), &[sums, constant])?;
         }
-        let value = site.dequantize(sums, params)?;
+        let mut value = site.dequantize(sums, params)?;
+        if let Some(axis) = rows {
+            value = site.scaled(value, &self.params.scale, Some(axis))?;
+        }
         if remainder.iter().all(|&remainder| remainder == 0.0) {
             return Ok(value);
         }
@@ -150,30 +154,35 @@ impl Product {
         }
     }
 
-    /// Parameters of the product: per column, or per row where only the source's scale varies.
+    /// Parameters of the product: per column, or per row where only the source's scale varies. Where both do they are per
+    /// column, and the axis of the rows is given, whose scales are left.
     fn result_params(
         &self,
         scale: &[f64],
         correction: &Correction,
         source: &Shape,
         result: &Shape,
-    ) -> Result<QuantParams, Refusal> {
+    ) -> (QuantParams, Option<usize>) {
         let zero_point = match correction {
             Correction::PerColumn(zero) => zero.clone(),
             Correction::None | Correction::Integer(..) => vec![0.0],
         };
         let params = &self.params;
-        let Some(axis) = params.axis.filter(|_| params.scale.len() > 1) else {
-            let scale = scale.iter().map(|column| params.scale[0] * column).collect();
-            return Ok(QuantParams::per_axis(scale, zero_point, result.rank() - 1));
+        let columns = |factor: f64| {
+            let scale = scale.iter().map(|column| factor * column).collect();
+            QuantParams::per_axis(scale, zero_point.clone(), result.rank() - 1)
         };
+        let Some(axis) = params.axis.filter(|_| params.scale.len() > 1) else {
+            return (columns(params.scale[0]), None);
+        };
+        let place = if self.transpose_a && axis == source.rank() - 1 { axis - 1 } else { axis };
+        let axis = place + result.rank() - source.rank();
         let uniform = scale.iter().all(|&column| column == scale[0]);
         if !uniform || zero_point.len() > 1 {
-            return Err(vary(Parameter::SourceScale, Some(axis), params.scale.len()));
+            return (columns(1.0), Some(axis));
         }
         let rows = params.scale.iter().map(|row| row * scale[0]).collect();
-        let place = if self.transpose_a && axis == source.rank() - 1 { axis - 1 } else { axis };
-        Ok(QuantParams::per_axis(rows, zero_point, place + result.rank() - source.rank()))
+        (QuantParams::per_axis(rows, zero_point, axis), None)
     }
 }
 

@@ -9,14 +9,17 @@
 //!   products, zero point corrections, scales per output channel;
 //! - [`movement`]: operations that move elements take parameters along to the axis where the slices went;
 //! - [`table`]: rows of quantized constants, as embeddings are;
-//! - [`pool`]: maxima and minima, which commute with a growing map;
-//! - [`pointwise`]: constants are absorbed into scale and zero point; ReLU and Clamp become bounds on integers.
+//! - [`pool`]: maxima and minima, which commute with a growing map; sums and means, which are linear;
+//! - [`normalize`]: MVN and L2, whose result keeps the sign of the scale only;
+//! - [`pointwise`]: constants are absorbed into scale and zero point; ReLU and Clamp become bounds on integers; PReLU
+//!   commutes with positive factors.
 //!
 //! Accumulators (i32) are not moved around: only constants are absorbed into their `dequantize`, which becomes the epilogue.
 
 mod convolution;
 mod matmul;
 mod movement;
+mod normalize;
 mod pointwise;
 mod pool;
 mod product;
@@ -24,7 +27,8 @@ mod table;
 mod taps;
 
 use crate::diag;
-use crate::ir::{ElemType, Graph, Layer, Node, Op, QuantParams, Tensor, Value, op::QuantBehaviour};
+use crate::ir::op::{BinaryOp, QuantBehaviour};
+use crate::ir::{ElemType, Graph, Layer, Node, Op, QuantParams, Tensor, Value, ty::Shape};
 
 use crate::passes::PassContext;
 
@@ -97,11 +101,11 @@ fn rule(graph: &mut Graph, node: Node) -> Outcome {
         Op::Gather { axis, batch_dims } => movement::gather(graph, node, axis, batch_dims),
         Op::GatherElements { .. } | Op::GatherNd { .. } => movement::gather_any(graph, node),
         Op::Reverse { axis } => movement::reverse(graph, node, axis),
+        Op::Mvn(attrs) => normalize::mvn(graph, node, &attrs),
+        Op::NormalizeL2(attrs) => normalize::normalize_l2(graph, node, &attrs),
         Op::Rnn(attrs) => Err(recurrent(graph, node, attrs.projected)),
         Op::AvgPool(_)
         | Op::Softmax { .. }
-        | Op::Mvn(_)
-        | Op::NormalizeL2(_)
         | Op::Select
         | Op::ScatterElements { .. }
         | Op::ScatterNd
@@ -205,6 +209,21 @@ impl<'a> Site<'a> {
 
     fn dequantize(&mut self, q: Value, params: QuantParams) -> Result<Value, Refusal> {
         self.insert(Op::Dequantize(params), &[q])
+    }
+
+    /// `value * factors`, one factor for all elements or one per slice of the result's `axis`; the value itself where they
+    /// are all 1.
+    fn scaled(&mut self, value: Value, factors: &[f64], axis: Option<usize>) -> Result<Value, Refusal> {
+        if factors.iter().all(|&factor| factor == 1.0) {
+            return Ok(value);
+        }
+        let mut dims = vec![1; self.graph.ty(self.graph.result(self.node)).shape.rank()];
+        if let Some(axis) = axis.filter(|_| factors.len() > 1) {
+            dims[axis] = factors.len();
+        }
+        let factors = factors.iter().map(|&factor| factor as f32).collect();
+        let factors = self.constant(Tensor::f32(Shape::new(dims).unwrap_or_default(), factors));
+        self.insert(Op::Binary(BinaryOp::Mul), &[value, factors])
     }
 
     /// Replaces the node's results and removes it.

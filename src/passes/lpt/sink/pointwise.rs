@@ -3,9 +3,12 @@
 //! ```text
 //! (q - z) s + c = (q - (z - c / s)) s        (q - z) s * c = (q - z) (s c)
 //! relu((q - z) s) = (max(q, z) - z) s        clamp((q - z) s, a, b) = (clamp(q, a / s + z, b / s + z) - z) s
+//! prelu((q - z) s) = prelu((q - z) sign(s)) |s|
 //! ```
 //! The first line holds for accumulators as well: a bias is a fractional zero point. The second needs bounds that are
-//! integers; where they are not, the function stays in float and becomes a bound of the next `quantize`.
+//! integers (a negative scale swaps them, `max` becomes `min`); where they are not, the function stays in float and becomes
+//! a bound of the next `quantize`. The third holds for any zero point, scale and slope, and for accumulators; the factor
+//! behind it becomes part of the next `quantize`.
 //! Every other function is computed in float between `dequantize` and `quantize`, which is where epilogues come from.
 
 use crate::ir::op::{BinaryOp, RequantizeAttrs, UnaryOp};
@@ -24,6 +27,9 @@ const MIN_SCALE: f64 = 1e-30;
 pub fn binary(graph: &mut Graph, node: Node, op: BinaryOp) -> Outcome {
     if op.is_comparison() {
         return Ok(false);
+    }
+    if op == BinaryOp::PRelu {
+        return prelu(graph, node);
     }
     let (a, b) = (graph.operand(node, 0), graph.operand(node, 1));
     let (quantized, constant, quantized_first) =
@@ -96,6 +102,23 @@ impl Absorb {
     }
 }
 
+fn prelu(graph: &mut Graph, node: Node) -> Outcome {
+    let (source, slope) = (graph.operand(node, 0), graph.operand(node, 1));
+    let (q, params) = dequantized(graph, source).ok_or(Refusal::FloatFunction)?;
+    let same_shape = graph.ty(q).shape == graph.ty(graph.result(node)).shape;
+    if !same_shape || params.scale.iter().all(|scale| scale.abs() == 1.0) {
+        return Err(Refusal::FloatFunction);
+    }
+    let signs = params.scale.iter().map(|scale| if *scale < 0.0 { -1.0 } else { 1.0 }).collect();
+    let sizes: Vec<f64> = params.scale.iter().map(|scale| scale.abs()).collect();
+    let unit = QuantParams::per_axis(signs, params.zero_point.clone(), params.axis.unwrap_or(0));
+    let mut site = Site::new(graph, node);
+    let unit = site.dequantize(q, unit)?;
+    let bent = site.insert(Op::Binary(BinaryOp::PRelu), &[unit, slope])?;
+    let result = site.scaled(bent, &sizes, params.axis)?;
+    site.replace(&[result])
+}
+
 pub fn unary(graph: &mut Graph, node: Node, op: UnaryOp) -> Outcome {
     let (min, max) = match op {
         UnaryOp::Relu => (0.0, f64::INFINITY),
@@ -124,7 +147,7 @@ fn integer_bounds(params: &QuantParams, min: f64, max: f64, low: i64, high: i64)
     let mut found = None;
     for slice in 0..params.slices() {
         let (scale, zero) = (params.scale_at(slice), params.zero_point_at(slice));
-        if scale <= 0.0 {
+        if scale == 0.0 {
             return None;
         }
         let bound = |real: f64| -> Option<i64> {
@@ -137,7 +160,8 @@ fn integer_bounds(params: &QuantParams, min: f64, max: f64, low: i64, high: i64)
                 near_integer(place)
             }
         };
-        let bounds = (bound(min)?, bound(max)?);
+        let (a, b) = (bound(min)?, bound(max)?);
+        let bounds = if scale > 0.0 { (a, b) } else { (b, a) };
         if *found.get_or_insert(bounds) != bounds {
             return None;
         }

@@ -6,8 +6,8 @@
 //! The sums are integers, so the correction is exact. It costs a pass over an operand, and is avoided where possible: an
 //! operand whose `q - z` fits i8 is shifted to zero point 0 (for a u8 with zero point 128, the shift becomes part of the
 //! `quantize` that made it). What a fractional zero point leaves after rounding, `r = z - rne(z)`, is taken out in f32:
-//! `- rb (rowsum(qa) - K za) - ra (colsum(qb) - K rne(zb))`, times the scale. A scale may vary along anything but K, as long as
-//! the product of both has one axis.
+//! `- rb (rowsum(qa) - K za) - ra (colsum(qb) - K rne(zb))`, times the scale. A scale may vary along anything but K; where the
+//! product of both varies along two axes, the second factor is multiplied in f32.
 
 use crate::ir::op::{BinaryOp, ReduceAttrs, ReduceKind, RequantizeAttrs};
 use crate::ir::quant::near_integer;
@@ -34,19 +34,18 @@ pub fn product(graph: &mut Graph, node: Node, transpose_a: bool, transpose_b: bo
     let mut site = Site::new(graph, node);
     let a = Side::read(&mut site, 0, inner(ranks[0], !transpose_a), rank - 2)?;
     let b = Side::read(&mut site, 1, inner(ranks[1], transpose_b), rank - 1)?;
-    let params = result_params(&a, &b, &site.graph.ty(site.graph.result(node)).shape.clone())?;
+    let scales = Scales::new(&a, &b, &site.graph.ty(site.graph.result(node)).shape);
     check_accumulator(&a, &b)?;
-    let fraction = [&a, &b].into_iter().map(|side| side.rest).find(|&rest| rest != 0.0);
-    if let (Some(value), None) = (fraction, params.uniform_scale()) {
-        return Err(Refusal::FractionalZeroPoint { what: Parameter::SourceZeroPoint, value });
-    }
     let (a, b) = (a.centred(&mut site)?, b.centred(&mut site)?);
     let mut sums = site.insert(Op::MatMul { transpose_a, transpose_b }, &[a.q, b.q])?;
     for correction in corrections(&mut site, &a, &b)? {
         sums = site.insert(Op::Binary(BinaryOp::Add), &[sums, correction])?;
     }
-    let mut result = site.dequantize(sums, params.clone())?;
-    for rest in rests(&mut site, &a, &b, params.scale[0])? {
+    let mut result = site.dequantize(sums, scales.first.clone())?;
+    if let Some((axis, scale)) = &scales.second {
+        result = site.scaled(result, scale, Some(*axis))?;
+    }
+    for rest in rests(&mut site, &a, &b, &scales)? {
         result = site.insert(Op::Binary(BinaryOp::Add), &[result, rest])?;
     }
     site.replace(&[result])
@@ -177,18 +176,24 @@ fn constant(site: &mut Site<'_>, value: Value, shape: &Shape) -> Result<(Value, 
     Ok((q, QuantParams::per_axis(scale, vec![0.0], axis.unwrap_or(0))))
 }
 
-/// The product of both scales, if it varies along one axis.
-fn result_params(a: &Side, b: &Side, result: &Shape) -> Result<QuantParams, Refusal> {
-    let axis = match (a.axis, b.axis) {
-        (Some(own), Some(other)) if own != other => {
-            let values = a.scale.len() * b.scale.len();
-            return Err(Refusal::ParametersVary { what: Parameter::SourceScale, axis: None, values });
-        }
-        (own, other) => own.or(other),
-    };
-    let slices = axis.map_or(1, |axis| result[axis]);
-    let scale = (0..slices).map(|slice| a.scale_at(slice) * b.scale_at(slice)).collect();
-    Ok(QuantParams::per_axis(scale, vec![0.0], axis.unwrap_or(0)))
+/// The product of both scales: parameters of the sums, and what is left where it varies along two axes.
+struct Scales {
+    first: QuantParams,
+    /// Axis of the product and a factor per slice.
+    second: Option<(usize, Vec<f64>)>,
+}
+
+impl Scales {
+    fn new(a: &Side, b: &Side, result: &Shape) -> Scales {
+        let (axis, second) = match (a.axis, b.axis) {
+            (Some(own), Some(other)) if own != other => (Some(other), Some((own, a.scale.clone()))),
+            (own, other) => (own.or(other), None),
+        };
+        let slices = axis.map_or(1, |axis| result[axis]);
+        let factor = |slice: usize| if second.is_some() { 1.0 } else { a.scale_at(slice) };
+        let scale = (0..slices).map(|slice| factor(slice) * b.scale_at(slice)).collect();
+        Scales { first: QuantParams::per_axis(scale, vec![0.0], axis.unwrap_or(0)), second }
+    }
 }
 
 fn check_accumulator(a: &Side, b: &Side) -> Result<(), Refusal> {
@@ -216,18 +221,26 @@ fn corrections(site: &mut Site<'_>, a: &Side, b: &Side) -> Result<Vec<Value>, Re
     Ok(found)
 }
 
-/// What the fractions of zero points add to a result of one scale, in f32.
-fn rests(site: &mut Site<'_>, a: &Side, b: &Side, scale: f64) -> Result<Vec<Value>, Refusal> {
+/// What the fractions of zero points add to a result, in f32.
+fn rests(site: &mut Site<'_>, a: &Side, b: &Side, scales: &Scales) -> Result<Vec<Value>, Refusal> {
     let k = a.length as f64;
     let columns = (a, true, b.rest, k * (a.zero as f64 + a.rest));
     let rows = (b, false, a.rest, k * b.zero as f64);
+    let uniform = scales.first.uniform_scale();
     let mut found = Vec::new();
     for (side, is_left, rest, zero) in [columns, rows] {
         if rest == 0.0 {
             continue;
         }
         let sums = side.sums(site, is_left)?;
-        found.push(site.dequantize(sums, QuantParams::per_tensor(-rest * scale, zero))?);
+        let mut value = site.dequantize(sums, QuantParams::per_tensor(-rest * uniform.unwrap_or(1.0), zero))?;
+        if uniform.is_none() {
+            value = site.scaled(value, &scales.first.scale, scales.first.axis)?;
+        }
+        if let Some((axis, scale)) = &scales.second {
+            value = site.scaled(value, scale, Some(*axis))?;
+        }
+        found.push(value);
     }
     Ok(found)
 }
