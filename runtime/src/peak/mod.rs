@@ -80,9 +80,9 @@ impl ProductLoop {
     /// # Safety
     /// The CPU has what the loop needs.
     unsafe fn rate(&self, pool: &mut Pool) -> u64 {
-        /// Long enough for the clock and for the CPU to settle, short enough that a neighbour misses some of them.
-        const RUN_NS: u64 = 500_000;
-        const RUNS: usize = 8;
+        /// Long enough for the clock of the system, short enough that a busy neighbour misses some of them.
+        const RUN_NS: u64 = 200_000;
+        const RUNS: usize = 40;
         let mut run = Run { product_loop: self, iterations: 1024 };
         // SAFETY: the caller's promise, here and below.
         while unsafe { run.time(pool) } < RUN_NS {

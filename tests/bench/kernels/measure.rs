@@ -1,0 +1,209 @@
+//! A row as a program: checked, then timed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use octet::codegen::object::{self, infer_symbol, info_symbol};
+use octet::codegen::target::Target;
+use octet::emit::{exe, stub};
+use octet::interp;
+use octet::ir::{ElemType, Graph, Tensor};
+use octet::lower::program::Program;
+use octet::lower::{LowerOptions, lower};
+use octet::passes::{PIPELINE, manager};
+use serde_json::Value;
+
+use crate::rows::{Row, random};
+
+pub struct Settings {
+    pub target: Target,
+    pub threads: usize,
+    /// Of each row.
+    pub seconds: f64,
+}
+
+/// What the kernels of the row's family took; conversions of layout at the border are not counted.
+pub struct Measured {
+    exec_types: String,
+    ms: f64,
+    macs: f64,
+    /// Of the layer's inputs and outputs, and of the constants that it multiplies with; `None` where they are not all its own.
+    bytes: Option<usize>,
+    peak_gmac_per_s: f64,
+}
+
+impl Measured {
+    pub fn header() -> String {
+        format!("{:<44} {:<22} {:>10} {:>9} {:>8} {:>8}", "row", "exec type", "ms", "GMAC/s", "peak %", "GB/s")
+    }
+
+    pub fn line(&self, row: &Row) -> String {
+        let rate = self.macs / self.ms / 1e6;
+        let products = match self.macs > 0.0 {
+            true => format!("{rate:>9.1} {:>8.1}", 100.0 * rate / self.peak_gmac_per_s),
+            false => format!("{:>18}", ""),
+        };
+        let gigabytes = self.bytes.map(|bytes| format!("{:>8.1}", bytes as f64 / self.ms / 1e6)).unwrap_or_default();
+        format!("{:<44} {:<22} {:>10.4} {products} {gigabytes}", row.name, self.exec_types, self.ms)
+    }
+}
+
+/// # Errors
+/// A wrong result, or a row that does not become a kernel of its family.
+pub fn measure(row: &Row, settings: &Settings) -> Result<Measured, String> {
+    let graph = after_passes(row.graph())?;
+    let program = lowered(&graph, &settings.target)?;
+    let folder = Folder::new()?;
+    let app = folder.path("app");
+    write_program(&app, &program, &settings.target)?;
+    check(&graph, &folder, settings)?;
+    let report = folder.path("report.json");
+    let seconds = settings.seconds.to_string();
+    run(
+        &app,
+        &["bench", "--threads", &settings.threads.to_string(), "--duration", &seconds, "--profile", "--json"],
+        &[&report],
+    )?;
+    let report: Value = serde_json::from_str(&read(&report)?).map_err(|error| error.to_string())?;
+    of_family(row, &graph, &report)
+}
+
+/// What lowering sees. Its meaning is exact to the bit, while passes may move a rounding.
+fn after_passes(mut graph: Graph) -> Result<Graph, String> {
+    manager::run(&mut graph, PIPELINE, &manager::Options::default(), &mut std::io::sink())
+        .map_err(|e| e.to_string())?;
+    Ok(graph)
+}
+
+fn lowered(graph: &Graph, target: &Target) -> Result<Program, String> {
+    let options = LowerOptions { width: target.width, has_dot: target.has_dot(), model_hash: String::new() };
+    lower(graph, &options).map_err(|problems| problems.to_string())
+}
+
+fn write_program(path: &Path, program: &Program, target: &Target) -> Result<(), String> {
+    use std::os::unix::fs::PermissionsExt;
+    let object = object::build(program, target).map_err(|problems| problems.to_string())?;
+    let stub = stub::program(std::env::consts::ARCH).ok_or("octet was built without a stub")?;
+    let bytes = exe::attach(stub, &object.bytes, &infer_symbol(&program.name), &info_symbol(&program.name))
+        .map_err(|error| error.to_string())?;
+    fs::write(path, bytes).map_err(|error| error.to_string())?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| error.to_string())
+}
+
+/// Compares the program with the interpreter: integers are equal, floats close to the greatest of them.
+fn check(graph: &Graph, folder: &Folder, settings: &Settings) -> Result<(), String> {
+    let inputs: Vec<Tensor> =
+        graph.inputs().iter().enumerate().map(|(index, &input)| random(graph.ty(input), 100 + index as u64)).collect();
+    let expected = interp::run(graph, &inputs)?;
+    let threads = settings.threads.to_string();
+    let mut words = vec!["run".to_owned(), "--threads".to_owned(), threads];
+    for (index, input) in inputs.iter().enumerate() {
+        let path = folder.path(&format!("in{index}.npy"));
+        fs::write(&path, npy(input)).map_err(|error| error.to_string())?;
+        words.push(format!("--input={}", path.display()));
+    }
+    let outputs: Vec<PathBuf> = (0..expected.len()).map(|index| folder.path(&format!("out{index}.npy"))).collect();
+    words.extend(outputs.iter().map(|path| format!("--output={}", path.display())));
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    run(&folder.path("app"), &words, &[])?;
+    outputs.iter().zip(&expected).try_for_each(|(path, expected)| compare(path, expected))
+}
+
+fn compare(path: &Path, expected: &Tensor) -> Result<(), String> {
+    let file = fs::read(path).map_err(|error| error.to_string())?;
+    let wanted = expected.to_bytes();
+    let found = &file[file.len().saturating_sub(wanted.len())..];
+    if expected.elem() != ElemType::F32 {
+        let differs = found.iter().zip(&wanted).position(|(a, b)| a != b);
+        return differs.map_or(Ok(()), |at| Err(format!("wrong result: byte {at} of {}", wanted.len())));
+    }
+    let floats =
+        |bytes: &[u8]| -> Vec<f32> { bytes.as_chunks().0.iter().map(|chunk| f32::from_le_bytes(*chunk)).collect() };
+    let (found, wanted) = (floats(found), floats(&wanted));
+    let greatest = wanted.iter().fold(1e-6f32, |greatest, value| greatest.max(value.abs()));
+    let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * greatest;
+    match found.iter().zip(&wanted).position(|pair| !close(pair)) {
+        None => Ok(()),
+        Some(at) => Err(format!("wrong result: element {at} is {}, expected {}", found[at], wanted[at])),
+    }
+}
+
+fn of_family(row: &Row, graph: &Graph, report: &Value) -> Result<Measured, String> {
+    let layers = report["layers"].as_array().ok_or("the report has no layers")?;
+    let prefix = format!("{}_", row.family);
+    let own: Vec<&Value> = layers
+        .iter()
+        .filter(|layer| layer["exec_type"].as_str().is_some_and(|exec| exec.starts_with(&prefix)))
+        .collect();
+    let Some(first) = own.first() else {
+        let found: Vec<&str> = layers.iter().filter_map(|layer| layer["exec_type"].as_str()).collect();
+        return Err(format!("lowered to {}, not to {}", found.join(" "), row.family));
+    };
+    let sum = |key: &str| own.iter().filter_map(|layer| layer[key].as_f64()).sum::<f64>();
+    let precision = first["precision"].as_str().unwrap_or_default();
+    let mut exec_types: Vec<&str> = own.iter().filter_map(|layer| layer["exec_type"].as_str()).collect();
+    exec_types.dedup();
+    Ok(Measured {
+        exec_types: exec_types.join("+"),
+        ms: sum("real_time_ms").max(1e-6),
+        macs: sum("macs"),
+        bytes: row.is_whole.then(|| bytes_of(graph, sum("macs") > 0.0)),
+        peak_gmac_per_s: report["peak"][precision]["gmac_per_s"].as_f64().unwrap_or(f64::NAN),
+    })
+}
+
+/// Bytes that the layer reads or writes at least once.
+fn bytes_of(graph: &Graph, with_constants: bool) -> usize {
+    let bytes = |value| graph.ty(value).shape.elements() * graph.ty(value).elem.bytes();
+    let border = graph.inputs().iter().chain(graph.outputs()).map(|&value| bytes(value));
+    let results = graph.body_nodes().filter_map(|node| graph.results(node).first().copied());
+    let constants = results.filter(|&value| with_constants && graph.const_value(value).is_some()).map(bytes);
+    border.chain(constants).sum()
+}
+
+fn run(app: &Path, words: &[&str], paths: &[&Path]) -> Result<(), String> {
+    let output = Command::new(app).args(words).args(paths).output().map_err(|error| error.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| error.to_string())
+}
+
+fn npy(tensor: &Tensor) -> Vec<u8> {
+    let descr = match tensor.elem() {
+        ElemType::F32 => "<f4",
+        ElemType::I64 => "<i8",
+        ElemType::I32 => "<i4",
+        ElemType::I8 => "|i1",
+        ElemType::U8 => "|u1",
+        other => panic!("no row has inputs of {other}"),
+    };
+    let dims: String = tensor.shape().dims().iter().map(|dim| format!("{dim},")).collect();
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({dims}), }}\n");
+    let len = (header.len() as u16).to_le_bytes();
+    [b"\x93NUMPY\x01\x00", len.as_slice(), header.as_bytes(), &tensor.to_bytes()].concat()
+}
+
+/// A directory that goes with this value.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Result<Folder, String> {
+        let path = std::env::temp_dir().join(format!("octet-kernels-{}", std::process::id()));
+        fs::create_dir_all(&path).map_err(|error| error.to_string())?;
+        Ok(Folder(path))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Left behind at worst.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
