@@ -67,7 +67,7 @@ fn execute(model: &ModelArgs, line: &Line) -> Result<(), Failure> {
     let compiled = compile(&model.model, &options)?;
     let directory = TempDir::new()?;
     let program = directory.path().join(Emit::Exe.file_name(&compiled.plan.program.name));
-    artifacts::write(Emit::Exe, &compiled, &options.target, &program)?;
+    artifacts::write(Emit::Exe, &compiled, &options.common_target(), &program)?;
     drop::<driver::Compiled>(compiled);
     let mut child = start(&program, &line.0)?;
     // The program is in memory: nothing is left behind even if it or we are interrupted.
