@@ -10,6 +10,7 @@ use octet::emit::header::identifier;
 use octet::frontend::ImportOptions;
 use octet::passes::manager::{Options as PassOptions, Selection};
 
+use super::bench::args::BenchArgs;
 use super::examples;
 use super::failure::Failure;
 
@@ -177,33 +178,6 @@ pub struct RunArgs {
     /// Report how long it took.
     #[arg(long)]
     pub time: bool,
-}
-
-#[derive(Args)]
-pub struct BenchArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// Inputs that are not given are pseudo-random numbers.
-    #[arg(short, long = "input", value_name = "[NAME=]FILE.npy")]
-    pub inputs: Vec<String>,
-    /// Default: the number of CPUs.
-    #[arg(long, value_name = "N")]
-    pub threads: Option<String>,
-    /// Seconds to measure; 3 if neither this nor --iterations is given.
-    #[arg(long, value_name = "SECONDS")]
-    pub duration: Option<String>,
-    /// Inferences to measure.
-    #[arg(long, value_name = "N")]
-    pub iterations: Option<String>,
-    /// Inferences before those that are measured.
-    #[arg(long, value_name = "N")]
-    pub warmup: Option<String>,
-    /// Add a row for each layer.
-    #[arg(long)]
-    pub profile: bool,
-    /// Write the numbers into this file.
-    #[arg(long, value_name = "FILE")]
-    pub json: Option<String>,
 }
 
 #[derive(Args)]

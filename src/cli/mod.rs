@@ -1,10 +1,11 @@
 //! The command line: arguments to options of the library, results to files and text, failures to messages and exit codes.
 //!
 //! - [`args`]: what may be said, [`examples`] of it; [`failure`]: exit codes; [`progress`]: what a terminal shows meanwhile;
-//! - one file per command. A command returns a [`Failure`] or nothing; [`main`] renders it, once.
+//! - one file per command, or a folder. A command returns a [`Failure`] or nothing; [`main`] renders it, once.
 
 mod args;
 mod artifacts;
+mod bench;
 mod check;
 mod compile;
 mod demo;
@@ -20,6 +21,7 @@ mod progress;
 mod shell;
 mod table;
 
+use std::env;
 use std::panic;
 use std::process::ExitCode;
 
@@ -31,7 +33,14 @@ use failure::Failure;
 
 /// Runs the command of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let line = match bench::benchmark_app::translate(env::args_os().collect()) {
+        Ok(line) => line,
+        Err(failure) => return failure.report(false),
+    };
+    for note in &line.notes {
+        eprintln!("note: {note}");
+    }
+    let cli = match Cli::try_parse_from(line.words) {
         Ok(cli) => cli,
         Err(error) => return wrong_line(&error),
     };
@@ -66,7 +75,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Compile(args) => compile::run(&args),
         Command::Run(args) => native::run(&args),
-        Command::Bench(args) => native::bench(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Opt(args) => opt::run(&args),
         Command::Check(args) => check::run(&args),

@@ -1,15 +1,16 @@
-//! `run` and `bench`: compile to a temporary place, then let the program do the work, with the same options.
+//! `run`, and what `bench` needs: compile to a temporary place, then let the program do the work, with the same options.
 
 use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, ExitStatus};
+use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use octet::diag::{Diagnostic, Place, codes};
 use octet::driver;
 
-use super::args::{BenchArgs, Emit, ModelArgs, RunArgs};
+use super::args::{Emit, ModelArgs, RunArgs};
 use super::artifacts;
 use super::compile::compile;
 use super::failure::Failure;
@@ -20,43 +21,32 @@ pub fn run(args: &RunArgs) -> Result<(), Failure> {
     line.each("--output", &args.outputs);
     line.option("--threads", &args.threads);
     line.flag("--time", args.time);
-    execute(&args.model, &line)
-}
-
-pub fn bench(args: &BenchArgs) -> Result<(), Failure> {
-    let mut line = Line::new("bench");
-    line.each("--input", &args.inputs);
-    line.option("--threads", &args.threads);
-    line.option("--duration", &args.duration);
-    line.option("--iterations", &args.iterations);
-    line.option("--warmup", &args.warmup);
-    line.flag("--profile", args.profile);
-    line.option("--json", &args.json);
-    execute(&args.model, &line)
+    execute(&args.model, &line, Stdio::inherit()).map(|_| ())
 }
 
 /// Arguments of the program, whose options have the names of ours.
-struct Line(Vec<String>);
+pub struct Line(Vec<String>);
 
 impl Line {
-    fn new(command: &str) -> Line {
+    pub fn new(command: &str) -> Line {
         Line(vec![command.to_owned()])
     }
 
-    fn option(&mut self, name: &str, value: &Option<String>) {
+    pub fn option(&mut self, name: &str, value: &Option<String>) {
         self.0.extend(value.iter().map(|value| format!("{name}={value}")));
     }
 
-    fn each(&mut self, name: &str, values: &[String]) {
+    pub fn each(&mut self, name: &str, values: &[String]) {
         self.0.extend(values.iter().map(|value| format!("{name}={value}")));
     }
 
-    fn flag(&mut self, name: &str, on: bool) {
+    pub fn flag(&mut self, name: &str, on: bool) {
         self.0.extend(on.then(|| name.to_owned()));
     }
 }
 
-fn execute(model: &ModelArgs, line: &Line) -> Result<(), Failure> {
+/// Returns how long it took to compile the program.
+pub fn execute(model: &ModelArgs, line: &Line, output: Stdio) -> Result<Duration, Failure> {
     let options = model.options()?;
     if options.target.triple.split('-').next() != Some(env::consts::ARCH) {
         let message = format!("a program for {} does not run on this machine", options.target.triple);
@@ -64,20 +54,22 @@ fn execute(model: &ModelArgs, line: &Line) -> Result<(), Failure> {
             .with_help("compile it here with `octet compile`, and run the program there")
             .into());
     }
+    let begin = Instant::now();
     let compiled = compile(&model.model, &options)?;
     let directory = TempDir::new()?;
     let program = directory.path().join(Emit::Exe.file_name(&compiled.plan.program.name));
     artifacts::write(Emit::Exe, &compiled, &options.common_target(), &program)?;
     drop::<driver::Compiled>(compiled);
-    let mut child = start(&program, &line.0)?;
+    let compile_time = begin.elapsed();
+    let mut child = start(&program, &line.0, output)?;
     // The program is in memory: nothing is left behind even if it or we are interrupted.
     drop(directory);
     let status = child.wait().map_err(|error| Failure::io(&program, "be waited for", &error))?;
-    outcome(status)
+    outcome(status).map(|()| compile_time)
 }
 
-fn start(program: &Path, args: &[String]) -> Result<Child, Failure> {
-    Command::new(program).args(args).spawn().map_err(|error| cannot_run(program, &error))
+fn start(program: &Path, args: &[String], output: Stdio) -> Result<Child, Failure> {
+    Command::new(program).args(args).stdout(output).spawn().map_err(|error| cannot_run(program, &error))
 }
 
 pub fn cannot_run(program: &Path, error: &io::Error) -> Failure {

@@ -10,7 +10,7 @@ pub mod exe;
 pub mod exec_graph;
 pub mod flow;
 pub mod header;
-mod markup;
+pub mod markup;
 pub mod page;
 pub mod report;
 pub mod stub;
