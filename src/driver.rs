@@ -12,10 +12,11 @@
 
 use std::fs;
 use std::io::Write;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::codegen::object::{self, Object};
+use crate::codegen::object::{self, Object, Version};
 use crate::codegen::target::Target;
 use crate::diag::{self, Diagnostic, Place, codes};
 use crate::emit::header::identifier;
@@ -35,9 +36,19 @@ pub struct CompileOptions {
     /// Prefix of the symbols, a C identifier; by default made of the name of the model's file.
     pub name: Option<String>,
     pub target: Target,
+    /// Other CPUs of the same architecture that the object shall have a version for; worse ones than `target`, the best first.
+    pub fallbacks: Vec<Target>,
     pub passes: PassOptions,
     /// Leave out the line information.
     pub strip_debug: bool,
+}
+
+impl CompileOptions {
+    /// The least that a CPU must have to run any version.
+    pub fn common_target(&self) -> Target {
+        let targets: Vec<&Target> = iter::once(&self.target).chain(&self.fallbacks).collect();
+        Target::common(&targets).unwrap_or_else(|| self.target.clone())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +85,8 @@ pub struct Plan {
     /// After all passes.
     pub graph: Graph,
     pub program: Program,
+    /// The same for each of [`CompileOptions::fallbacks`]. All versions have the workspace of the largest.
+    pub fallbacks: Vec<Program>,
     pub remarks: Vec<Remark>,
     /// How long each stage took, in order.
     pub times: Vec<(Stage, Duration)>,
@@ -106,7 +119,11 @@ pub struct Source {
 /// Of any stage; each stage reports all it finds.
 pub fn compile(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) -> diag::Result<Compiled> {
     let mut plan = plan(path, options, monitor)?;
-    let object = timed(Stage::Codegen, &mut plan.times, monitor, |_| object::build(&plan.program, &options.target))?;
+    let programs = iter::once(&plan.program).chain(&plan.fallbacks);
+    let targets = iter::once(&options.target).chain(&options.fallbacks);
+    let versions: Vec<Version<'_>> =
+        programs.zip(targets).map(|(program, target)| Version { program, target }).collect();
+    let object = timed(Stage::Codegen, &mut plan.times, monitor, |_| object::build_versions(&versions))?;
     Ok(Compiled { plan, object })
 }
 
@@ -122,14 +139,26 @@ pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) ->
     }
     let report =
         timed(Stage::Passes, &mut times, monitor, |log| manager::run(&mut graph, PIPELINE, &options.passes, log))?;
-    let lower_options = LowerOptions {
-        width: options.target.width,
-        has_dot: options.target.has_dot(),
-        model_hash: hash,
-        source: lines.filter(|_| !options.strip_debug),
+    let source = lines.filter(|_| !options.strip_debug);
+    let targets = iter::once(&options.target).chain(&options.fallbacks);
+    let lower_all = |_: &mut dyn Write| targets.map(|target| lower_for(&graph, target, &hash, &source)).collect();
+    let mut programs: Vec<Program> = timed(Stage::Lower, &mut times, monitor, lower_all)?;
+    let workspace_bytes = programs.iter().map(|program| program.workspace_bytes).max().unwrap_or(0);
+    for program in &mut programs {
+        program.workspace_bytes = workspace_bytes;
+    }
+    let program = programs.remove(0);
+    Ok(Plan { graph, program, fallbacks: programs, remarks: report.context.remarks, times })
+}
+
+fn lower_for(graph: &Graph, target: &Target, hash: &str, source: &Option<String>) -> diag::Result<Program> {
+    let options = LowerOptions {
+        width: target.width,
+        has_dot: target.has_dot(),
+        model_hash: hash.to_owned(),
+        source: source.clone(),
     };
-    let program = timed(Stage::Lower, &mut times, monitor, |_| lower::lower(&graph, &lower_options))?;
-    Ok(Plan { graph, program, remarks: report.context.remarks, times })
+    lower::lower(graph, &options)
 }
 
 fn timed<T>(

@@ -15,6 +15,8 @@ mod drawings;
 mod readme;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
+#[path = "cli/versions.rs"]
+mod versions;
 
 use std::fs;
 use std::path::{Path, PathBuf};

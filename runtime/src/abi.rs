@@ -207,6 +207,10 @@ pub struct ModelInfo {
     pub layer_count: u32,
     /// What one call of `infer` takes of the stack at most, without the caller's own callbacks.
     pub stack_bytes: u32,
+    /// Which of the object's versions for different CPUs this describes: the best one that this CPU can run, or the last one
+    /// where it can run none. A caller who sets `exec_flags::CPU_CHECKED` names it there.
+    pub version: u32,
+    pub version_count: u32,
 }
 
 /// A share of a step's work: the half-open range `begin..end` of its work items.
@@ -240,6 +244,8 @@ pub struct Exec {
 pub mod exec_flags {
     /// The caller compared `ModelInfo::cpu_features` with this CPU: `infer` does not check again.
     pub const CPU_CHECKED: u32 = 1;
+    /// With `CPU_CHECKED` the bits from this one on are the `ModelInfo::version` to run.
+    pub const VERSION_SHIFT: u32 = 8;
 }
 
 /// `inputs` and `outputs` point to one tensor pointer each, in the order of `ModelInfo`.
@@ -276,7 +282,7 @@ mod layout {
 
     const _: () = assert!(size_of::<TensorInfo>() == 32 && offset_of!(TensorInfo, byte_size) == 16);
     const _: () = assert!(size_of::<LayerInfo>() == 48 && offset_of!(LayerInfo, macs) == 40);
-    const _: () = assert!(size_of::<ModelInfo>() == 120 && offset_of!(ModelInfo, cpu_features) == 40);
+    const _: () = assert!(size_of::<ModelInfo>() == 128 && offset_of!(ModelInfo, cpu_features) == 40);
     const _: () = assert!(offset_of!(ModelInfo, inputs) == 80 && offset_of!(ModelInfo, input_count) == 104);
     const _: () = assert!(size_of::<Exec>() == 40 && offset_of!(Exec, parallel_for) == 16);
     const _: () = assert!(size_of::<ModelSlot>() == 32 && offset_of!(ModelSlot, infer) == 16);

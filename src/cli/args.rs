@@ -67,9 +67,10 @@ pub struct ModelArgs {
     /// Prefix of the symbols and default name of the results; by default the model's file name.
     #[arg(long)]
     pub name: Option<String>,
-    /// CPU to compile for: native, x86-64-v2, x86-64-v3, x86-64-v4, generic, and +feature or -feature, separated by commas.
-    /// Default: native, or the least one of a --target that is not this machine.
-    #[arg(long)]
+    /// CPU to compile for: native, x86-64-v2, x86-64-v3, x86-64-v4, generic, or a feature such as avx512vnni; +feature or
+    /// -feature behind a comma changes it. Several CPUs, separated by commas, give one object with a version for each, of
+    /// which it chooses the best when it runs. Default: native, or the least one of a --target that is not this machine.
+    #[arg(long, value_name = "CPU,..")]
     pub cpu: Option<String>,
     /// Target triple: x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu. Default: this machine.
     #[arg(long, value_name = "TRIPLE")]
@@ -291,20 +292,24 @@ impl ModelArgs {
                 ),
             ));
         }
+        let mut targets = self.targets()?.into_iter();
+        let target = targets.next().ok_or_else(|| Failure::usage(&codes::UNKNOWN_CPU, "--cpu names no CPU"))?;
         Ok(CompileOptions {
             import: self.shapes.options(),
             name: self.name.clone(),
-            target: self.target()?,
+            target,
+            fallbacks: targets.collect(),
             passes: self.passes.options(),
             strip_debug: false,
         })
     }
 
-    fn target(&self) -> Result<Target, Failure> {
+    /// The best CPU first.
+    fn targets(&self) -> Result<Vec<Target>, Failure> {
         let host = |triple: &str| triple.split('-').next() == Some(std::env::consts::ARCH);
         let native = self.target.as_deref().is_none_or(host);
         let cpu = self.cpu.as_deref().unwrap_or(if native { "native" } else { "" });
-        Target::parse(self.target.as_deref(), cpu).map_err(|reason| Failure::usage(&codes::UNKNOWN_CPU, reason))
+        Target::parse_list(self.target.as_deref(), cpu).map_err(|reason| Failure::usage(&codes::UNKNOWN_CPU, reason))
     }
 
     /// The CPU was not named, and is the one of this machine.

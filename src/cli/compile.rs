@@ -3,9 +3,11 @@
 
 use std::fs;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use octet::codegen::target::Target;
 use octet::diag::codes;
 use octet::driver::{self, CompileOptions, Compiled, Monitor};
 use octet::emit::{page, report};
@@ -30,7 +32,7 @@ pub fn run(args: &CompileArgs) -> Result<(), Failure> {
     }
     let paths = artifacts::paths(&args.emit, args.output.as_deref(), &compiled.plan.program.name);
     for (emit, path) in &paths {
-        artifacts::write(*emit, &compiled, &options.target, path)?;
+        artifacts::write(*emit, &compiled, &options.common_target(), path)?;
     }
     if let Some((kind, path)) = report.zip(args.report.as_deref()) {
         artifacts::write_file(path, kind.text(&compiled).as_bytes())?;
@@ -104,12 +106,17 @@ fn summary(compiled: &Compiled, options: &CompileOptions, native: bool) -> Strin
     format!(
         "compiled for {}{} in {:.2} s: {}\n  {share}, {} steps\n  constants {constants}, code {code}; one inference takes \
          workspace {workspace}, stack {stack}",
-        options.target.cpu_name(),
+        cpu_names(options).join(" | "),
         if native { " (native)" } else { "" },
         plan.times.iter().map(|(_, time)| *time).sum::<Duration>().as_secs_f64(),
         stages.join(", "),
         plan.program.steps.len(),
     )
+}
+
+/// Of every version, the best first.
+fn cpu_names(options: &CompileOptions) -> Vec<String> {
+    iter::once(&options.target).chain(&options.fallbacks).map(Target::cpu_name).collect()
 }
 
 /// The same for programs. Sizes in bytes, times in seconds.
@@ -129,6 +136,7 @@ fn json_summary(compiled: &Compiled, options: &CompileOptions, paths: &[(Emit, P
         "hash": plan.program.model_hash,
         "target": options.target.triple,
         "cpu": options.target.cpu_name(),
+        "cpus": cpu_names(options),
         "macs": macs,
         "int8_macs": int8,
         "int8_share_percent": report.int8_share(),

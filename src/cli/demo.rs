@@ -87,6 +87,7 @@ impl Demo {
             import: ImportOptions::default(),
             name: None,
             target,
+            fallbacks: Vec::new(),
             passes: PassOptions::default(),
             strip_debug: false,
         };

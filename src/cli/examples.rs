@@ -1,4 +1,4 @@
-//! Examples at the end of each command's help. `tests/cli/help.rs` runs all that begin with `octet`.
+//! Examples at the end of each command's help. `tests/cli/readme.rs` runs all that begin with `octet`.
 
 pub const OCTET: &str = "\
 Examples:

@@ -58,7 +58,7 @@ pub fn execute(model: &ModelArgs, line: &Line, output: Stdio) -> Result<Duration
     let compiled = compile(&model.model, &options)?;
     let directory = TempDir::new()?;
     let program = directory.path().join(Emit::Exe.file_name(&compiled.plan.program.name));
-    artifacts::write(Emit::Exe, &compiled, &options.target, &program)?;
+    artifacts::write(Emit::Exe, &compiled, &options.common_target(), &program)?;
     drop::<driver::Compiled>(compiled);
     let compile_time = begin.elapsed();
     let mut child = start(&program, &line.0, output)?;

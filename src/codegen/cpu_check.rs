@@ -144,6 +144,10 @@ impl Assembler {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Register as R};
+
     use super::*;
 
     #[test]
@@ -157,5 +161,115 @@ mod tests {
         let jump = code.windows(2).position(|pair| pair == [0x0f, 0x85]).expect("a jump");
         let distance = u32::from_le_bytes(code[jump + 2..jump + 6].try_into().expect("four bytes")) as usize;
         assert_eq!(jump + 6 + distance, code.len() - 7);
+    }
+
+    /// A CPU as `cpuid` and `xgetbv` show it.
+    #[derive(Clone)]
+    struct Machine {
+        /// eax, ebx, ecx, edx of leaf and subleaf; others are zero.
+        leaves: BTreeMap<(u32, u32), [u32; 4]>,
+        xcr0: u32,
+    }
+
+    impl Machine {
+        /// Has all bits of the features, the leaves they are in, and an operating system that saves every register.
+        fn with(features: u64) -> Machine {
+            let mut leaves: BTreeMap<(u32, u32), [u32; 4]> =
+                [((0, 0), [7, 0, 0, 0]), ((0x8000_0000, 0), [0x8000_0001, 0, 0, 0])].into();
+            for &(feature, leaf, subleaf, register, mask) in FEATURES {
+                if features & feature != 0 {
+                    leaves.entry((leaf, subleaf)).or_default()[register as usize] |= mask;
+                }
+            }
+            Machine { leaves, xcr0: u32::MAX }
+        }
+
+        /// What the check of `features` returns on this machine.
+        fn run(&self, features: u64) -> i32 {
+            let code = x86_64(features);
+            let mut registers = [0u32; 4];
+            let (mut zero, mut below) = (false, false);
+            let mut decoder = Decoder::with_ip(64, &code, 0, DecoderOptions::NONE);
+            loop {
+                let inst = decoder.decode();
+                match inst.code() {
+                    Code::Push_r64 | Code::Pop_r64 => assert_eq!(inst.op0_register(), R::RBX),
+                    Code::Mov_r32_imm32 => registers[index(&inst)] = inst.immediate32(),
+                    Code::Xor_r32_rm32 | Code::Xor_rm32_r32 => registers[index(&inst)] = 0,
+                    Code::Cpuid => {
+                        registers = self.leaves.get(&(registers[0], registers[2])).copied().unwrap_or_default()
+                    }
+                    Code::Xgetbv => {
+                        let saves = self.leaves.get(&(1, 0)).is_some_and(|leaf| leaf[2] & OSXSAVE != 0);
+                        assert!(saves && registers[2] == 0, "xgetbv faults without OSXSAVE");
+                        registers[0] = self.xcr0;
+                    }
+                    Code::And_EAX_imm32 | Code::And_rm32_imm32 => registers[index(&inst)] &= inst.immediate32(),
+                    Code::Cmp_EAX_imm32 | Code::Cmp_rm32_imm32 => {
+                        let (left, right) = (registers[index(&inst)], inst.immediate32());
+                        (zero, below) = (left == right, left < right);
+                    }
+                    Code::Jne_rel32_64 if !zero => jump(&mut decoder, &inst),
+                    Code::Jb_rel32_64 if below => jump(&mut decoder, &inst),
+                    Code::Jne_rel32_64 | Code::Jb_rel32_64 => {}
+                    Code::Retnq => return registers[0] as i32,
+                    other => panic!("{other:?} is not expected in the check"),
+                }
+            }
+        }
+    }
+
+    fn index(inst: &Instruction) -> usize {
+        [R::EAX, R::EBX, R::ECX, R::EDX].iter().position(|&known| known == inst.op0_register()).expect("a register")
+    }
+
+    fn jump(decoder: &mut Decoder<'_>, inst: &Instruction) {
+        decoder.set_position(inst.near_branch_target() as usize).expect("a target inside the code");
+        decoder.set_ip(inst.near_branch_target());
+    }
+
+    /// Closed under what each needs, as targets are.
+    const SETS: [u64; 4] = [
+        cpu::SSSE3 | cpu::SSE41,
+        cpu::SSSE3 | cpu::SSE41 | cpu::SSE42 | cpu::POPCNT | cpu::AVX | cpu::AVX2 | cpu::FMA | cpu::BMI1 | cpu::LZCNT,
+        cpu::SSSE3 | cpu::SSE41 | cpu::SSE42 | cpu::AVX | cpu::AVX2 | cpu::AVX_VNNI,
+        cpu::SSSE3 | cpu::SSE41 | cpu::SSE42 | cpu::AVX | cpu::AVX2 | cpu::FMA | cpu::AVX512 | cpu::AVX512_VNNI,
+    ];
+
+    #[test]
+    fn a_machine_passes_with_all_and_fails_without_any_feature() {
+        let everything = FEATURES.iter().fold(0, |all, (feature, ..)| all | feature);
+        for set in SETS {
+            assert_eq!(Machine::with(set).run(set), status::OK, "{set:#x}");
+            assert_eq!(Machine::with(everything).run(set), status::OK, "{set:#x}");
+            for &(feature, ..) in FEATURES.iter().filter(|(feature, ..)| set & feature != 0) {
+                let machine = Machine::with(everything & !feature);
+                assert_eq!(machine.run(set), status::CPU_UNSUPPORTED, "{set:#x} without {feature:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn registers_that_are_not_saved_cannot_be_used() {
+        for (set, xcr0, code) in [
+            (SETS[0], 0b001, status::OK),
+            (SETS[1], 0b011, status::CPU_UNSUPPORTED),
+            (SETS[1], 0b111, status::OK),
+            (SETS[3], 0b111, status::CPU_UNSUPPORTED),
+            (SETS[3], 0b1110_0111, status::OK),
+        ] {
+            assert_eq!(Machine { xcr0, ..Machine::with(set) }.run(set), code, "{set:#x} with {xcr0:#b}");
+        }
+    }
+
+    /// What stands in a leaf that the CPU does not have is no feature.
+    #[test]
+    fn leaves_must_exist() {
+        let mut old = Machine::with(SETS[1]);
+        old.leaves.insert((0, 0), [6, 0, 0, 0]);
+        assert_eq!(old.run(SETS[1]), status::CPU_UNSUPPORTED);
+        let mut old = Machine::with(SETS[1]);
+        old.leaves.insert((0x8000_0000, 0), [0x8000_0000, 0, 0, 0]);
+        assert_eq!(old.run(SETS[1]), status::CPU_UNSUPPORTED);
     }
 }

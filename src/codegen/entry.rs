@@ -4,6 +4,9 @@
 //!   It is what `parallel_for` runs.
 //! - `infer` checks its arguments, fills the context on its stack, and walks the table of steps: function, number of items,
 //!   whether they are worth sharing. With a clock it adds the time of each step to its counter.
+//! - Of several versions of the model both `infer` and `info` take the first one whose check the CPU passes. Nothing is
+//!   kept between calls, since there is no writable global and the workspace may hold anything: callers who do not want to
+//!   pay for `cpuid` at each call say `CPU_CHECKED` and name the version that `info` gave them.
 //!
 //! The context and the table are private to the object: [`CONTEXT_BYTES`], [`ROW_BYTES`].
 
@@ -81,11 +84,19 @@ fn caller_pointer(builder: &mut FunctionBuilder<'_>, context: Value, list: i32, 
     load(builder, list, (index * 8) as i32)
 }
 
-/// What `infer` refers to.
-pub struct Callees {
+/// One of the versions that an object holds of a model.
+pub struct Version {
     /// Checks the CPU; none where only the caller can.
     pub cpu_check: Option<FuncRef>,
-    pub steps: GlobalValue,
+    /// What belongs to it: its table of steps, its description.
+    pub data: GlobalValue,
+    pub steps: usize,
+}
+
+/// What `infer` refers to.
+pub struct Callees {
+    /// At least one; the best first.
+    pub versions: Vec<Version>,
     pub task: SigRef,
     pub parallel_for: SigRef,
     pub clock: SigRef,
@@ -102,7 +113,7 @@ pub fn callback_signatures(call_conv: CallConv) -> (Signature, Signature) {
 pub fn infer(builder: &mut FunctionBuilder<'_>, program: &Program, callees: &Callees) {
     let block = start(builder);
     let &[inputs, outputs, workspace, exec] = builder.block_params(block) else { return };
-    check_exec(builder, exec, callees);
+    let version = check_exec(builder, exec, &callees.versions);
     for pointer in [inputs, outputs, workspace] {
         check_pointer(builder, pointer, 1);
     }
@@ -115,7 +126,8 @@ pub fn infer(builder: &mut FunctionBuilder<'_>, program: &Program, callees: &Cal
         builder.ins().store(MemFlagsData::trusted(), value, context, offset);
     }
     let callbacks = load_callbacks(builder, exec);
-    walk(builder, program.steps.len(), context, &callbacks, callees);
+    let steps = Steps::of(builder, version, &callees.versions);
+    walk(builder, &steps, context, &callbacks, callees);
     let ok = builder.ins().iconst(types::I32, i64::from(status::OK));
     builder.ins().return_(&[ok]);
 }
@@ -149,26 +161,84 @@ fn load_callbacks(builder: &mut FunctionBuilder<'_>, exec: Value) -> Callbacks {
     Callbacks { context: params[0], parallel_for: params[1], clock: params[2], layer_ns: params[3] }
 }
 
-/// Refuses another ABI, and a CPU that the caller has not checked and that lacks a feature.
-fn check_exec(builder: &mut FunctionBuilder<'_>, exec: Value, callees: &Callees) {
-    let [given, unchecked, checked] = [(); 3].map(|()| builder.create_block());
+/// Refuses another ABI, and a CPU that the caller has not checked and that can run no version. Gives the number of the
+/// version to run: the one the caller names, or the first that the CPU can run.
+fn check_exec(builder: &mut FunctionBuilder<'_>, exec: Value, versions: &[Version]) -> Value {
+    let [given, unchecked, trusted, checked] = [(); 4].map(|()| builder.create_block());
+    let chosen = builder.append_block_param(checked, types::I64);
     builder.ins().brif(exec, given, &[], unchecked, &[]);
     switch(builder, given);
-    let version = load32(builder, exec, offset_of!(Exec, abi_version));
-    let same = builder.ins().icmp_imm_s(IntCC::Equal, version, i64::from(ABI_VERSION));
+    let abi = load32(builder, exec, offset_of!(Exec, abi_version));
+    let same = builder.ins().icmp_imm_s(IntCC::Equal, abi, i64::from(ABI_VERSION));
     require(builder, same, status::ABI_MISMATCH);
     let flags = load32(builder, exec, offset_of!(Exec, flags));
-    let trusted = builder.ins().band_imm_s(flags, i64::from(exec_flags::CPU_CHECKED));
-    builder.ins().brif(trusted, checked, &[], unchecked, &[]);
+    let is_checked = builder.ins().band_imm_s(flags, i64::from(exec_flags::CPU_CHECKED));
+    builder.ins().brif(is_checked, trusted, &[], unchecked, &[]);
+
+    switch(builder, trusted);
+    let named = builder.ins().ushr_imm_u(flags, i64::from(exec_flags::VERSION_SHIFT));
+    let named = builder.ins().uextend(types::I64, named);
+    let count = builder.ins().iconst(types::I64, versions.len() as i64);
+    let exists = builder.ins().icmp(IntCC::UnsignedLessThan, named, count);
+    require(builder, exists, status::CPU_UNSUPPORTED);
+    builder.ins().jump(checked, &[BlockArg::Value(named)]);
+
     switch(builder, unchecked);
-    if let Some(check) = callees.cpu_check {
-        let call = builder.ins().call(check, &[]);
-        let code = builder.inst_results(call)[0];
-        let able = builder.ins().icmp_imm_s(IntCC::Equal, code, i64::from(status::OK));
-        require(builder, able, status::CPU_UNSUPPORTED);
-    }
-    builder.ins().jump(checked, &[]);
+    choose(builder, versions, checked);
+    let code = builder.ins().iconst(types::I32, i64::from(status::CPU_UNSUPPORTED));
+    builder.ins().return_(&[code]);
     switch(builder, checked);
+    chosen
+}
+
+/// Jumps to `chosen` with the number of the first version that the CPU can run; goes on in a new block if there is none.
+fn choose(builder: &mut FunctionBuilder<'_>, versions: &[Version], chosen: Block) {
+    for (number, version) in versions.iter().enumerate() {
+        let number = builder.ins().iconst(types::I64, number as i64);
+        let next = builder.create_block();
+        match version.cpu_check {
+            Some(check) => {
+                let call = builder.ins().call(check, &[]);
+                let code = builder.inst_results(call)[0];
+                let able = builder.ins().icmp_imm_s(IntCC::Equal, code, i64::from(status::OK));
+                builder.ins().brif(able, chosen, &[BlockArg::Value(number)], next, &[]);
+            }
+            None => {
+                builder.ins().jump(chosen, &[BlockArg::Value(number)]);
+            }
+        }
+        switch(builder, next);
+    }
+}
+
+/// Address of the data of version number `version`.
+fn data_of(builder: &mut FunctionBuilder<'_>, version: Value, versions: &[Version]) -> Value {
+    let mut data = builder.ins().symbol_value(types::I64, versions[0].data);
+    for (number, other) in versions.iter().enumerate().skip(1) {
+        let is_this = builder.ins().icmp_imm_s(IntCC::Equal, version, number as i64);
+        let address = builder.ins().symbol_value(types::I64, other.data);
+        data = builder.ins().select(is_this, address, data);
+    }
+    data
+}
+
+/// A table of steps.
+struct Steps {
+    table: Value,
+    count: Value,
+}
+
+impl Steps {
+    /// Those of version number `version`.
+    fn of(builder: &mut FunctionBuilder<'_>, version: Value, versions: &[Version]) -> Steps {
+        let mut count = builder.ins().iconst(types::I64, versions[0].steps as i64);
+        for (number, other) in versions.iter().enumerate().skip(1) {
+            let is_this = builder.ins().icmp_imm_s(IntCC::Equal, version, number as i64);
+            let steps = builder.ins().iconst(types::I64, other.steps as i64);
+            count = builder.ins().select(is_this, steps, count);
+        }
+        Steps { table: data_of(builder, version, versions), count }
+    }
 }
 
 fn check_tensors(builder: &mut FunctionBuilder<'_>, list: Value, ports: &[Port]) {
@@ -201,15 +271,14 @@ fn require(builder: &mut FunctionBuilder<'_>, condition: Value, code: i32) {
 }
 
 /// `for row in table`: runs it, alone or shared, and adds its time.
-fn walk(builder: &mut FunctionBuilder<'_>, steps: usize, context: Value, callbacks: &Callbacks, callees: &Callees) {
+fn walk(builder: &mut FunctionBuilder<'_>, steps: &Steps, context: Value, callbacks: &Callbacks, callees: &Callees) {
     let [head, shared, alone, ran, timed, next, done] = [(); 7].map(|()| builder.create_block());
     let index = builder.append_block_param(head, types::I64);
     let before = builder.append_block_param(head, types::I64);
     let after = builder.append_block_param(next, types::I64);
-    let table = builder.ins().symbol_value(types::I64, callees.steps);
+    let &Steps { table, count } = steps;
     let begin = builder.ins().iconst(types::I64, 0);
     let start = first_time(builder, callbacks, callees);
-    let count = builder.ins().iconst(types::I64, steps as i64);
     let any = builder.ins().icmp(IntCC::UnsignedLessThan, begin, count);
     builder.ins().brif(any, head, &[BlockArg::Value(begin), BlockArg::Value(start)], done, &[]);
 
@@ -293,9 +362,24 @@ fn load32(builder: &mut FunctionBuilder<'_>, base: Value, offset: usize) -> Valu
     builder.ins().load(types::I32, MemFlagsData::trusted(), base, offset as i32)
 }
 
-/// A function that gives the address of data.
-pub fn address_of(builder: &mut FunctionBuilder<'_>, data: GlobalValue) {
+/// The body of `info`: the address of the data of the version that `infer` chooses on this CPU, or of the last one, which
+/// needs least, where it chooses none.
+pub fn info(builder: &mut FunctionBuilder<'_>, versions: &[Version]) {
     start(builder);
-    let address = builder.ins().symbol_value(types::I64, data);
+    let found = builder.create_block();
+    let version = builder.append_block_param(found, types::I64);
+    if let [.., last] = versions
+        && versions.len() > 1
+    {
+        choose(builder, versions, found);
+        let least = builder.ins().symbol_value(types::I64, last.data);
+        builder.ins().return_(&[least]);
+    } else {
+        // What there is only one of needs no check.
+        let first = builder.ins().iconst(types::I64, 0);
+        builder.ins().jump(found, &[BlockArg::Value(first)]);
+    }
+    switch(builder, found);
+    let address = data_of(builder, version, versions);
     builder.ins().return_(&[address]);
 }

@@ -50,14 +50,32 @@ pub struct Sizes {
     pub stack_bytes: usize,
 }
 
+/// A model for one CPU.
+#[derive(Clone, Copy)]
+pub struct Version<'p> {
+    pub program: &'p Program,
+    pub target: &'p Target,
+}
+
 /// Compiles a program for a target.
 ///
 /// # Errors
 /// Internal ones only: a kernel or the code generator is wrong.
 pub fn build(program: &Program, target: &Target) -> diag::Result<Object> {
-    emit(program, target).map_err(|reason| {
+    build_versions(&[Version { program, target }])
+}
+
+/// Compiles a model for several CPUs of one architecture into one object, whose entry runs the first version that the CPU it
+/// finds itself on can run: the best one stands first. All programs have the same name, inputs and outputs, and a workspace
+/// that suffices for each.
+///
+/// # Errors
+/// Internal ones only, as [`build`].
+pub fn build_versions(versions: &[Version<'_>]) -> diag::Result<Object> {
+    emit(versions).map_err(|reason| {
+        let triple = versions.first().map_or("no target", |version| &version.target.triple);
         let reason = reason.trim_start_matches("internal error: ").to_string();
-        Diagnostic::internal(Place::item(format!("code for {}", target.triple)), reason).into()
+        Diagnostic::internal(Place::item(format!("code for {triple}")), reason).into()
     })
 }
 
@@ -71,23 +89,33 @@ pub fn info_symbol(name: &str) -> String {
     format!("{name}_info")
 }
 
-fn emit(program: &Program, target: &Target) -> Result<Object, String> {
-    let isa = target.isa()?;
-    let machine_code = compile_kernels(program, target, &*isa)?;
+fn emit(versions: &[Version<'_>]) -> Result<Object, String> {
+    let targets: Vec<&Target> = versions.iter().map(|version| version.target).collect();
+    // Code that runs before the CPU is known, or for every version.
+    let common = Target::common(&targets).ok_or("internal error: no target")?;
     let names = cranelift_module::default_libcall_names();
-    let builder = ObjectBuilder::new(isa, program.name.as_str(), names).map_err(wrong)?;
-    let sizes = Sizes { workspace_bytes: program.workspace_bytes, ..Sizes::default() };
-    let mut emitter = Emitter { program, module: ObjectModule::new(builder), sizes, functions: Vec::new() };
-    let kernels = emitter.kernels(&machine_code)?;
-    let (constants, offsets) = emitter.constants()?;
-    let steps = emitter.steps(&kernels, constants, &offsets)?;
-    let table = emitter.step_table(&steps)?;
-    let check = emitter.cpu_check(target)?;
-    emitter.infer(table, check)?;
+    let program = versions[0].program;
+    let builder = ObjectBuilder::new(common.isa()?, program.name.as_str(), names).map_err(wrong)?;
+    let workspace_bytes = versions.iter().map(|version| version.program.workspace_bytes).max().unwrap_or(0);
+    let mut emitter = Emitter {
+        program,
+        version: 0,
+        module: ObjectModule::new(builder),
+        sizes: Sizes { workspace_bytes, ..Sizes::default() },
+        functions: Vec::new(),
+    };
+    let (constants, offsets) = emitter.constants(versions)?;
+    let mut parts = Vec::new();
+    for (index, (version, offsets)) in versions.iter().zip(&offsets).enumerate() {
+        (emitter.program, emitter.version) = (version.program, index);
+        parts.push(emitter.version(version.target, constants, offsets)?);
+    }
+    (emitter.program, emitter.version) = (program, 0);
+    emitter.infer(&parts)?;
     // What `info` tells, so without its own few bytes.
     let sizes = emitter.sizes;
-    emitter.info(target)?;
-    let bytes = emitter.finish(target)?;
+    emitter.info(versions, &parts)?;
+    let bytes = emitter.finish(&common)?;
     Ok(Object { bytes, sizes })
 }
 
@@ -121,12 +149,24 @@ fn compile_kernels(program: &Program, target: &Target, isa: &dyn TargetIsa) -> R
 }
 
 struct Emitter<'p> {
+    /// Of the version that is emitted, the first one's for what all share.
     program: &'p Program,
+    /// Its number.
+    version: usize,
     module: ObjectModule,
     /// Of what has been emitted; the stack is that of the deepest chain below `infer` until it is emitted too.
     sizes: Sizes,
     /// What is described to debuggers, in order, with the line of its layer or 0.
     functions: Vec<(FuncId, u32)>,
+}
+
+/// What the entry knows of a version.
+struct Part {
+    /// Table of steps.
+    table: DataId,
+    steps: usize,
+    /// None where only the caller can check the CPU.
+    check: Option<FuncId>,
 }
 
 /// A kernel in the object, and the stack it takes.
@@ -136,14 +176,32 @@ struct Kernel {
     stack_bytes: usize,
 }
 
-impl Emitter<'_> {
+impl<'p> Emitter<'p> {
     fn call_conv(&self) -> CallConv {
         self.module.isa().default_call_conv()
     }
 
-    /// Local names carry the model's prefix, so that profiles of several models can be told apart.
+    /// Local names carry the model's prefix, so that profiles of several models can be told apart, and the number of the
+    /// version behind the first.
     fn local_name(&self, name: &str) -> String {
-        format!("{}.{}", self.program.name, name)
+        match self.version {
+            0 => format!("{}.{name}", self.program.name),
+            version => format!("{}.v{version}.{name}", self.program.name),
+        }
+    }
+
+    /// Kernels, steps and check of the current version.
+    fn version(
+        &mut self,
+        target: &Target,
+        constants: DataId,
+        offsets: &SecondaryMap<ConstId, usize>,
+    ) -> Result<Part, String> {
+        let code = compile_kernels(self.program, target, &*target.isa()?)?;
+        let kernels = self.kernels(&code)?;
+        let steps = self.steps(&kernels, constants, offsets)?;
+        let table = self.step_table(&steps)?;
+        Ok(Part { table, steps: steps.len(), check: self.cpu_check(target)? })
     }
 
     fn kernels(&mut self, code: &[MachineCode]) -> Result<Vec<Kernel>, String> {
@@ -170,23 +228,27 @@ impl Emitter<'_> {
         }
     }
 
-    /// All constants in one piece of data, and where each starts in it.
-    fn constants(&mut self) -> Result<(DataId, SecondaryMap<ConstId, usize>), String> {
+    /// All constants of all versions in one piece of data, and for each version where each starts in it.
+    fn constants(&mut self, versions: &[Version<'_>]) -> Result<(DataId, Vec<SecondaryMap<ConstId, usize>>), String> {
         let mut bytes = Vec::new();
-        let mut offsets = SecondaryMap::new();
         let mut known: BTreeMap<&[u8], usize> = BTreeMap::new();
-        for (id, constant) in self.program.constants.iter() {
-            offsets[id] = *known.entry(constant).or_insert_with(|| {
-                let offset = bytes.len();
-                bytes.extend_from_slice(constant);
-                bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
-                offset
-            });
+        let mut all = Vec::new();
+        for version in versions {
+            let mut offsets = SecondaryMap::new();
+            for (id, constant) in version.program.constants.iter() {
+                offsets[id] = *known.entry(constant).or_insert_with(|| {
+                    let offset = bytes.len();
+                    bytes.extend_from_slice(constant);
+                    bytes.resize(bytes.len().next_multiple_of(ALIGN), 0);
+                    offset
+                });
+            }
+            all.push(offsets);
         }
         self.sizes.constant_bytes = bytes.len();
         bytes.resize(bytes.len() + READ_SLACK, 0);
         let data = self.data("constants", bytes, ALIGN as u64, |_, _| ())?;
-        Ok((data, offsets))
+        Ok((data, all))
     }
 
     /// Read-only local data; `relocate` adds addresses.
@@ -283,7 +345,7 @@ impl Emitter<'_> {
         Ok(Some(function))
     }
 
-    fn infer(&mut self, table: DataId, check: Option<FuncId>) -> Result<(), String> {
+    fn infer(&mut self, parts: &[Part]) -> Result<(), String> {
         let program = self.program;
         let call_conv = self.call_conv();
         let signature = entry::infer_signature(call_conv);
@@ -292,9 +354,13 @@ impl Emitter<'_> {
         let mut context = self.module.make_context();
         context.func.signature = signature;
         let (parallel_for, clock) = entry::callback_signatures(call_conv);
+        let versions = parts.iter().map(|part| entry::Version {
+            cpu_check: part.check.map(|check| self.module.declare_func_in_func(check, &mut context.func)),
+            data: self.module.declare_data_in_func(part.table, &mut context.func),
+            steps: part.steps,
+        });
         let callees = Callees {
-            cpu_check: check.map(|check| self.module.declare_func_in_func(check, &mut context.func)),
-            steps: self.module.declare_data_in_func(table, &mut context.func),
+            versions: versions.collect(),
             task: context.func.import_signature(entry::task_signature(call_conv)),
             parallel_for: context.func.import_signature(parallel_for),
             clock: context.func.import_signature(clock),
@@ -304,8 +370,31 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn info(&mut self, target: &Target) -> Result<(), String> {
-        let description = Description::new(self.program, target, &self.sizes)?;
+    /// The description of every version, and the function that gives the one of the version that runs here.
+    fn info(&mut self, versions: &[Version<'p>], parts: &[Part]) -> Result<(), String> {
+        let mut tables = Vec::new();
+        for (index, version) in versions.iter().enumerate() {
+            (self.program, self.version) = (version.program, index);
+            tables.push(self.description(version, versions.len())?);
+        }
+        (self.program, self.version) = (versions[0].program, 0);
+        let mut signature = entry::signature(self.call_conv(), 0, false);
+        signature.returns = vec![cranelift_codegen::ir::AbiParam::new(cranelift_codegen::ir::types::I64)];
+        let name = info_symbol(&self.program.name);
+        let function = self.module.declare_function(&name, Linkage::Export, &signature).map_err(wrong)?;
+        let mut context = self.module.make_context();
+        context.func.signature = signature;
+        let described = parts.iter().zip(&tables).map(|(part, &table)| entry::Version {
+            cpu_check: part.check.map(|check| self.module.declare_func_in_func(check, &mut context.func)),
+            data: self.module.declare_data_in_func(table, &mut context.func),
+            steps: part.steps,
+        });
+        let described: Vec<entry::Version> = described.collect();
+        self.define(function, context, 0, |builder| entry::info(builder, &described)).map(|_| ())
+    }
+
+    fn description(&mut self, version: &Version<'_>, count: usize) -> Result<DataId, String> {
+        let description = Description::new(version, (self.version, count), &self.sizes)?;
         let strings = self.data("names", description.strings, 1, |_, _| ())?;
         let tables = self.local_name("info");
         let tables = self.module.declare_data(&tables, Linkage::Local, false, false).map_err(wrong)?;
@@ -319,14 +408,7 @@ impl Emitter<'_> {
             data.write_data_addr(pointer.at as u32, base, pointer.offset as i64);
         }
         self.module.define_data(tables, &data).map_err(wrong)?;
-        let mut signature = entry::signature(self.call_conv(), 0, false);
-        signature.returns = vec![cranelift_codegen::ir::AbiParam::new(cranelift_codegen::ir::types::I64)];
-        let name = info_symbol(&self.program.name);
-        let function = self.module.declare_function(&name, Linkage::Export, &signature).map_err(wrong)?;
-        let mut context = self.module.make_context();
-        context.func.signature = signature;
-        let data = self.module.declare_data_in_func(tables, &mut context.func);
-        self.define(function, context, 0, |builder| entry::address_of(builder, data)).map(|_| ())
+        Ok(tables)
     }
 }
 
@@ -362,7 +444,9 @@ struct Description {
 }
 
 impl Description {
-    fn new(program: &Program, target: &Target, sizes: &Sizes) -> Result<Self, String> {
+    /// `numbers` are that of the version and of how many it is one.
+    fn new(version: &Version<'_>, numbers: (usize, usize), sizes: &Sizes) -> Result<Self, String> {
+        let Version { program, target } = *version;
         let mut info = Description { bytes: vec![0; size_of::<ModelInfo>()], ..Description::default() };
         info.put32(offset_of!(ModelInfo, abi_version), ABI_VERSION);
         info.put32(offset_of!(ModelInfo, struct_size), size_of::<ModelInfo>() as u32);
@@ -379,6 +463,8 @@ impl Description {
         info.put32(offset_of!(ModelInfo, output_count), program.outputs.len() as u32);
         info.put32(offset_of!(ModelInfo, layer_count), program.steps.len() as u32);
         info.put32(offset_of!(ModelInfo, stack_bytes), sizes.stack_bytes as u32);
+        info.put32(offset_of!(ModelInfo, version), numbers.0 as u32);
+        info.put32(offset_of!(ModelInfo, version_count), numbers.1 as u32);
         info.ports(offset_of!(ModelInfo, inputs), &program.inputs)?;
         info.ports(offset_of!(ModelInfo, outputs), &program.outputs)?;
         info.layers(program);

@@ -3,6 +3,7 @@
 //! Features are the bits of [`octet_runtime::abi::cpu`], because the object tells its caller which of them it needs.
 //! [`Target::parse`] reads `--target` and `--cpu`; [`Target::cpu_name`] prints a CPU in the form `--cpu` reads.
 
+use std::cmp::Reverse;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -109,8 +110,8 @@ impl Arch {
 }
 
 impl Target {
-    /// `triple` as in `--target` (none: the host), `cpu` as in `--cpu`: names of levels or `native`, and single features
-    /// with `+` or `-`, separated by commas, from left to right. Without a level the first feature builds on the least one
+    /// `triple` as in `--target` (none: the host), `cpu` as in `--cpu` for one CPU: the name of a level or feature, or `native`,
+    /// and single features with `+` or `-`, separated by commas, from left to right. Without a level the first feature builds on the least one
     /// (x86-64-v2, generic).
     pub fn parse(triple: Option<&str>, cpu: &str) -> Result<Target, String> {
         let host = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -124,6 +125,43 @@ impl Target {
             return Err("octet needs at least SSE4.1 on x86-64".into());
         }
         Ok(Target::with_features(arch, triple, features))
+    }
+
+    /// As [`Self::parse`], for several CPUs: a level, `native` or the plain name of a feature begins one, +feature and -feature
+    /// change it. A plain feature stands for itself and the least level that has what it needs. Equal ones are one; the
+    /// best comes first: any before those whose features are a part of its own.
+    pub fn parse_list(triple: Option<&str>, cpu: &str) -> Result<Vec<Target>, String> {
+        let mut lists: Vec<String> = Vec::new();
+        for item in cpu.split(',').map(str::trim).filter(|item| !item.is_empty()) {
+            match lists.last_mut() {
+                Some(list) if item.starts_with(['+', '-']) => *list += &format!(",{item}"),
+                _ => lists.push(item.to_owned()),
+            }
+        }
+        if lists.is_empty() {
+            lists.push(String::new());
+        }
+        let mut targets: Vec<Target> = Vec::new();
+        for list in &lists {
+            let target = Target::parse(triple, list)?;
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        if targets.len() > 1 && targets[0].arch != Arch::X86_64 {
+            return Err(
+                "several versions in one object are for x86-64: only there it can ask the CPU what it has".into()
+            );
+        }
+        targets.sort_by_key(|target| Reverse((target.has_dot(), target.width, target.features.count_ones())));
+        Ok(targets)
+    }
+
+    /// What all of them have; none without any.
+    pub fn common(targets: &[&Target]) -> Option<Target> {
+        let first = targets.first()?;
+        let features = targets.iter().fold(first.features, |all, target| all & target.features);
+        Some(Target::with_features(first.arch, &first.triple, features))
     }
 
     /// This machine.
@@ -233,17 +271,20 @@ fn apply(arch: Arch, features: u64, item: &str) -> Result<u64, String> {
             Err(format!("`native` is this machine ({}), which is not the target", std::env::consts::ARCH))
         };
     }
-    match arch.levels().iter().find(|(name, _)| *name == item) {
-        Some((_, set)) => Ok(*set),
-        None => Err(unknown_cpu(arch, item)),
+    if let Some((_, set)) = arch.levels().iter().find(|(name, _)| *name == item) {
+        return Ok(*set);
     }
+    let feature = find(item).ok_or_else(|| unknown_cpu(arch, item))?;
+    let has_needs = |set: u64| set & feature.needs == feature.needs;
+    let level = arch.levels().iter().map(|(_, set)| *set).find(|&set| has_needs(set)).unwrap_or(features);
+    Ok(with_needs(arch, level | feature.bit))
 }
 
 fn unknown_cpu(arch: Arch, item: &str) -> String {
     let levels: Vec<&str> = arch.levels().iter().map(|(name, _)| *name).collect();
     let features: Vec<&str> = arch.features().iter().map(|feature| feature.name).collect();
     format!(
-        "unknown CPU `{item}`: give native, {}, or +/- one of {}, separated by commas",
+        "unknown CPU `{item}`: give native, {}, or one of {}, with + or - in front to change the CPU before it",
         levels.join(", "),
         features.join(", ")
     )
@@ -328,6 +369,34 @@ mod tests {
             assert_eq!(Target::parse(Some(triple), name).unwrap(), target, "{name}");
             target.isa().unwrap();
         }
+    }
+
+    #[test]
+    fn lists_have_the_best_first() {
+        let rows: &[(&str, &[&str])] = &[
+            ("", &["x86-64-v2"]),
+            ("x86-64-v3,+avxvnni", &["x86-64-v3,+avxvnni"]),
+            ("x86-64-v2,x86-64-v3,avx512vnni", &["x86-64-v4,+avx512vnni", "x86-64-v3", "x86-64-v2"]),
+            ("x86-64-v4, sse4.1, +sse4.2, avxvnni", &["x86-64-v3,+avxvnni", "x86-64-v4", "sse4.1,+sse4.2"]),
+            ("x86-64-v3,x86-64-v3,-fma,+fma", &["x86-64-v3"]),
+            ("avx2,avx512", &["x86-64-v4", "x86-64-v3"]),
+        ];
+        for (list, names) in rows {
+            let targets = Target::parse_list(Some(X86), list).unwrap();
+            assert_eq!(targets.iter().map(Target::cpu_name).collect::<Vec<_>>(), *names, "{list}");
+            for (index, target) in targets.iter().enumerate() {
+                assert!(targets[..index].iter().all(|better| !target.has(better.features)), "{list}");
+            }
+        }
+        assert!(Target::parse_list(Some(ARM), "generic,+dotprod").is_ok());
+        assert!(Target::parse_list(Some(ARM), "generic,dotprod").unwrap_err().contains("x86-64"));
+    }
+
+    #[test]
+    fn what_several_have_in_common() {
+        let targets = Target::parse_list(Some(X86), "x86-64-v4,avxvnni").unwrap();
+        assert_eq!(Target::common(&targets.iter().collect::<Vec<_>>()).unwrap().cpu_name(), "x86-64-v3");
+        assert_eq!(Target::common(&[]), None);
     }
 
     #[test]

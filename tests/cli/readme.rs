@@ -1,4 +1,5 @@
-//! The README's commands work as they stand there, in its order, on the digits model under the names it uses.
+//! The README's commands, and the examples of every command's help, work as they stand there, in order, on the digits
+//! model under the names they use.
 
 use std::fs;
 use std::path::Path;
@@ -55,11 +56,7 @@ fn commands_of_the_readme_work() {
             continue;
         }
         // Three seconds say nothing more about a line than three inferences.
-        let command = if command.contains(" bench ") {
-            command.replacen(" bench ", " bench --iterations 3 ", 1)
-        } else {
-            command
-        };
+        let command = command.replacen(" bench ", " bench --iterations 3 ", 1);
         let output = folder.shell(&command);
         assert_eq!(output.code, 0, "{command}\n{}{}", output.stdout, output.stderr);
         run += 1;
@@ -80,6 +77,41 @@ fn the_c_of_the_readme_compiles_and_runs() {
     folder.write("main.c", program);
     let output = folder.shell("cc -std=c11 -Wall -Werror main.c model.o -o main && ./main");
     assert_eq!(output.code, 0, "{}", output.stderr);
+}
+
+/// Lines under `Examples:` that run octet, without what is said about them.
+fn examples(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| *line != "Examples:").skip(1).map_while(|line| line.strip_prefix("  "));
+    let commands = lines.filter(|line| line.starts_with("octet "));
+    commands.map(|line| line.split("  ").next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn examples_of_the_help_work() {
+    let folder = folder("examples");
+    std::fs::create_dir_all(folder.file(".local/share/bash-completion/completions")).unwrap();
+    std::fs::create_dir_all(folder.file(".config/fish/completions")).unwrap();
+    std::fs::create_dir_all(folder.file(".zfunc")).unwrap();
+    let commands: Vec<String> = folder
+        .octet_ok("--help")
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .map_while(|line| line.trim().split(' ').next().filter(|name| !name.is_empty()).map(str::to_owned))
+        .filter(|name| name != "help")
+        .collect();
+    assert!(commands.len() >= 10, "{commands:?}");
+    for command in commands {
+        let help = folder.octet_ok(&format!("{command} --help"));
+        let examples = examples(&help);
+        assert!(!examples.is_empty(), "{command} --help has no example: {help}");
+        for example in examples {
+            let short = example.contains("--iterations") || example.contains("--duration") || command != "bench";
+            let example = if short { example } else { format!("{example} --iterations 3") };
+            let output = folder.shell(&format!("export HOME=.; {example}"));
+            assert_eq!(output.code, 0, "{example}\n{}{}", output.stdout, output.stderr);
+        }
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ typedef struct {
   uint64_t cpu_features, workspace_bytes, workspace_align, constant_bytes, code_bytes;
   const tensor_info *inputs, *outputs;
   const layer_info *layers;
-  uint32_t input_count, output_count, layer_count, stack_bytes;
+  uint32_t input_count, output_count, layer_count, stack_bytes, version, version_count;
 } model_info;
 
 typedef void (*task)(const void *context, int64_t begin, int64_t end);

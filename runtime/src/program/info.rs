@@ -18,6 +18,9 @@ pub fn info(model: &Model, process: &Process) -> Result<(), Failure> {
     row("hash", &model.hash);
     row("compiler", &model.compiler);
     row("cpu", &model.cpu_name);
+    if model.version_count > 1 {
+        row("version", &format!("{} of {}, the best for this CPU", model.version + 1, model.version_count));
+    }
     match model.cpu_features {
         0 => row("needs", "no special instructions"),
         features => row("needs", &format!("{}", Names(features))),

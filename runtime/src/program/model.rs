@@ -23,6 +23,9 @@ pub struct Model {
     pub cpu_name: Text,
     /// Bits of [`crate::abi::cpu`].
     pub cpu_features: u64,
+    /// Which version of the model this is, the best one for this CPU, and of how many.
+    pub version: u32,
+    pub version_count: u32,
     pub workspace_bytes: usize,
     pub workspace_align: usize,
     pub constant_bytes: u64,
@@ -92,6 +95,8 @@ impl Model {
                 compiler: text(info.compiler),
                 cpu_name: text(info.cpu_name),
                 cpu_features: info.cpu_features,
+                version: info.version,
+                version_count: info.version_count,
                 workspace_bytes: info.workspace_bytes as usize,
                 workspace_align: info.workspace_align as usize,
                 constant_bytes: info.constant_bytes,

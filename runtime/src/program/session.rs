@@ -86,7 +86,7 @@ impl<'a> Session<'a> {
         let parallel_for: ParallelFor = threads::parallel_for;
         let exec = Exec {
             abi_version: ABI_VERSION,
-            flags: exec_flags::CPU_CHECKED,
+            flags: exec_flags::CPU_CHECKED | self.model.version << exec_flags::VERSION_SHIFT,
             context: (&raw mut self.pool).cast(),
             parallel_for: Some(parallel_for).filter(|_| self.pool.threads() > 1),
             clock,

@@ -51,9 +51,11 @@ fn elements() -> String {
     let types: String = abi::ElementType::ALL.iter().map(line).collect();
     format!(
         "/* octet_tensor_info.element_type */\n{types}\n\
-         /* octet_exec.flags: the caller has compared cpu_features with this CPU */\n\
-         #define OCTET_EXEC_CPU_CHECKED {}u\n",
-        exec_flags::CPU_CHECKED
+         /* octet_exec.flags: the caller has compared cpu_features with this CPU, and names the version they belong to;\n\
+         \x20  infer then does not ask the CPU, which takes a while */\n\
+         #define OCTET_EXEC_CPU_CHECKED {}u\n#define OCTET_EXEC_VERSION(version) ((uint32_t)(version) << {})\n",
+        exec_flags::CPU_CHECKED,
+        exec_flags::VERSION_SHIFT,
     )
 }
 
@@ -108,6 +110,8 @@ typedef struct {
   uint32_t output_count;
   uint32_t layer_count;
   uint32_t stack_bytes;
+  uint32_t version; /* of the model that this describes: the best one for this CPU */
+  uint32_t version_count;
 } octet_model_info;
 
 /* A share of a step's work: the items begin <= i < end. */
