@@ -125,7 +125,9 @@ fn the_compiler_uses_only_the_abi_of_the_runtime() {
     for Source { path, text } in sources("src", &["rs"]) {
         let allowed: &[&str] = if path.starts_with("src/cli/") { &["abi", "npy"] } else { &["abi"] };
         for (number, line) in code(&text) {
-            for used in line.split("octet_runtime::").skip(1) {
+            // Behind `::` it is a path in the text of a generated module.
+            let pieces: Vec<&str> = line.split("octet_runtime::").collect();
+            for used in pieces.windows(2).filter(|pair| !pair[0].ends_with("::")).map(|pair| pair[1]) {
                 let module = used.trim_start_matches('{').split(|c: char| !c.is_alphanumeric()).next().unwrap();
                 if !allowed.contains(&module) {
                     problems.push(format!("{path}:{number}: uses `octet_runtime::{module}`"));
