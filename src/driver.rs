@@ -118,8 +118,12 @@ pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) ->
     }
     let report =
         timed(Stage::Passes, &mut times, monitor, |log| manager::run(&mut graph, PIPELINE, &options.passes, log))?;
-    let lower_options =
-        LowerOptions { width: options.target.width, has_dot: options.target.has_dot(), model_hash: hash };
+    let lower_options = LowerOptions {
+        width: options.target.width,
+        has_dot: options.target.has_dot(),
+        has_tiles: options.target.has_tiles(),
+        model_hash: hash,
+    };
     let program = timed(Stage::Lower, &mut times, monitor, |_| lower::lower(&graph, &lower_options))?;
     Ok(Plan { graph, program, remarks: report.context.remarks, times })
 }

@@ -24,7 +24,7 @@ fn main() {
 }
 
 fn options(width: Width, has_dot: bool) -> LowerOptions {
-    LowerOptions { width, has_dot, model_hash: String::new() }
+    LowerOptions { width, has_dot, has_tiles: has_dot && width == Width::W512, model_hash: String::new() }
 }
 
 fn variables() -> Result<(), Failed> {

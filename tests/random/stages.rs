@@ -103,7 +103,8 @@ fn chosen_samples(graph: &Graph, seed: u64, effort: Effort) -> Vec<Sample> {
 }
 
 fn lowered(graph: &Graph, width: Width, has_dot: bool) -> Result<Program, Failure> {
-    let options = LowerOptions { width, has_dot, model_hash: String::new() };
+    let options =
+        LowerOptions { width, has_dot, has_tiles: has_dot && width == Width::W512, model_hash: String::new() };
     lower(graph, &options).map_err(|problems| failure(Stage::Lowering)(problems.to_string()))
 }
 

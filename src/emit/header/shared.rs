@@ -36,7 +36,7 @@ fn statuses() -> String {
 }
 
 fn cpus() -> String {
-    let macro_name = |name: &str| name.replace('.', "").to_uppercase();
+    let macro_name = |name: &str| name.replace('.', "").replace('-', "_").to_uppercase();
     let line = |(bit, name): &(u64, &str)| {
         format!("#define OCTET_CPU_{} (UINT64_C(1) << {}) /* {name} */\n", macro_name(name), bit.trailing_zeros())
     };
@@ -51,7 +51,8 @@ fn elements() -> String {
     let types: String = abi::ElementType::ALL.iter().map(line).collect();
     format!(
         "/* octet_tensor_info.element_type */\n{types}\n\
-         /* octet_exec.flags: the caller has compared cpu_features with this CPU */\n\
+         /* octet_exec.flags: the caller has compared cpu_features with this CPU and, where they name\n   \
+         amx-tile, got the right to use it: arch_prctl(ARCH_REQ_XCOMP_PERM, 18) on Linux */\n\
          #define OCTET_EXEC_CPU_CHECKED {}u\n",
         exec_flags::CPU_CHECKED
     )
