@@ -193,6 +193,7 @@ fn store_precisions(spec: &KernelSpec) -> Vec<&'static str> {
     let stores = |epilogue: &Epilogue| epilogue.stores.iter().map(|store| precision(store.elem)).collect();
     match spec {
         KernelSpec::Conv(s) => stores(&s.epilogue),
+        KernelSpec::TileConv(s) => stores(&s.epilogue),
         KernelSpec::Depthwise(s) => stores(&s.epilogue),
         KernelSpec::Pool(s) => stores(&s.epilogue),
         KernelSpec::Pointwise(s) => stores(&s.epilogue),
@@ -220,6 +221,7 @@ fn dims(spec: &KernelSpec) -> Vec<usize> {
     let with = |outer: &[usize], inner: &[usize]| [outer, inner].concat();
     match spec {
         KernelSpec::Conv(s) => vec![s.batch, s.oh, s.ow, s.oc],
+        KernelSpec::TileConv(s) => vec![s.batch, s.oh, s.ow, s.oc],
         KernelSpec::Depthwise(s) => vec![s.batch, s.oh, s.ow, s.channels],
         KernelSpec::Pool(s) => vec![s.batch, s.oh, s.ow, s.channels],
         KernelSpec::Resize(s) => vec![s.batch, s.oh, s.ow, s.channels],

@@ -12,6 +12,7 @@ use crate::simd::ir::Mem;
 #[derive(Clone, Debug, PartialEq)]
 pub enum KernelSpec {
     Conv(ConvSpec),
+    TileConv(TileConvSpec),
     Depthwise(DepthwiseSpec),
     Pool(PoolSpec),
     Pointwise(PointwiseSpec),
@@ -70,6 +71,45 @@ pub struct ConvSpec {
     /// Blocks are the outer loop and the unit of work (weights stay in cache); else rows are.
     pub blocks_outer: bool,
     pub epilogue: Epilogue,
+}
+
+/// The convolution of [`ConvSpec`] in u8 x i8, with products of matrices in tile registers: rows of `a` are pixels, read where
+/// they lie, columns of `b` output channels. Operands as there; the weights are packed by `lower::pack::pack_tiles`.
+///
+/// Items are panels of pixels times blocks of channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TileConvSpec {
+    pub batch: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub oc: usize,
+    pub src: Grid,
+    /// (first channel, channels) of each block, at most 64 of them.
+    pub block_channels: Vec<(usize, usize)>,
+    /// Source bytes of a pixel that one product takes.
+    pub step_bytes: usize,
+    /// Pixels of a tile; a row's last tile overlaps the one before it. At most `ow`.
+    pub tile_pixels: usize,
+    /// Tiles of pixels of a panel, which share loaded weights: 1 or 2.
+    pub panel_tiles: usize,
+    /// Blocks are the outer loop (weights stay in cache); else panels are.
+    pub blocks_outer: bool,
+    pub epilogue: Epilogue,
+}
+
+impl TileConvSpec {
+    /// Tiles of a row of pixels.
+    pub fn row_tiles(&self) -> usize {
+        self.ow.div_ceil(self.tile_pixels)
+    }
+
+    pub fn tiles(&self) -> usize {
+        self.batch * self.oh * self.row_tiles()
+    }
+
+    pub fn panels(&self) -> usize {
+        self.tiles().div_ceil(self.panel_tiles)
+    }
 }
 
 /// Convolution of each channel by itself (channel multiplier 1).
@@ -305,7 +345,7 @@ impl KernelSpec {
     /// Name of the family in `explain` and in symbols.
     pub fn family(&self) -> &'static str {
         match self {
-            KernelSpec::Conv(_) => "conv",
+            KernelSpec::Conv(_) | KernelSpec::TileConv(_) => "conv",
             KernelSpec::Depthwise(_) => "depthwise",
             KernelSpec::Pool(_) => "pool",
             KernelSpec::Pointwise(_) => "pointwise",
@@ -325,6 +365,7 @@ impl KernelSpec {
     pub fn operands(&self) -> Vec<Access> {
         match self {
             KernelSpec::Conv(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
+            KernelSpec::TileConv(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
             KernelSpec::Depthwise(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
             KernelSpec::Pool(s) => with_epilogue(&[Access::Read], &s.epilogue),
             KernelSpec::Pointwise(s) => with_epilogue(&[], &s.epilogue),
@@ -351,6 +392,7 @@ impl KernelSpec {
         let detail = match self {
             KernelSpec::Conv(s) => mac(s.mac),
             KernelSpec::Depthwise(s) => mac(s.mac),
+            KernelSpec::TileConv(_) => "_u8i8tile",
             _ => "",
         };
         format!("{}{detail}_{}", self.family(), self.precision())
@@ -367,6 +409,7 @@ impl KernelSpec {
         match self {
             KernelSpec::Conv(s) => mac(s.mac),
             KernelSpec::Depthwise(s) => mac(s.mac),
+            KernelSpec::TileConv(_) => "I8",
             KernelSpec::MatMul(s) => elem(s.a_elem),
             KernelSpec::Pool(s) => elem(s.elem),
             KernelSpec::Reduce(s) => elem(s.elem),
@@ -388,6 +431,7 @@ impl KernelSpec {
         let product = |sizes: &[usize]| sizes.iter().product::<usize>();
         match self {
             KernelSpec::Conv(s) => s.batch * s.oh * s.ow * s.oc,
+            KernelSpec::TileConv(s) => s.batch * s.oh * s.ow * s.oc,
             KernelSpec::Depthwise(s) => s.batch * s.oh * s.ow * s.channels,
             KernelSpec::Pool(s) => s.batch * s.oh * s.ow * s.channels * product(&s.kernel),
             KernelSpec::Pointwise(s) => product(&s.outer) * s.inner,
@@ -406,6 +450,7 @@ impl KernelSpec {
     /// Number of work items: what `begin..end` ranges over.
     pub fn items(&self) -> usize {
         match self {
+            KernelSpec::TileConv(s) => s.panels() * s.block_channels.len(),
             KernelSpec::Conv(s) if s.blocks_outer => s.block_channels.len(),
             KernelSpec::Conv(s) => s.batch * s.oh,
             KernelSpec::Depthwise(s) => s.batch * s.oh,

@@ -4,6 +4,7 @@
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
+//! - [`tiles`]: which convolutions take tile registers, and how they are cut.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`memory`]: lifetimes to offsets.
@@ -25,6 +26,7 @@ mod product;
 pub mod program;
 mod recurrent;
 mod resize;
+mod tiles;
 mod view;
 mod window;
 
@@ -48,6 +50,8 @@ pub struct LowerOptions {
     pub width: Width,
     /// The target has an instruction that adds four products u8 x i8 exactly.
     pub has_dot: bool,
+    /// The target has registers for matrices of bytes.
+    pub has_tiles: bool,
     /// Hexadecimal digest of the source model, passed on to the object.
     pub model_hash: String,
     /// File name of the source model, passed on to line information; none for an object without it.
@@ -91,6 +95,7 @@ struct Lowering<'g> {
     graph: &'g Graph,
     width: Width,
     has_dot: bool,
+    has_tiles: bool,
     plan: Plan,
     placement: Placement,
     views: SecondaryMap<Value, Option<View>>,
@@ -117,6 +122,7 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Progr
         graph,
         width: options.width,
         has_dot: options.has_dot,
+        has_tiles: options.has_tiles,
         plan,
         placement,
         views: SecondaryMap::new(),

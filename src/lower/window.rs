@@ -101,6 +101,11 @@ impl Lowering<'_> {
         groups: &[Group],
         weights: Weights,
     ) -> Result<(), String> {
+        if let (Mac::U8I8Dot | Mac::U8I8, Weights::Int(rows)) = (mac, weights)
+            && let Some(plan) = self.tile_plan(&convolved, groups)
+        {
+            return self.tile_convolution(convolved, &plan, groups, rows);
+        }
         let Convolved { anchor, tree, laid, src, outer, channel, macs } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
@@ -269,7 +274,7 @@ fn walked_source(src: &View, strides: &[usize], pads: &[usize], dst: &View) -> V
 }
 
 /// Source, packed weights, and the epilogue's tensors, each advanced by its offset; the weights have none.
-fn operands_at(src: &View, weights: Storage, laid: &Laid, offsets: &[i64]) -> Vec<Operand> {
+pub fn operands_at(src: &View, weights: Storage, laid: &Laid, offsets: &[i64]) -> Vec<Operand> {
     let rest = laid.operands().into_iter().zip(&offsets[1..]).map(|(operand, &bytes)| operand.advanced(bytes));
     [Operand::of(src).advanced(offsets[0]), Operand::start(weights)].into_iter().chain(rest).collect()
 }

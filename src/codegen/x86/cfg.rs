@@ -33,6 +33,8 @@ pub struct Cfg {
     vregs: usize,
     /// Bytes of a vector register.
     vector_bytes: usize,
+    /// Bytes of the kernel's own memory.
+    pub scratch_bytes: usize,
 }
 
 impl Cfg {
@@ -119,7 +121,7 @@ impl CfgBuilder {
     }
 
     /// Ends the last block and the kernel.
-    pub fn finish(mut self, vector_bytes: usize) -> Cfg {
+    pub fn finish(mut self, vector_bytes: usize, scratch_bytes: usize) -> Cfg {
         self.end(Inst::new(Kind::Return, Vec::new()), Vec::new(), Vec::new());
         let place = |label: &Label| match self.started[*label].expand() {
             Some(place) => Block::new(place.index()),
@@ -133,7 +135,7 @@ impl CfgBuilder {
             }
             blocks[from].succs = succs;
         }
-        Cfg { insts: self.insts, blocks, vregs: self.vregs, vector_bytes }
+        Cfg { insts: self.insts, blocks, vregs: self.vregs, vector_bytes, scratch_bytes }
     }
 }
 

@@ -8,6 +8,7 @@ use iced_x86::Code;
 use regalloc2::{Operand, PReg, PRegSet, RegClass, VReg};
 
 use super::constants::ConstId;
+use crate::simd::tiles::TileReg;
 
 /// General registers; vectors and floats; masks of AVX-512.
 pub const INT: RegClass = RegClass::Int;
@@ -36,6 +37,7 @@ pub enum Source {
     Mem(Address),
     Const(ConstId),
     Imm(i64),
+    Tile(TileReg),
 }
 
 impl From<VReg> for Source {
@@ -55,6 +57,8 @@ pub enum Arg {
     },
     Const(ConstId),
     Imm(i64),
+    /// Kernels name tile registers themselves; nobody allocates them.
+    Tile(TileReg),
     /// The shift count of `shl r, cl`.
     Cl,
 }
@@ -99,6 +103,8 @@ pub enum Kind {
     /// A parameter from the caller's stack: operand 0 is it.
     StackArg(usize),
     One(Step),
+    /// The address of the kernel's own memory: operand 0.
+    Scratch,
     /// `div`: operand 0 is the quotient or the remainder, operand 1 the dividend, operand 2 the divisor.
     Divide,
     /// `xor r, r` of operand 0, which is all a register needs to be zero.
@@ -171,6 +177,7 @@ impl Builder {
             }
             Source::Const(id) => Arg::Const(id),
             Source::Imm(value) => Arg::Imm(value),
+            Source::Tile(tile) => Arg::Tile(tile),
         };
         self.step.args.push(arg);
         self

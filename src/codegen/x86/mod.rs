@@ -40,13 +40,14 @@ use crate::simd::verify::verify;
 /// A target without the vectors of that width. All others are internal: the kernel or this back end is wrong.
 pub fn compile(function: &Function, target: &Target) -> Result<MachineCode, String> {
     verify(function).map_err(|problem| format!("internal error: {problem}"))?;
-    check_target(function.width, target)?;
+    check_target(function, target)?;
     let (cfg, constants) = isel::select(function, target);
     emit::emit(&cfg, &constants, function.width)
         .map_err(|problem| format!("internal error: kernel {}: {problem}", function.name))
 }
 
-fn check_target(width: Width, target: &Target) -> Result<(), String> {
+fn check_target(function: &Function, target: &Target) -> Result<(), String> {
+    let width = function.width;
     let needed = match width {
         Width::W256 => cpu::AVX2,
         Width::W512 => cpu::AVX512,
@@ -54,6 +55,9 @@ fn check_target(width: Width, target: &Target) -> Result<(), String> {
     };
     if target.arch != Arch::X86_64 || !target.has(needed) {
         return Err(format!("{} has no vectors of {} bits", target.cpu_name(), 8 * width.bytes()));
+    }
+    if function.tiles.is_some() && !target.has_tiles() {
+        return Err(format!("{} has no tiles of bytes", target.cpu_name()));
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ pub mod resize;
 pub mod rnn;
 pub mod softmax;
 pub mod strip;
+pub mod tile_conv;
 mod transpose;
 
 use super::builder::{Builder, Pointer};
@@ -44,6 +45,7 @@ pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
     let items = Items { begin: b.param_int(), end: b.param_int() };
     match spec {
         KernelSpec::Conv(spec) => conv::build(&mut b, spec, &operands, items),
+        KernelSpec::TileConv(spec) => tile_conv::build(&mut b, spec, &operands, items),
         KernelSpec::Depthwise(spec) => depthwise::build(&mut b, spec, &operands, items),
         KernelSpec::Pool(spec) => pool::build(&mut b, spec, &operands, items),
         KernelSpec::Pointwise(spec) => pointwise::build(&mut b, spec, &operands, items),

@@ -46,6 +46,19 @@ impl Selector<'_> {
         Address { base: self.reg(base), index, disp: disp as i32 }
     }
 
+    /// An address without an index: only constants are added in the operand.
+    pub(super) fn base_register(&mut self, addr: Addr) -> Address {
+        let (mut base, mut disp) = (self.facts.canonical(addr.base), i64::from(addr.offset));
+        while let (None, Some(&Inst::PtrAdd(pointer, bytes))) = (self.regs[base], self.waiting[base]) {
+            match self.facts.int(bytes) {
+                Some(bytes) if i32::try_from(disp + bytes).is_ok() => disp += bytes,
+                _ => break,
+            }
+            base = self.facts.canonical(pointer);
+        }
+        Address { base: self.reg(base), index: None, disp: disp as i32 }
+    }
+
     /// A number of bytes as index and scale of an address.
     fn scaled(&mut self, bytes: Val) -> (VReg, u32) {
         let bytes = self.facts.canonical(bytes);
@@ -197,6 +210,7 @@ impl Selector<'_> {
                 let (address, value) = self.store_operands(addr, value);
                 self.store_chunks(address, value, span);
             }
+            Inst::Tile(inst) => self.tile(inst),
             ref other => unreachable!("internal error: {other:?} is no store"),
         }
     }

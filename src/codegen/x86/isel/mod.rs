@@ -14,6 +14,7 @@ mod control;
 mod memory;
 mod scalar;
 mod shuffle;
+mod tiles;
 mod vector;
 
 use std::collections::BTreeSet;
@@ -50,10 +51,13 @@ pub fn select(function: &Function, target: &Target) -> (Cfg, Constants) {
         loads: Vec::new(),
         kept: Vec::new(),
         reread: Reread::InOperands,
+        strides: Vec::new(),
     };
     selector.params();
+    selector.configure_tiles();
     selector.block(&function.body);
-    (selector.cfg.finish(function.width.bytes()), selector.constants)
+    selector.release_tiles();
+    (selector.cfg.finish(function.width.bytes(), function.scratch), selector.constants)
 }
 
 /// The instruction that multiplies and adds four bytes, if the target has one.
@@ -92,6 +96,8 @@ struct Selector<'a> {
     /// Constants that a loop keeps in registers.
     kept: Vec<([u8; CHUNK], VReg)>,
     reread: Reread,
+    /// Strides of tiles that a loop keeps in registers.
+    strides: Vec<(i64, VReg)>,
 }
 
 impl<'a> Selector<'a> {
@@ -241,7 +247,8 @@ impl<'a> Selector<'a> {
             | Inst::FloatToInt(_)
             | Inst::FloatBits(_)
             | Inst::FloatFromBits(_)
-            | Inst::FloatCmp(..) => self.scalar(inst),
+            | Inst::FloatCmp(..)
+            | Inst::Scratch => self.scalar(inst),
             Inst::Pack(..) | Inst::Interleave { .. } | Inst::Shuffle { .. } | Inst::Reduce(..) => self.rearrange(inst),
             Inst::VecConst { .. }
             | Inst::Splat { .. }
@@ -264,6 +271,7 @@ impl<'a> Selector<'a> {
             | Inst::StorePartial { .. }
             | Inst::StoreChunks { .. }
             | Inst::StorePartialChunks { .. }
+            | Inst::Tile(_)
             | Inst::Loop(_)
             | Inst::If(_) => unreachable!("internal error: {inst:?} is emitted in its place"),
         }

@@ -27,12 +27,19 @@ pub(super) fn by_size(value: i64, short: Code, long: Code) -> Code {
 }
 
 impl Selector<'_> {
+    fn scratch(&mut self) -> VReg {
+        let result = self.cfg.vreg(INT);
+        self.cfg.push(MachInst::new(Kind::Scratch, vec![Operand::reg_def(result)]));
+        result
+    }
+
     pub(super) fn scalar(&mut self, inst: &Inst) -> VReg {
         match *inst {
             Inst::ConstI64(value) => self.int_const(value),
             Inst::ConstF32(value) => self.float_const(value),
             Inst::Int(op, a, b) => self.int_op(op, a, b),
             Inst::PtrAdd(a, b) => self.add(a, b),
+            Inst::Scratch => self.scratch(),
             Inst::IntCmp(cmp, a, b) => {
                 let (step, operands) = self.compare(Vec::new(), a, b);
                 self.set_if((step, operands), condition(cmp))
