@@ -191,7 +191,7 @@ impl<'a> Selector<'a> {
             Some(&Inst::ConstF32(float)) => Source::Const(self.constants.add(float.to_le_bytes().to_vec())),
             Some(&(Inst::Load { addr, mem, .. } | Inst::LoadF32 { addr, mem })) if self.is_operand(value, mem) => {
                 self.loads.retain(|&load| load != value);
-                Source::Mem(self.address(addr))
+                Source::Mem(self.address(addr, mem))
             }
             _ => self.reg(value).into(),
         }
@@ -304,7 +304,7 @@ impl<'a> Selector<'a> {
 
     /// `code [address], operands..`
     fn write_memory(&mut self, code: Code, address: Address, operands: &[Source]) {
-        let start = Builder::new(code).read(Source::Mem(address));
+        let start = Builder::new(code).write(address);
         let inst = operands.iter().fold(start, |inst, &operand| inst.read(operand)).one();
         self.cfg.push(inst);
     }
