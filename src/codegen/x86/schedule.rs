@@ -112,7 +112,7 @@ fn latency(inst: &Inst) -> u32 {
         | Mnemonic::Vcmpps
         | Mnemonic::Vcvtdq2ps
         | Mnemonic::Vcvtps2dq => 4,
-        Mnemonic::Vpmaddubsw | Mnemonic::Vpmaddwd | Mnemonic::Vpdpbusd | Mnemonic::Vpmullw => 5,
+        Mnemonic::Vpmaddubsw | Mnemonic::Vpmaddwd | Mnemonic::Vpdpbusd | Mnemonic::Vpdpwssd | Mnemonic::Vpmullw => 5,
         Mnemonic::Vinserti32x4 | Mnemonic::Vinserti128 | Mnemonic::Vextracti32x4 | Mnemonic::Vextracti128 => 3,
         _ => 1,
     }

@@ -62,7 +62,7 @@ impl Reduced {
 }
 
 /// `exp(x)` in the range of normal numbers: 0 below -87.7, infinity above 88.37. 1 ulp.
-pub(super) fn exp_normal(b: &mut Builder, x: Val) -> Val {
+pub fn exp_normal(b: &mut Builder, x: Val) -> Val {
     let x = at_most(b, x, 88.8);
     let x = at_least(b, x, -88.0);
     let reduced = reduce(b, x);

@@ -41,6 +41,7 @@ pub fn select(function: &Function, target: &Target) -> (Cfg, Constants) {
         function,
         wide,
         dot4: dot4_code(wide, target),
+        madd_add: madd_add_code(wide, target),
         facts: Facts::new(function),
         cfg: CfgBuilder::new(),
         constants: Constants::default(),
@@ -65,6 +66,15 @@ fn dot4_code(wide: bool, target: &Target) -> Option<Code> {
     }
 }
 
+/// The instruction that multiplies pairs of 16-bit lanes and adds to 32 bits, if the target has one.
+fn madd_add_code(wide: bool, target: &Target) -> Option<Code> {
+    match wide {
+        true => target.has(cpu::AVX512_VNNI).then_some(Code::EVEX_Vpdpwssd_zmm_k1z_zmm_zmmm512b32),
+        false if target.has(cpu::AVX_VNNI) => Some(Code::VEX_Vpdpwssd_ymm_ymm_ymmm256),
+        false => target.has(cpu::AVX512_VNNI).then_some(Code::EVEX_Vpdpwssd_ymm_k1z_ymm_ymmm256b32),
+    }
+}
+
 /// What happens to vectors in [`Mem::Const`] memory that are used several times.
 enum Reread {
     /// They are read again wherever they can be memory operands.
@@ -78,6 +88,7 @@ struct Selector<'a> {
     /// 512 bits.
     wide: bool,
     dot4: Option<Code>,
+    madd_add: Option<Code>,
     facts: Facts,
     cfg: CfgBuilder,
     constants: Constants,
