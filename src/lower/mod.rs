@@ -11,6 +11,7 @@
 //!
 //! The result: [`program`], and in it [`kernel`] specs.
 
+mod cost;
 mod elementwise;
 mod expr;
 mod grid;
@@ -57,9 +58,6 @@ pub struct LowerOptions {
     /// File name of the source model, passed on to line information; none for an object without it.
     pub source: Option<String>,
 }
-
-/// Elements (or eighths of multiply-accumulates) from which a step is worth a barrier between threads: some microseconds.
-const PARALLEL_WORK: u64 = 16 << 10;
 
 /// A step before the memory plan.
 #[derive(Clone, Debug)]
@@ -274,7 +272,7 @@ impl Lowering<'_> {
             None => self.kernels.push(spec),
         };
         let spec = &self.kernels[kernel];
-        let parallel = spec.items() > 1 && (spec.elements() as u64).max(macs / 8) >= PARALLEL_WORK;
+        let parallel = cost::is_worth_sharing(spec, macs, self.width, self.has_dot);
         let label = self.label(covered, macs);
         self.steps.push(PendingStep { kernel, operands, parallel, label });
     }

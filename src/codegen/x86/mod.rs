@@ -3,6 +3,7 @@
 //! ```text
 //! simd::ir::Function
 //!   isel       by demand, within blocks: machine instructions over virtual registers, in basic blocks (cfg, inst)
+//!   schedule   order within long blocks: independent chains side by side
 //!   regalloc2  registers for them
 //!   emit       instructions with registers, the allocator's moves, frame; branches and constants are placed
 //! MachineCode  constants stand behind the code, which reaches them relative to itself
@@ -26,6 +27,7 @@ mod constants;
 mod emit;
 mod inst;
 mod isel;
+mod schedule;
 
 use octet_runtime::abi::cpu;
 
@@ -41,7 +43,8 @@ use crate::simd::verify::verify;
 pub fn compile(function: &Function, target: &Target) -> Result<MachineCode, String> {
     verify(function).map_err(|problem| format!("internal error: {problem}"))?;
     check_target(function, target)?;
-    let (cfg, constants) = isel::select(function, target);
+    let (mut cfg, constants) = isel::select(function, target);
+    schedule::schedule(&mut cfg, function.width);
     emit::emit(&cfg, &constants, function.width)
         .map_err(|problem| format!("internal error: kernel {}: {problem}", function.name))
 }

@@ -42,6 +42,7 @@ pub fn select(function: &Function, target: &Target) -> (Cfg, Constants) {
         function,
         wide,
         dot4: dot4_code(wide, target),
+        madd_add: madd_add_code(wide, target),
         facts: Facts::new(function),
         cfg: CfgBuilder::new(),
         constants: Constants::default(),
@@ -69,6 +70,15 @@ fn dot4_code(wide: bool, target: &Target) -> Option<Code> {
     }
 }
 
+/// The instruction that multiplies pairs of 16-bit lanes and adds to 32 bits, if the target has one.
+fn madd_add_code(wide: bool, target: &Target) -> Option<Code> {
+    match wide {
+        true => target.has(cpu::AVX512_VNNI).then_some(Code::EVEX_Vpdpwssd_zmm_k1z_zmm_zmmm512b32),
+        false if target.has(cpu::AVX_VNNI) => Some(Code::VEX_Vpdpwssd_ymm_ymm_ymmm256),
+        false => target.has(cpu::AVX512_VNNI).then_some(Code::EVEX_Vpdpwssd_ymm_k1z_ymm_ymmm256b32),
+    }
+}
+
 /// What happens to vectors in [`Mem::Const`] memory that are used several times.
 enum Reread {
     /// They are read again wherever they can be memory operands.
@@ -82,6 +92,7 @@ struct Selector<'a> {
     /// 512 bits.
     wide: bool,
     dot4: Option<Code>,
+    madd_add: Option<Code>,
     facts: Facts,
     cfg: CfgBuilder,
     constants: Constants,
@@ -197,7 +208,7 @@ impl<'a> Selector<'a> {
             Some(&Inst::ConstF32(float)) => Source::Const(self.constants.add(float.to_le_bytes().to_vec())),
             Some(&(Inst::Load { addr, mem, .. } | Inst::LoadF32 { addr, mem })) if self.is_operand(value, mem) => {
                 self.loads.retain(|&load| load != value);
-                Source::Mem(self.address(addr))
+                Source::Mem(self.address(addr, mem))
             }
             _ => self.reg(value).into(),
         }
@@ -312,7 +323,7 @@ impl<'a> Selector<'a> {
 
     /// `code [address], operands..`
     fn write_memory(&mut self, code: Code, address: Address, operands: &[Source]) {
-        let start = Builder::new(code).read(Source::Mem(address));
+        let start = Builder::new(code).write(address);
         let inst = operands.iter().fold(start, |inst, &operand| inst.read(operand)).one();
         self.cfg.push(inst);
     }

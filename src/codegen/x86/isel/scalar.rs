@@ -8,7 +8,7 @@ use crate::codegen::x86::codes;
 use crate::codegen::x86::inst::{
     Builder, Condition, INT, Inst as MachInst, Kind, MASK, RAX, RDX, Source, Step, VECTOR,
 };
-use crate::simd::ir::{Cmp, Inst, IntOp, Ty, Val};
+use crate::simd::ir::{Cmp, Inst, IntOp, Mem, Ty, Val};
 
 fn condition(cmp: Cmp) -> Condition {
     match cmp {
@@ -125,7 +125,7 @@ impl Selector<'_> {
             Some(imm) => self.add_imm(base, imm),
             None => {
                 let index = self.reg(b);
-                let address = super::Address { base, index: Some((index, 1)), disp: 0 };
+                let address = super::Address { base, index: Some((index, 1)), disp: 0, mem: Mem::Const };
                 self.emit(INT, Code::Lea_r64_m, &[Source::Mem(address)])
             }
         }
@@ -133,7 +133,7 @@ impl Selector<'_> {
 
     /// Three operands, so that the old value may live on.
     pub(super) fn add_imm(&mut self, base: VReg, imm: i64) -> VReg {
-        let address = super::Address { base, index: None, disp: imm as i32 };
+        let address = super::Address { base, index: None, disp: imm as i32, mem: Mem::Const };
         self.emit(INT, Code::Lea_r64_m, &[Source::Mem(address)])
     }
 
@@ -188,7 +188,7 @@ impl Selector<'_> {
         ];
         let mut clobbers = PRegSet::empty();
         clobbers.add(other);
-        self.cfg.push(MachInst { kind: Kind::Divide, operands, clobbers });
+        self.cfg.push(MachInst { clobbers, ..MachInst::new(Kind::Divide, operands) });
         result
     }
 
