@@ -194,6 +194,8 @@ fn store_precisions(spec: &KernelSpec) -> Vec<&'static str> {
     match spec {
         KernelSpec::Conv(s) => stores(&s.epilogue),
         KernelSpec::Depthwise(s) => stores(&s.epilogue),
+        KernelSpec::WinogradSource(_) => vec!["I16"],
+        KernelSpec::Winograd(s) => stores(&s.epilogue),
         KernelSpec::Pool(s) => stores(&s.epilogue),
         KernelSpec::Pointwise(s) => stores(&s.epilogue),
         KernelSpec::Reduce(s) => stores(&s.epilogue),
@@ -221,6 +223,8 @@ fn dims(spec: &KernelSpec) -> Vec<usize> {
     match spec {
         KernelSpec::Conv(s) => vec![s.batch, s.oh, s.ow, s.oc],
         KernelSpec::Depthwise(s) => vec![s.batch, s.oh, s.ow, s.channels],
+        KernelSpec::WinogradSource(s) => vec![s.batch, s.ih, s.iw, s.ic],
+        KernelSpec::Winograd(s) => vec![s.batch, s.oh, s.ow, s.oc],
         KernelSpec::Pool(s) => vec![s.batch, s.oh, s.ow, s.channels],
         KernelSpec::Resize(s) => vec![s.batch, s.oh, s.ow, s.channels],
         KernelSpec::Pointwise(s) => with(&s.outer, &[s.inner]),

@@ -4,6 +4,7 @@
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
+//! - [`winograd`]: the form of 3x3 convolutions that multiplies less.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`memory`]: lifetimes to offsets.
@@ -27,6 +28,7 @@ mod recurrent;
 mod resize;
 mod view;
 mod window;
+mod winograd;
 
 use std::collections::BTreeSet;
 

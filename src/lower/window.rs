@@ -13,6 +13,7 @@ use super::place::window_halo;
 use super::plan::Anchor;
 use super::pointwise::LaneType;
 use super::view::{Storage, View, channels_last};
+use super::winograd::Windows;
 use super::{Lowering, Operand};
 
 /// Weights of this size and above are walked once, with all pixels inside.
@@ -90,6 +91,10 @@ impl Lowering<'_> {
         let contiguous = dense && src.strides.last().copied() == Some((src.sizes[1] * src.elem.bytes()) as i64);
         let kw = weights.shape().dims().last().copied().unwrap_or(1);
         let (groups, rows) = conv_groups(&src, &weights, &taps, attrs.groups, if contiguous { kw } else { 1 })?;
+        let windows = Windows { attrs: &attrs, weights: weights.shape().dims(), rows: rows.as_weights() };
+        if windows.take_winograd(mac, self.width, &convolved.laid.dst) {
+            return self.winograd(convolved, &windows);
+        }
         self.dense_convolution(convolved, mac, &groups, rows.as_weights())
     }
 

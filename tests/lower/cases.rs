@@ -161,6 +161,8 @@ fn convolutions() -> Vec<Case> {
             vec![8, 3, 7, 7],
             Window { stride: 2, pad: 3, pad_value: 255, ..PLAIN },
         ),
+        ("3x3_winograd", U8, I8, vec![1, 40, 13, 10], vec![24, 40, 3, 3], Window { pad_value: 9, ..same }),
+        ("3x3_winograd_batch", U8, I8, vec![3, 33, 22, 18], vec![9, 33, 3, 3], Window { pad_value: 200, ..same }),
         ("dilated", U8, I8, vec![1, 4, 9, 9], vec![6, 4, 3, 3], Window { dilation: 2, pad: 2, ..PLAIN }),
         ("groups", U8, I8, vec![1, 12, 5, 5], vec![9, 4, 3, 3], Window { groups: 3, ..same }),
         ("multiplier", U8, I8, vec![1, 3, 5, 5], vec![6, 1, 3, 3], Window { groups: 3, ..same }),

@@ -4,6 +4,7 @@
 //! bytes, numbers little-endian.
 //!
 //! - [`conv`], [`depthwise`]: weights of convolutions, each product in the form its weights allow ([`form`]);
+//! - [`winograd`]: weights of convolutions that transform their source;
 //! - [`matmul`], [`rnn`]: scratch memory and recurrent weights.
 
 mod conv;
@@ -11,12 +12,14 @@ mod depthwise;
 mod form;
 mod matmul;
 mod rnn;
+mod winograd;
 
 pub use conv::{ConvLayout, Group, PackedConv, Run, pack_conv};
 pub use depthwise::{DepthwiseLayout, PackedDepthwise, pack_depthwise};
 pub use form::Forms;
 pub use matmul::{MatMulScratch, matmul_scratch_bytes};
 pub use rnn::{pack_rnn, rnn_gates};
+pub use winograd::{WinogradLayout, pack_winograd};
 
 /// Alignment of blocks inside a blob.
 const BLOCK_ALIGN: usize = 64;

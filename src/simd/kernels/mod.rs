@@ -25,6 +25,7 @@ pub mod rnn;
 pub mod softmax;
 pub mod strip;
 mod transpose;
+pub mod winograd;
 
 use super::builder::{Builder, Pointer};
 use super::ir::{Function, Val, Width};
@@ -45,6 +46,8 @@ pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
     match spec {
         KernelSpec::Conv(spec) => conv::build(&mut b, spec, &operands, items),
         KernelSpec::Depthwise(spec) => depthwise::build(&mut b, spec, &operands, items),
+        KernelSpec::WinogradSource(spec) => winograd::build_source(&mut b, spec, &operands, items),
+        KernelSpec::Winograd(spec) => winograd::build(&mut b, spec, &operands, items),
         KernelSpec::Pool(spec) => pool::build(&mut b, spec, &operands, items),
         KernelSpec::Pointwise(spec) => pointwise::build(&mut b, spec, &operands, items),
         KernelSpec::Reduce(spec) => reduce::build(&mut b, spec, &operands, items),
