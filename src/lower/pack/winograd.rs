@@ -131,7 +131,7 @@ impl WinogradLayout {
     }
 
     pub fn weights_position(&self) -> usize {
-        self.chunks().1 * self.weights_pair()
+        apart(self.chunks().1 * self.weights_pair())
     }
 
     pub fn scratch_item(&self) -> usize {

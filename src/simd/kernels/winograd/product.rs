@@ -116,10 +116,9 @@ impl Product<'_> {
                 let columns: [Val; 3] = std::array::from_fn(|column| {
                     let tap = |y: usize| ((9 * vector + 3 * y + column) * layout.tap()) as i32;
                     let mut weight = |b: &mut Builder, y| b.load_widen(Widen::I8ToI16, from, tap(y));
-                    row_of_weights(b, row, 3, &mut weight)
+                    row_of_weights(b, row, &mut weight)
                 });
-                for column in 0..PATCH {
-                    let value = row_of_weights(b, column, 1, &mut |_, i| columns[i]);
+                for (column, value) in weights_to_points(b, columns).into_iter().enumerate() {
                     let at = column * layout.weights_position() + vector * b.width().bytes();
                     b.store(to, at as i32, value);
                 }
@@ -266,27 +265,42 @@ fn tiles_at_once(width: Width) -> usize {
     if width == Width::W512 { 12 } else { 6 }
 }
 
-/// Row `row` of G (`last` 3) or H (`last` 1) times three weights: the row of infinity has `8 * last` or 6.
-fn row_of_weights(b: &mut Builder, row: usize, last: u8, weight: &mut dyn FnMut(&mut Builder, usize) -> Val) -> Val {
-    let twice = |b: &mut Builder, x: Val| b.vadd(x, x);
-    let thrice_shifted = |b: &mut Builder, x: Val, bits: u8| {
-        let double = b.vadd(x, x);
-        let sum = b.vadd(double, x);
-        b.shift(ShiftOp::Left, sum, bits)
-    };
+/// Row `row` of G times a column of weights, given by its rows.
+fn row_of_weights(b: &mut Builder, row: usize, weight: &mut dyn FnMut(&mut Builder, usize) -> Val) -> Val {
     if row == 0 || row == PATCH - 1 {
         let value = weight(b, if row == 0 { 0 } else { 2 });
-        return thrice_shifted(b, value, if row == 0 { 1 } else { last });
+        return times(b, value, if row == 0 { 6 } else { 24 });
     }
     let [zero, one, two] = [0, 1, 2].map(|i| weight(b, i));
-    let (middle, outer) = match row {
-        1 | 2 => (one, b.vadd(zero, two)),
+    let (even, odd) = match row {
+        1 | 2 => (b.vadd(zero, two), one),
         _ => {
             let four = b.shift(ShiftOp::Left, two, 2);
-            (twice(b, one), b.vadd(zero, four))
+            (b.vadd(zero, four), b.vadd(one, one))
         }
     };
-    b.vec_op(if row % 2 == 1 { VecOp::Add } else { VecOp::Sub }, outer, middle)
+    b.vec_op(if row % 2 == 1 { VecOp::Add } else { VecOp::Sub }, even, odd)
+}
+
+/// Rows of H times a row of weights.
+fn weights_to_points(b: &mut Builder, [zero, one, two]: [Val; 3]) -> [Val; PATCH] {
+    let near = b.vadd(zero, two);
+    let four = b.shift(ShiftOp::Left, two, 2);
+    let (far, twice) = (b.vadd(zero, four), b.vadd(one, one));
+    let difference = |b: &mut Builder, even, odd| b.vec_op(VecOp::Sub, even, odd);
+    [
+        times(b, zero, 6),
+        b.vadd(near, one),
+        difference(b, near, one),
+        b.vadd(far, twice),
+        difference(b, far, twice),
+        times(b, two, 6),
+    ]
+}
+
+fn times(b: &mut Builder, value: Val, factor: i64) -> Val {
+    let factor = b.splat_const(Ty::V16, factor);
+    b.vec_op(VecOp::Mul, value, factor)
 }
 
 /// Sums and differences of the points 1, -1 and 2, -2.
