@@ -1,5 +1,6 @@
 //! Graph to [`program::Program`]: fusion into kernels, layouts, weight packing, memory plan. After this no graph exists.
 //!
+//! - [`reorder`]: channels in an order that suits the forms of products.
 //! - [`plan`]: which values are stored, and which are computed inside the kernel that uses them.
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
@@ -25,6 +26,7 @@ mod pool;
 mod product;
 pub mod program;
 mod recurrent;
+mod reorder;
 mod resize;
 mod view;
 mod window;
@@ -109,6 +111,16 @@ struct Lowering<'g> {
 /// Every operation without a kernel, with its layer.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
     refuse_variables(graph)?;
+    if options.has_dot {
+        return lower_in_order(graph, options);
+    }
+    let reordered = reorder::reordered(graph, options.width)
+        .map_err(|reason| Diagnostic::internal(DiagPlace::item("orders of channels"), reason))?;
+    lower_in_order(&reordered, options)
+}
+
+/// Lowers a graph with its channels as they are.
+fn lower_in_order(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
     let plan = Plan::new(graph);
     let placement = Placement::new(graph, &plan, |value| is_written_by_kernel(graph, &plan, value));
     let mut storages = PrimaryMap::new();

@@ -8,7 +8,7 @@ use super::elementwise::{Laid, covered};
 use super::expr::{self, Tree};
 use super::grid::Dims;
 use super::kernel::{ConvSpec, DepthwiseSpec, Grid, KernelSpec, Mac};
-use super::pack::{self, Group, Run, Weights};
+use super::pack::{self, Group, PackedConv, Run, Weights};
 use super::place::window_halo;
 use super::plan::Anchor;
 use super::pointwise::LaneType;
@@ -109,8 +109,7 @@ impl Lowering<'_> {
         let Convolved { anchor, tree, laid, src, outer, channel, macs } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
-        let (block_vectors, tile_pixels) = tile(mac, self.width, groups);
-        let packed = pack::pack_conv(mac, self.width, block_vectors, groups, weights, &init);
+        let (packed, (block_vectors, tile_pixels)) = pack_best(mac, self.width, groups, weights, &init);
         let blocks_outer = packed.blob.len() >= BLOCKS_OUTER_BYTES;
         let blob = self.const_storage(packed.blob);
         let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
@@ -246,6 +245,20 @@ pub fn mac_of(src: &View, weights: &Tensor, has_dot: bool) -> Result<Mac, String
         (ElemType::F32, ElemType::F32) => Ok(Mac::F32),
         (src, weights) => Err(format!("multiplication of {src} by {weights} weights has no kernel")),
     }
+}
+
+/// Weights packed for the tile that takes the fewest instructions: with blocks of one vector many quads find another that they can
+/// be added to in 16 bits.
+fn pack_best(mac: Mac, width: Width, groups: &[Group], weights: Weights, init: &[i32]) -> (PackedConv, (usize, usize)) {
+    let pack = |tile: (usize, usize)| (pack::pack_conv(mac, width, tile.0, groups, weights, init), tile);
+    let usual = pack(tile(mac, width, groups));
+    if mac != Mac::U8I8 || width == Width::W128 {
+        return usual;
+    }
+    let narrow = pack((1, if width == Width::W512 { 24 } else { 10 }));
+    // a block of one vector stores its results in smaller pieces: per pixel and block, two more instructions
+    let blocks: usize = groups.iter().map(|group| group.oc.div_ceil(width.lanes32())).sum();
+    if narrow.0.forms.instructions() + 2 * 2 * blocks < usual.0.forms.instructions() { narrow } else { usual }
 }
 
 /// Vectors of output channels and pixels that are computed together: as many accumulators as registers hold beside the

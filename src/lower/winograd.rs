@@ -33,15 +33,18 @@ pub struct Windows<'a> {
 impl Windows<'_> {
     /// Whether the form is right for these weights and faster than a sum over taps.
     pub fn take_winograd(&self, mac: Mac, width: Width, dst: &View) -> bool {
-        let &[oc, ic, 3, 3] = self.weights else { return false };
-        let ones = |sizes: &[usize]| sizes.iter().all(|&size| size == 1);
-        let dense = self.attrs.groups == 1 && ones(&self.attrs.strides) && ones(&self.attrs.dilations);
-        let (oh, ow) = (dst.sizes[2], dst.sizes[3]);
         mac == Mac::U8I8
-            && dense
-            && Work { width, oh, ow, ic, oc }.is_less()
-            && matches!(self.rows, Weights::Int(rows) if rows.chunks(9 * ic).all(is_exact))
+            && is_preferred(width, self.attrs, self.weights, &dst.sizes[2..])
+            && matches!(self.rows, Weights::Int(rows) if rows.chunks(9 * self.weights[1]).all(is_exact))
     }
+}
+
+/// Whether the form is faster for a convolution with weights of this shape and results in this plane.
+pub fn is_preferred(width: Width, attrs: &ConvAttrs, weights: &[usize], plane: &[usize]) -> bool {
+    let (&[oc, ic, 3, 3], &[oh, ow]) = (weights, plane) else { return false };
+    let ones = |sizes: &[usize]| sizes.iter().all(|&size| size == 1);
+    let dense = attrs.groups == 1 && ones(&attrs.strides) && ones(&attrs.dilations);
+    dense && Work { width, oh, ow, ic, oc }.is_less()
 }
 
 /// Whether the sum of an output channel comes back whole from 2^6 times itself in 32 bits: `-2^25 <= sum < 2^25` for every

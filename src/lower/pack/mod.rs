@@ -3,7 +3,7 @@
 //! The layouts are private between these files and the kernels; both take them from the layout types here. Offsets are in
 //! bytes, numbers little-endian.
 //!
-//! - [`conv`], [`depthwise`]: weights of convolutions, each product in the form its weights allow ([`form`]);
+//! - [`conv`], [`depthwise`]: weights of convolutions, each product in the form its weights allow ([`form`], [`pairs`]);
 //! - [`winograd`]: weights of convolutions that transform their source;
 //! - [`matmul`], [`rnn`]: scratch memory and recurrent weights.
 
@@ -11,10 +11,11 @@ mod conv;
 mod depthwise;
 mod form;
 mod matmul;
+mod pairs;
 mod rnn;
 mod winograd;
 
-pub use conv::{ConvLayout, Group, PackedConv, Run, pack_conv};
+pub use conv::{ConvLayout, Group, List, PackedConv, Run, pack_conv};
 pub use depthwise::{DepthwiseLayout, PackedDepthwise, pack_depthwise};
 pub use form::Forms;
 pub use matmul::{MatMulScratch, matmul_scratch_bytes};
