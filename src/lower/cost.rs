@@ -33,7 +33,7 @@ fn instructions_per_product(spec: &KernelSpec, has_dot: bool) -> u64 {
     };
     match spec {
         KernelSpec::Conv(s) => of(s.mac),
-        KernelSpec::TileConv(_) => 1,
+        KernelSpec::TileConv(_) | KernelSpec::Winograd(_) => 1,
         // what is interleaved costs as much again
         KernelSpec::Depthwise(s) => 2 * of(s.mac),
         KernelSpec::MatMul(s) if s.a_elem.bytes() == 1 => 2 + 2 * u64::from(!has_dot),
@@ -46,7 +46,8 @@ fn instructions_per_product(spec: &KernelSpec, has_dot: bool) -> u64 {
         | KernelSpec::Copy(_)
         | KernelSpec::Fill(_)
         | KernelSpec::Resize(_)
-        | KernelSpec::Gather(_) => 0,
+        | KernelSpec::Gather(_)
+        | KernelSpec::WinogradSource(_) => 0,
     }
 }
 
@@ -55,6 +56,8 @@ fn instructions_per_element(spec: &KernelSpec) -> u64 {
     match spec {
         KernelSpec::Conv(s) => pointwise(&s.epilogue),
         KernelSpec::TileConv(s) => 2 + pointwise(&s.epilogue),
+        KernelSpec::WinogradSource(_) => 8,
+        KernelSpec::Winograd(s) => 8 + pointwise(&s.epilogue),
         KernelSpec::Depthwise(s) => pointwise(&s.epilogue),
         KernelSpec::Pointwise(s) => pointwise(&s.epilogue),
         KernelSpec::MatMul(s) => pointwise(&s.epilogue),

@@ -14,6 +14,8 @@ pub enum KernelSpec {
     Conv(ConvSpec),
     TileConv(TileConvSpec),
     Depthwise(DepthwiseSpec),
+    WinogradSource(WinogradSourceSpec),
+    Winograd(WinogradSpec),
     Pool(PoolSpec),
     Pointwise(PointwiseSpec),
     Reduce(ReduceSpec),
@@ -127,6 +129,39 @@ pub struct DepthwiseSpec {
     pub taps: Vec<i64>,
     /// Per block of vector-width channels: the plain form cannot saturate (`lower::pack` proved it).
     pub safe_blocks: Vec<bool>,
+    pub epilogue: Epilogue,
+}
+
+/// Transforms the source of a Winograd convolution tile by tile: 6x6 pixels, 4 apart, to 36 positions (`simd::kernels::winograd`
+/// has the matrices).
+///
+/// The source is u8, channels-last inside a border that already holds the padding. Operands: src, and the transformed source
+/// (`lower::pack::WinogradLayout`), which is also where columns wait for their rows. Items are rows of tiles, those of one
+/// image after those of another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WinogradSourceSpec {
+    pub batch: usize,
+    /// Source pixels under the windows of all output pixels: what lies behind them is never read.
+    pub ih: usize,
+    pub iw: usize,
+    pub ic: usize,
+    /// Strides of source pixels.
+    pub src: Grid,
+}
+
+/// Convolution 3x3, stride 1, of a transformed source: 36 products of matrices, then the transform of the results, exact.
+///
+/// Operands: transformed source, packed weights, scratch memory, then the epilogue's loads and stores, as for [`ConvSpec`].
+/// Items are blocks of `block` output channels, the last one perhaps partial; each call works in the scratch memory of its
+/// first item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WinogradSpec {
+    pub batch: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub ic: usize,
+    pub oc: usize,
+    pub block: usize,
     pub epilogue: Epilogue,
 }
 
@@ -347,6 +382,8 @@ impl KernelSpec {
         match self {
             KernelSpec::Conv(_) | KernelSpec::TileConv(_) => "conv",
             KernelSpec::Depthwise(_) => "depthwise",
+            KernelSpec::WinogradSource(_) => "winograd_source",
+            KernelSpec::Winograd(_) => "winograd",
             KernelSpec::Pool(_) => "pool",
             KernelSpec::Pointwise(_) => "pointwise",
             KernelSpec::Reduce(_) => "reduce",
@@ -367,6 +404,8 @@ impl KernelSpec {
             KernelSpec::Conv(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
             KernelSpec::TileConv(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
             KernelSpec::Depthwise(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
+            KernelSpec::WinogradSource(_) => vec![Access::Read, Access::ReadWrite],
+            KernelSpec::Winograd(s) => with_epilogue(&[Access::Read, Access::Read, Access::ReadWrite], &s.epilogue),
             KernelSpec::Pool(s) => with_epilogue(&[Access::Read], &s.epilogue),
             KernelSpec::Pointwise(s) => with_epilogue(&[], &s.epilogue),
             KernelSpec::Reduce(s) => with_epilogue(&[Access::Read], &s.epilogue),
@@ -393,6 +432,7 @@ impl KernelSpec {
             KernelSpec::Conv(s) => mac(s.mac),
             KernelSpec::Depthwise(s) => mac(s.mac),
             KernelSpec::TileConv(_) => "_u8i8tile",
+            KernelSpec::Winograd(_) => mac(Mac::U8I8),
             _ => "",
         };
         format!("{}{detail}_{}", self.family(), self.precision())
@@ -410,6 +450,7 @@ impl KernelSpec {
             KernelSpec::Conv(s) => mac(s.mac),
             KernelSpec::Depthwise(s) => mac(s.mac),
             KernelSpec::TileConv(_) => "I8",
+            KernelSpec::WinogradSource(_) | KernelSpec::Winograd(_) => "I8",
             KernelSpec::MatMul(s) => elem(s.a_elem),
             KernelSpec::Pool(s) => elem(s.elem),
             KernelSpec::Reduce(s) => elem(s.elem),
@@ -433,6 +474,8 @@ impl KernelSpec {
             KernelSpec::Conv(s) => s.batch * s.oh * s.ow * s.oc,
             KernelSpec::TileConv(s) => s.batch * s.oh * s.ow * s.oc,
             KernelSpec::Depthwise(s) => s.batch * s.oh * s.ow * s.channels,
+            KernelSpec::WinogradSource(s) => s.batch * s.ih * s.iw * s.ic,
+            KernelSpec::Winograd(s) => s.batch * s.oh * s.ow * s.oc,
             KernelSpec::Pool(s) => s.batch * s.oh * s.ow * s.channels * product(&s.kernel),
             KernelSpec::Pointwise(s) => product(&s.outer) * s.inner,
             KernelSpec::Reduce(s) => product(&s.outer) * product(&s.reduced) * s.inner,
@@ -454,6 +497,8 @@ impl KernelSpec {
             KernelSpec::Conv(s) if s.blocks_outer => s.block_channels.len(),
             KernelSpec::Conv(s) => s.batch * s.oh,
             KernelSpec::Depthwise(s) => s.batch * s.oh,
+            KernelSpec::WinogradSource(s) => s.batch * (s.ih - 2).div_ceil(4),
+            KernelSpec::Winograd(s) => s.oc.div_ceil(s.block),
             KernelSpec::Pool(s) => s.batch * s.oh,
             KernelSpec::Pointwise(s) => s.outer.iter().product(),
             KernelSpec::Reduce(s) => s.outer.iter().product(),

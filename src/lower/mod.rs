@@ -1,10 +1,12 @@
 //! Graph to [`program::Program`]: fusion into kernels, layouts, weight packing, memory plan. After this no graph exists.
 //!
+//! - [`reorder`]: channels in an order that suits the forms of products.
 //! - [`plan`]: which values are stored, and which are computed inside the kernel that uses them.
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
 //! - [`tiles`]: which convolutions take tile registers, and how they are cut.
+//! - [`winograd`]: the form of 3x3 convolutions that multiplies less.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`memory`]: lifetimes to offsets.
@@ -26,10 +28,12 @@ mod pool;
 mod product;
 pub mod program;
 mod recurrent;
+mod reorder;
 mod resize;
 mod tiles;
 mod view;
 mod window;
+mod winograd;
 
 use std::collections::BTreeSet;
 
@@ -112,6 +116,16 @@ struct Lowering<'g> {
 /// Every operation without a kernel, with its layer.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
     refuse_variables(graph)?;
+    if options.has_dot {
+        return lower_in_order(graph, options);
+    }
+    let reordered = reorder::reordered(graph, options.width)
+        .map_err(|reason| Diagnostic::internal(DiagPlace::item("orders of channels"), reason))?;
+    lower_in_order(&reordered, options)
+}
+
+/// Lowers a graph with its channels as they are.
+fn lower_in_order(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
     let plan = Plan::new(graph);
     let placement = Placement::new(graph, &plan, |value| is_written_by_kernel(graph, &plan, value));
     let mut storages = PrimaryMap::new();

@@ -29,7 +29,7 @@ use super::scalar::by_size;
 use super::vector::ONES16;
 use super::{Reread, Selector};
 use crate::codegen::x86::inst::{Builder, Condition, INT, Source, VECTOR};
-use crate::simd::ir::{Block, CHUNK, If, Inst, Loop, Mem, Ty, Val};
+use crate::simd::ir::{Block, CHUNK, If, Inst, Loop, Mem, Ty, Val, VecOp};
 use iced_x86::Code;
 
 impl<'a> Selector<'a> {
@@ -285,6 +285,10 @@ fn temporaries(l: &Loop, has_dot4: bool) -> usize {
         matches!(
             inst,
             Inst::Dot4 { .. }
+                | Inst::MaddUbs { .. }
+                | Inst::Madd(..)
+                | Inst::Vec(VecOp::Add, ..)
+                | Inst::VecConst { .. }
                 | Inst::Load { .. }
                 | Inst::LoadSplat32 { .. }
                 | Inst::LoadInt { .. }
