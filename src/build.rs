@@ -21,7 +21,7 @@ use std::process;
 
 use crate::codegen::target::Target;
 use crate::diag::{self, Diagnostic, Kind, Place};
-use crate::driver::{self, CompileOptions, Compiled, Monitor};
+use crate::driver::{self, CompileOptions, Monitor};
 use crate::emit::header::identifier;
 use crate::emit::{archive, rust};
 use crate::frontend::ImportOptions;
@@ -105,14 +105,15 @@ impl Model {
     /// # Errors
     /// As [`driver::compile`]; a target without ELF objects; a file that cannot be written.
     pub fn write(&self, out: &Path, triple: &str, default_cpu: &str) -> diag::Result<Vec<String>> {
-        let target = target(triple, self.cpu.as_deref().unwrap_or(default_cpu))?;
-        let compiled = self.object(&target)?;
+        let options = self.options(targets(triple, self.cpu.as_deref().unwrap_or(default_cpu))?)?;
+        let compiled =
+            driver::compile(&self.path, &options, &mut Monitor { stage: &mut |_| (), log: &mut io::stderr() })?;
         let name = &compiled.plan.program.name;
         // Not the model's name alone: a program may link a library that is called the same.
         let library = format!("{name}_octet");
         let object: &[u8] = &compiled.object.bytes;
         write(&out.join(format!("lib{library}.a")), &archive::static_library(&[(&format!("{name}.o"), object)]))?;
-        let module = rust::module(&compiled.plan.program, &target, &compiled.object.sizes);
+        let module = rust::module(&compiled.plan.program, &options.common_target(), &compiled.object.sizes);
         write(&out.join(format!("{name}.rs")), module.as_bytes())?;
         Ok(vec![
             format!("rerun-if-changed={}", self.path.display()),
@@ -122,29 +123,32 @@ impl Model {
         ])
     }
 
-    fn object(&self, target: &Target) -> diag::Result<Compiled> {
+    /// The first target is the best CPU.
+    fn options(&self, targets: Vec<Target>) -> diag::Result<CompileOptions> {
+        let usage = |message: String| Diagnostic::error(Kind::Usage, Place::default(), message);
         if let Some(name) = self.name.as_deref().filter(|name| identifier(name) != **name) {
             let message = format!("the name {name} is no identifier of Rust and C; such as {} is", identifier(name));
-            return Err(Diagnostic::error(Kind::Usage, Place::default(), message).into());
+            return Err(usage(message).into());
         }
-        let options = CompileOptions {
+        let mut targets = targets.into_iter();
+        Ok(CompileOptions {
             import: self.import.clone(),
             name: self.name.clone(),
-            target: target.clone(),
+            target: targets.next().ok_or_else(|| usage("no CPU is named".into()))?,
+            fallbacks: targets.collect(),
             passes: PassOptions::default(),
             strip_debug: self.strip_debug,
-        };
-        driver::compile(&self.path, &options, &mut Monitor { stage: &mut |_| (), log: &mut io::stderr() })
+        })
     }
 }
 
-fn target(triple: &str, cpu: &str) -> diag::Result<Target> {
+fn targets(triple: &str, cpu: &str) -> diag::Result<Vec<Target>> {
     let usage = |message: String| Diagnostic::error(Kind::Usage, Place::default(), message);
     if !triple.contains("linux") {
         let help = "octet writes ELF objects; build for Linux on x86-64 or aarch64";
         return Err(usage(format!("models cannot be compiled for {triple}")).with_help(help).into());
     }
-    Target::parse(Some(triple), cpu).map_err(|message| usage(message).into())
+    Target::parse_list(Some(triple), cpu).map_err(|message| usage(message).into())
 }
 
 fn write(path: &Path, bytes: &[u8]) -> diag::Result<()> {

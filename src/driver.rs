@@ -155,6 +155,7 @@ fn lower_for(graph: &Graph, target: &Target, hash: &str, source: &Option<String>
     let options = LowerOptions {
         width: target.width,
         has_dot: target.has_dot(),
+        has_tiles: target.has_tiles(),
         model_hash: hash.to_owned(),
         source: source.clone(),
     };

@@ -22,10 +22,14 @@ pub fn detect(capabilities: HardwareCapabilities) -> u64 {
     u64::from(dotprod) * cpu::DOTPROD | u64::from(i8mm) * cpu::I8MM
 }
 
-/// The features of this machine as bits of [`cpu`].
+/// The features of this machine as bits of [`cpu`]. Where it has AMX, asks for its registers, for this process and its threads.
 #[cfg(target_arch = "x86_64")]
 pub fn detect(_: HardwareCapabilities) -> u64 {
-    x86::features(&x86::Registers::read())
+    let features = x86::features(&x86::Registers::read());
+    // Asked for only where there is something to get.
+    let asks = features & cpu::AMX_TILE != 0;
+    let refused = asks && crate::sys::request_tiles().is_err();
+    if refused { features & !(cpu::AMX_TILE | cpu::AMX_INT8) } else { features }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -42,6 +46,7 @@ mod x86 {
         pub leaf1_ecx: u32,
         pub leaf7_ebx: u32,
         pub leaf7_ecx: u32,
+        pub leaf7_edx: u32,
         pub leaf7_1_eax: u32,
         pub extended1_ecx: u32,
         pub xcr0: u64,
@@ -59,6 +64,7 @@ mod x86 {
                 let leaf7 = __cpuid_count(7, 0);
                 registers.leaf7_ebx = leaf7.ebx;
                 registers.leaf7_ecx = leaf7.ecx;
+                registers.leaf7_edx = leaf7.edx;
                 if leaf7.eax >= 1 {
                     registers.leaf7_1_eax = __cpuid_count(7, 1).eax;
                 }
@@ -86,6 +92,7 @@ mod x86 {
     pub fn features(registers: &Registers) -> u64 {
         const YMM_STATE: u64 = 0b110;
         const ZMM_STATE: u64 = 0b1110_0110;
+        const TILE_STATE: u64 = 1 << 17 | 1 << 18;
         const AVX512_F_DQ_BW_VL: u32 = 1 << 16 | 1 << 17 | 1 << 30 | 1 << 31;
         let leaf1 = |bit: u32| registers.leaf1_ecx & 1 << bit != 0;
         let leaf7 = |bit: u32| registers.leaf7_ebx & 1 << bit != 0;
@@ -94,6 +101,7 @@ mod x86 {
         let avx512 = avx2
             && registers.leaf7_ebx & AVX512_F_DQ_BW_VL == AVX512_F_DQ_BW_VL
             && registers.xcr0 & ZMM_STATE == ZMM_STATE;
+        let tiles = avx512 && registers.leaf7_edx & 1 << 24 != 0 && registers.xcr0 & TILE_STATE == TILE_STATE;
         [
             (leaf1(9), cpu::SSSE3),
             (leaf1(19), cpu::SSE41),
@@ -108,6 +116,8 @@ mod x86 {
             (avx2 && registers.leaf7_1_eax & 1 << 4 != 0, cpu::AVX_VNNI),
             (avx512, cpu::AVX512),
             (avx512 && registers.leaf7_ecx & 1 << 11 != 0, cpu::AVX512_VNNI),
+            (tiles, cpu::AMX_TILE),
+            (tiles && registers.leaf7_edx & 1 << 25 != 0, cpu::AMX_INT8),
         ]
         .into_iter()
         .fold(0, |bits, (present, bit)| if present { bits | bit } else { bits })
@@ -121,10 +131,12 @@ mod x86 {
             leaf1_ecx: u32::MAX,
             leaf7_ebx: u32::MAX,
             leaf7_ecx: u32::MAX,
+            leaf7_edx: u32::MAX,
             leaf7_1_eax: u32::MAX,
             extended1_ecx: u32::MAX,
             xcr0: u64::MAX,
         };
+        const TILES: u64 = cpu::AMX_TILE | cpu::AMX_INT8;
         const WIDE: u64 = cpu::AVX | cpu::AVX2 | cpu::FMA | cpu::AVX_VNNI;
 
         #[test]
@@ -133,7 +145,8 @@ mod x86 {
             assert_eq!(bits(0b011) & (WIDE | cpu::AVX512 | cpu::AVX512_VNNI), 0, "ymm state is not saved");
             assert_eq!(bits(0b111) & (cpu::AVX512 | cpu::AVX512_VNNI), 0, "zmm state is not saved");
             assert_eq!(bits(0b111) & WIDE, WIDE);
-            assert_eq!(bits(0b1110_0111), features(&EVERYTHING));
+            assert_eq!(bits(0b1110_0111) & TILES, 0, "tiles are not saved");
+            assert_eq!(bits(1 << 17 | 1 << 18 | 0b1110_0111), features(&EVERYTHING));
         }
 
         #[test]

@@ -4,7 +4,8 @@
 //! caller is thread 0. What a work item computes must not depend on the split, so neither does the result.
 //!
 //! A model makes hundreds of calls of some microseconds each, so neither side enters the kernel while work is coming:
-//! workers spin for [`SPIN_NS`] after a call and only then sleep; the caller does the same at the end of a call.
+//! workers spin for [`WORKER_SPIN_NS`] after a call and only then sleep, long enough for the steps a model does not share;
+//! the caller spins for [`CALLER_SPIN_NS`] at the end of a call.
 //!
 //! Protocol. The caller writes the job, sets `pending` to the number of workers that take part, and publishes both with a
 //! new `ticket` (generation and number of threads taking part, in one word). A worker with an index in that number runs
@@ -29,8 +30,12 @@ use crate::sys::{Errno, Thread, futex_wait, futex_wake_all};
 /// Largest number of threads of a pool: what fits in a ticket.
 pub const MAX_THREADS: usize = (1 << THREAD_BITS) - 1;
 
-/// How long a thread waits busily before it sleeps.
-const SPIN_NS: u64 = 20_000;
+/// How long a worker waits busily for the next call before it sleeps.
+const WORKER_SPIN_NS: u64 = 100_000;
+
+/// How long the caller waits busily for the workers before it sleeps: the parts of a call are about equal, so a worker that
+/// is late has lost its CPU.
+const CALLER_SPIN_NS: u64 = 20_000;
 
 const THREAD_BITS: u32 = 10;
 const GENERATION: u32 = 1 << THREAD_BITS;
@@ -158,7 +163,7 @@ impl Shared {
     fn next_ticket(&self, seen: u32) -> u32 {
         let arrived = || Some(self.ticket.0.load(SeqCst)).filter(|ticket| *ticket != seen);
         loop {
-            if let Some(ticket) = spin(arrived) {
+            if let Some(ticket) = spin(WORKER_SPIN_NS, arrived) {
                 return ticket;
             }
             self.sleeping_workers.0.fetch_add(1, SeqCst);
@@ -176,7 +181,7 @@ impl Shared {
 
     fn wait_for_workers(&self) {
         let done = || Some(()).filter(|()| self.pending.0.load(SeqCst) == 0);
-        while spin(done).is_none() {
+        while spin(CALLER_SPIN_NS, done).is_none() {
             self.caller_sleeps.0.store(1, SeqCst);
             match self.pending.0.load(SeqCst) {
                 0 => {}
@@ -187,9 +192,9 @@ impl Shared {
     }
 }
 
-/// Polls until there is a result or [`SPIN_NS`] have passed. Asking the clock costs more than polling, so it is asked
+/// Polls until there is a result or `limit_ns` have passed. Asking the clock costs more than polling, so it is asked
 /// once in a while.
-fn spin<T>(poll: impl Fn() -> Option<T>) -> Option<T> {
+fn spin<T>(limit_ns: u64, poll: impl Fn() -> Option<T>) -> Option<T> {
     const POLLS_PER_CLOCK: u32 = 64;
     let mut deadline = None;
     loop {
@@ -200,7 +205,7 @@ fn spin<T>(poll: impl Fn() -> Option<T>) -> Option<T> {
             spin_loop();
         }
         let now = now_ns();
-        if now >= *deadline.get_or_insert(now + SPIN_NS) {
+        if now >= *deadline.get_or_insert(now + limit_ns) {
             return None;
         }
     }

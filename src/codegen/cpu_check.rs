@@ -1,7 +1,8 @@
 //! The check for CPU features that an x86-64 object carries: `fn() -> i32`, 0 or `status::CPU_UNSUPPORTED`.
 //!
 //! Cranelift has no `cpuid`, so the few instructions are encoded here. The function compares words of CPUID with the bits the
-//! code needs, and XCR0 with the registers the operating system must save; it writes nothing but its registers.
+//! code needs, and XCR0 with the registers the operating system must save; it writes nothing but its registers. Linux gives
+//! the registers of AMX to processes that ask for them, so where they are needed the function asks.
 
 use octet_runtime::abi::{cpu, status};
 
@@ -19,6 +20,7 @@ enum Register {
     Eax,
     Ebx,
     Ecx,
+    Edx,
 }
 
 /// Where CPUID shows each feature (Intel SDM volume 2, CPUID; AMD APM volume 3, appendix D).
@@ -34,6 +36,8 @@ const FEATURES: &[(u64, u32, u32, Register, u32)] = &[
     (cpu::BMI2, 7, 0, Register::Ebx, 1 << 8),
     (cpu::AVX512, 7, 0, Register::Ebx, 1 << 16 | 1 << 17 | 1 << 30 | 1 << 31),
     (cpu::AVX512_VNNI, 7, 0, Register::Ecx, 1 << 11),
+    (cpu::AMX_TILE, 7, 0, Register::Edx, 1 << 24),
+    (cpu::AMX_INT8, 7, 0, Register::Edx, 1 << 25),
     (cpu::AVX_VNNI, 7, 1, Register::Eax, 1 << 4),
     (cpu::LZCNT, 0x8000_0001, 0, Register::Ecx, 1 << 5),
 ];
@@ -43,6 +47,14 @@ const OSXSAVE: u32 = 1 << 27;
 const AVX_STATE: u32 = 0b110;
 /// XCR0: opmasks, upper halves, and the upper sixteen registers.
 const AVX512_STATE: u32 = 0b1110_0000;
+/// XCR0: configuration and data of tiles.
+const AMX_STATE: u32 = 1 << 17 | 1 << 18;
+
+/// `arch_prctl` of Linux on x86-64 (`syscall_64.tbl`), its request for the right to use a register state, and the number of
+/// that state (`asm/prctl.h`, Documentation/arch/x86/xstate.rst).
+const ARCH_PRCTL: u32 = 158;
+const ARCH_REQ_XCOMP_PERM: u32 = 0x1023;
+const TILE_DATA: u32 = 18;
 
 /// Stack the check takes: the return address, a register.
 pub const STACK_BYTES: usize = 16;
@@ -60,9 +72,14 @@ pub fn x86_64(features: u64) -> Vec<u8> {
         code.need_bits(need);
     }
     if features & cpu::AVX != 0 {
-        let state = if features & cpu::AVX512 != 0 { AVX_STATE | AVX512_STATE } else { AVX_STATE };
+        let states = [(cpu::AVX, AVX_STATE), (cpu::AVX512, AVX512_STATE), (cpu::AMX_TILE, AMX_STATE)];
+        let needed = states.iter().filter(|(feature, _)| features & feature != 0);
+        let state = needed.fold(0, |all, (_, state)| all | state);
         code.bytes.extend([0x31, 0xc9, 0x0f, 0x01, 0xd0]); // xor ecx, ecx; xgetbv
         code.need_mask(Register::Eax, state);
+    }
+    if features & cpu::AMX_TILE != 0 {
+        code.ask_for_tiles();
     }
     code.finish()
 }
@@ -113,11 +130,21 @@ impl Assembler {
         self.need_mask(need.register, need.mask);
     }
 
+    /// The system call leaves 0 in eax where the process has the right already or gets it now.
+    fn ask_for_tiles(&mut self) {
+        self.imm(&[0xbf], ARCH_REQ_XCOMP_PERM); // mov edi, request
+        self.imm(&[0xbe], TILE_DATA); // mov esi, state
+        self.imm(&[0xb8], ARCH_PRCTL); // mov eax, call
+        self.bytes.extend([0x0f, 0x05, 0x85, 0xc0]); // syscall; test eax, eax
+        self.fail_if(0x85); // jne
+    }
+
     fn need_mask(&mut self, register: Register, mask: u32) {
         let (and, cmp): (&[u8], &[u8]) = match register {
             Register::Eax => (&[0x25], &[0x3d]),
             Register::Ebx => (&[0x81, 0xe3], &[0x81, 0xfb]),
             Register::Ecx => (&[0x81, 0xe1], &[0x81, 0xf9]),
+            Register::Edx => (&[0x81, 0xe2], &[0x81, 0xfa]),
         };
         self.imm(and, mask);
         self.imm(cmp, mask);

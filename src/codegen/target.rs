@@ -57,6 +57,8 @@ const X86_FEATURES: &[Feature] = &[
         flags: &["has_avx512f", "has_avx512dq", "has_avx512vl"],
     },
     Feature { name: "avx512vnni", bit: cpu::AVX512_VNNI, needs: cpu::AVX512, flags: &["has_avx512vnni"] },
+    Feature { name: "amx-tile", bit: cpu::AMX_TILE, needs: cpu::AVX512, flags: &[] },
+    Feature { name: "amx-int8", bit: cpu::AMX_INT8, needs: cpu::AMX_TILE, flags: &[] },
 ];
 
 const AARCH64_FEATURES: &[Feature] = &[
@@ -153,7 +155,9 @@ impl Target {
                 "several versions in one object are for x86-64: only there it can ask the CPU what it has".into()
             );
         }
-        targets.sort_by_key(|target| Reverse((target.has_dot(), target.width, target.features.count_ones())));
+        targets.sort_by_key(|target| {
+            Reverse((target.has_tiles(), target.has_dot(), target.width, target.features.count_ones()))
+        });
         Ok(targets)
     }
 
@@ -200,6 +204,11 @@ impl Target {
             Arch::X86_64 => self.has(cpu::AVX_VNNI) || self.has(cpu::AVX512_VNNI),
             Arch::Aarch64 => self.has(cpu::I8MM) || self.has(cpu::DOTPROD),
         }
+    }
+
+    /// Has registers for matrices of bytes, and kernels wide enough to use them.
+    pub fn has_tiles(&self) -> bool {
+        self.has(cpu::AMX_INT8) && self.width == Width::W512
     }
 
     /// The smallest description `--cpu` reads back: the greatest level inside the features, and what is beyond it.
@@ -322,7 +331,23 @@ fn host_features() -> u64 {
         (avx512, cpu::AVX512),
         (has!("avx512vnni"), cpu::AVX512_VNNI),
     ];
-    union(&detected)
+    let features = union(&detected);
+    if avx512 { features | host_tiles() } else { features }
+}
+
+/// AMX (Intel SDM volume 2, CPUID). The operating system keeps its registers if what it saves now reaches to the end of
+/// their place in the area of XSAVE.
+#[cfg(target_arch = "x86_64")]
+fn host_tiles() -> u64 {
+    use std::arch::x86_64::__cpuid_count as cpuid;
+    const TILE_DATA: u32 = 18;
+    if cpuid(0, 0).eax < 0xd {
+        return 0;
+    }
+    let (features, saved, tiles) = (cpuid(7, 0).edx, cpuid(0xd, 0).ebx, cpuid(0xd, TILE_DATA));
+    let is_saved = tiles.eax > 0 && saved >= tiles.ebx + tiles.eax;
+    let has = |bit: u32| is_saved && features & 1 << bit != 0;
+    union(&[(has(24), cpu::AMX_TILE), (has(24) && has(25), cpu::AMX_INT8)])
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -356,6 +381,7 @@ mod tests {
             (X86, "x86-64-v3", "x86-64-v3"),
             (X86, "x86-64-v3, +avxvnni", "x86-64-v3,+avxvnni"),
             (X86, "x86-64-v4,+avx512vnni", "x86-64-v4,+avx512vnni"),
+            (X86, "x86-64-v4,+amx-int8", "x86-64-v4,+amx-tile,+amx-int8"),
             // What a feature needs comes with it, what needs a feature goes with it.
             (X86, "+avxvnni", "x86-64-v2,+avx,+avx2,+avxvnni"),
             (X86, "x86-64-v4,-avx2", "x86-64-v2,+avx,+fma,+bmi1,+bmi2,+lzcnt"),

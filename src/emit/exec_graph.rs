@@ -193,7 +193,10 @@ fn store_precisions(spec: &KernelSpec) -> Vec<&'static str> {
     let stores = |epilogue: &Epilogue| epilogue.stores.iter().map(|store| precision(store.elem)).collect();
     match spec {
         KernelSpec::Conv(s) => stores(&s.epilogue),
+        KernelSpec::TileConv(s) => stores(&s.epilogue),
         KernelSpec::Depthwise(s) => stores(&s.epilogue),
+        KernelSpec::WinogradSource(_) => vec!["I16"],
+        KernelSpec::Winograd(s) => stores(&s.epilogue),
         KernelSpec::Pool(s) => stores(&s.epilogue),
         KernelSpec::Pointwise(s) => stores(&s.epilogue),
         KernelSpec::Reduce(s) => stores(&s.epilogue),
@@ -220,7 +223,10 @@ fn dims(spec: &KernelSpec) -> Vec<usize> {
     let with = |outer: &[usize], inner: &[usize]| [outer, inner].concat();
     match spec {
         KernelSpec::Conv(s) => vec![s.batch, s.oh, s.ow, s.oc],
+        KernelSpec::TileConv(s) => vec![s.batch, s.oh, s.ow, s.oc],
         KernelSpec::Depthwise(s) => vec![s.batch, s.oh, s.ow, s.channels],
+        KernelSpec::WinogradSource(s) => vec![s.batch, s.ih, s.iw, s.ic],
+        KernelSpec::Winograd(s) => vec![s.batch, s.oh, s.ow, s.oc],
         KernelSpec::Pool(s) => vec![s.batch, s.oh, s.ow, s.channels],
         KernelSpec::Resize(s) => vec![s.batch, s.oh, s.ow, s.channels],
         KernelSpec::Pointwise(s) => with(&s.outer, &[s.inner]),

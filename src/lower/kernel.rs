@@ -12,7 +12,10 @@ use crate::simd::ir::Mem;
 #[derive(Clone, Debug, PartialEq)]
 pub enum KernelSpec {
     Conv(ConvSpec),
+    TileConv(TileConvSpec),
     Depthwise(DepthwiseSpec),
+    WinogradSource(WinogradSourceSpec),
+    Winograd(WinogradSpec),
     Pool(PoolSpec),
     Pointwise(PointwiseSpec),
     Reduce(ReduceSpec),
@@ -72,6 +75,45 @@ pub struct ConvSpec {
     pub epilogue: Epilogue,
 }
 
+/// The convolution of [`ConvSpec`] in u8 x i8, with products of matrices in tile registers: rows of `a` are pixels, read where
+/// they lie, columns of `b` output channels. Operands as there; the weights are packed by `lower::pack::pack_tiles`.
+///
+/// Items are panels of pixels times blocks of channels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TileConvSpec {
+    pub batch: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub oc: usize,
+    pub src: Grid,
+    /// (first channel, channels) of each block, at most 64 of them.
+    pub block_channels: Vec<(usize, usize)>,
+    /// Source bytes of a pixel that one product takes.
+    pub step_bytes: usize,
+    /// Pixels of a tile; a row's last tile overlaps the one before it. At most `ow`.
+    pub tile_pixels: usize,
+    /// Tiles of pixels of a panel, which share loaded weights: 1 or 2.
+    pub panel_tiles: usize,
+    /// Blocks are the outer loop (weights stay in cache); else panels are.
+    pub blocks_outer: bool,
+    pub epilogue: Epilogue,
+}
+
+impl TileConvSpec {
+    /// Tiles of a row of pixels.
+    pub fn row_tiles(&self) -> usize {
+        self.ow.div_ceil(self.tile_pixels)
+    }
+
+    pub fn tiles(&self) -> usize {
+        self.batch * self.oh * self.row_tiles()
+    }
+
+    pub fn panels(&self) -> usize {
+        self.tiles().div_ceil(self.panel_tiles)
+    }
+}
+
 /// Convolution of each channel by itself (channel multiplier 1).
 ///
 /// Operands: src, packed weights, then the epilogue's loads and stores, as for [`ConvSpec`]. Items are output rows.
@@ -87,6 +129,39 @@ pub struct DepthwiseSpec {
     pub taps: Vec<i64>,
     /// Per block of vector-width channels: the plain form cannot saturate (`lower::pack` proved it).
     pub safe_blocks: Vec<bool>,
+    pub epilogue: Epilogue,
+}
+
+/// Transforms the source of a Winograd convolution tile by tile: 6x6 pixels, 4 apart, to 36 positions (`simd::kernels::winograd`
+/// has the matrices).
+///
+/// The source is u8, channels-last inside a border that already holds the padding. Operands: src, and the transformed source
+/// (`lower::pack::WinogradLayout`), which is also where columns wait for their rows. Items are rows of tiles, those of one
+/// image after those of another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct WinogradSourceSpec {
+    pub batch: usize,
+    /// Source pixels under the windows of all output pixels: what lies behind them is never read.
+    pub ih: usize,
+    pub iw: usize,
+    pub ic: usize,
+    /// Strides of source pixels.
+    pub src: Grid,
+}
+
+/// Convolution 3x3, stride 1, of a transformed source: 36 products of matrices, then the transform of the results, exact.
+///
+/// Operands: transformed source, packed weights, scratch memory, then the epilogue's loads and stores, as for [`ConvSpec`].
+/// Items are blocks of `block` output channels, the last one perhaps partial; each call works in the scratch memory of its
+/// first item.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WinogradSpec {
+    pub batch: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub ic: usize,
+    pub oc: usize,
+    pub block: usize,
     pub epilogue: Epilogue,
 }
 
@@ -305,8 +380,10 @@ impl KernelSpec {
     /// Name of the family in `explain` and in symbols.
     pub fn family(&self) -> &'static str {
         match self {
-            KernelSpec::Conv(_) => "conv",
+            KernelSpec::Conv(_) | KernelSpec::TileConv(_) => "conv",
             KernelSpec::Depthwise(_) => "depthwise",
+            KernelSpec::WinogradSource(_) => "winograd_source",
+            KernelSpec::Winograd(_) => "winograd",
             KernelSpec::Pool(_) => "pool",
             KernelSpec::Pointwise(_) => "pointwise",
             KernelSpec::Reduce(_) => "reduce",
@@ -325,7 +402,10 @@ impl KernelSpec {
     pub fn operands(&self) -> Vec<Access> {
         match self {
             KernelSpec::Conv(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
+            KernelSpec::TileConv(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
             KernelSpec::Depthwise(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
+            KernelSpec::WinogradSource(_) => vec![Access::Read, Access::ReadWrite],
+            KernelSpec::Winograd(s) => with_epilogue(&[Access::Read, Access::Read, Access::ReadWrite], &s.epilogue),
             KernelSpec::Pool(s) => with_epilogue(&[Access::Read], &s.epilogue),
             KernelSpec::Pointwise(s) => with_epilogue(&[], &s.epilogue),
             KernelSpec::Reduce(s) => with_epilogue(&[Access::Read], &s.epilogue),
@@ -351,6 +431,8 @@ impl KernelSpec {
         let detail = match self {
             KernelSpec::Conv(s) => mac(s.mac),
             KernelSpec::Depthwise(s) => mac(s.mac),
+            KernelSpec::TileConv(_) => "_u8i8tile",
+            KernelSpec::Winograd(_) => mac(Mac::U8I8),
             _ => "",
         };
         format!("{}{detail}_{}", self.family(), self.precision())
@@ -367,6 +449,8 @@ impl KernelSpec {
         match self {
             KernelSpec::Conv(s) => mac(s.mac),
             KernelSpec::Depthwise(s) => mac(s.mac),
+            KernelSpec::TileConv(_) => "I8",
+            KernelSpec::WinogradSource(_) | KernelSpec::Winograd(_) => "I8",
             KernelSpec::MatMul(s) => elem(s.a_elem),
             KernelSpec::Pool(s) => elem(s.elem),
             KernelSpec::Reduce(s) => elem(s.elem),
@@ -388,7 +472,10 @@ impl KernelSpec {
         let product = |sizes: &[usize]| sizes.iter().product::<usize>();
         match self {
             KernelSpec::Conv(s) => s.batch * s.oh * s.ow * s.oc,
+            KernelSpec::TileConv(s) => s.batch * s.oh * s.ow * s.oc,
             KernelSpec::Depthwise(s) => s.batch * s.oh * s.ow * s.channels,
+            KernelSpec::WinogradSource(s) => s.batch * s.ih * s.iw * s.ic,
+            KernelSpec::Winograd(s) => s.batch * s.oh * s.ow * s.oc,
             KernelSpec::Pool(s) => s.batch * s.oh * s.ow * s.channels * product(&s.kernel),
             KernelSpec::Pointwise(s) => product(&s.outer) * s.inner,
             KernelSpec::Reduce(s) => product(&s.outer) * product(&s.reduced) * s.inner,
@@ -406,9 +493,12 @@ impl KernelSpec {
     /// Number of work items: what `begin..end` ranges over.
     pub fn items(&self) -> usize {
         match self {
+            KernelSpec::TileConv(s) => s.panels() * s.block_channels.len(),
             KernelSpec::Conv(s) if s.blocks_outer => s.block_channels.len(),
             KernelSpec::Conv(s) => s.batch * s.oh,
             KernelSpec::Depthwise(s) => s.batch * s.oh,
+            KernelSpec::WinogradSource(s) => s.batch * (s.ih - 2).div_ceil(4),
+            KernelSpec::Winograd(s) => s.oc.div_ceil(s.block),
             KernelSpec::Pool(s) => s.batch * s.oh,
             KernelSpec::Pointwise(s) => s.outer.iter().product(),
             KernelSpec::Reduce(s) => s.outer.iter().product(),

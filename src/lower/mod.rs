@@ -1,15 +1,19 @@
 //! Graph to [`program::Program`]: fusion into kernels, layouts, weight packing, memory plan. After this no graph exists.
 //!
+//! - [`reorder`]: channels in an order that suits the forms of products.
 //! - [`plan`]: which values are stored, and which are computed inside the kernel that uses them.
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
+//! - [`tiles`]: which convolutions take tile registers, and how they are cut.
+//! - [`winograd`]: the form of 3x3 convolutions that multiplies less.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`memory`]: lifetimes to offsets.
 //!
 //! The result: [`program`], and in it [`kernel`] specs.
 
+mod cost;
 mod elementwise;
 mod expr;
 mod grid;
@@ -24,9 +28,12 @@ mod pool;
 mod product;
 pub mod program;
 mod recurrent;
+mod reorder;
 mod resize;
+mod tiles;
 mod view;
 mod window;
+mod winograd;
 
 use std::collections::BTreeSet;
 
@@ -48,14 +55,13 @@ pub struct LowerOptions {
     pub width: Width,
     /// The target has an instruction that adds four products u8 x i8 exactly.
     pub has_dot: bool,
+    /// The target has registers for matrices of bytes.
+    pub has_tiles: bool,
     /// Hexadecimal digest of the source model, passed on to the object.
     pub model_hash: String,
     /// File name of the source model, passed on to line information; none for an object without it.
     pub source: Option<String>,
 }
-
-/// Elements (or eighths of multiply-accumulates) from which a step is worth a barrier between threads: some microseconds.
-const PARALLEL_WORK: u64 = 16 << 10;
 
 /// A step before the memory plan.
 #[derive(Clone, Debug)]
@@ -91,6 +97,7 @@ struct Lowering<'g> {
     graph: &'g Graph,
     width: Width,
     has_dot: bool,
+    has_tiles: bool,
     plan: Plan,
     placement: Placement,
     views: SecondaryMap<Value, Option<View>>,
@@ -109,6 +116,16 @@ struct Lowering<'g> {
 /// Every operation without a kernel, with its layer.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
     refuse_variables(graph)?;
+    if options.has_dot {
+        return lower_in_order(graph, options);
+    }
+    let reordered = reorder::reordered(graph, options.width)
+        .map_err(|reason| Diagnostic::internal(DiagPlace::item("orders of channels"), reason))?;
+    lower_in_order(&reordered, options)
+}
+
+/// Lowers a graph with its channels as they are.
+fn lower_in_order(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
     let plan = Plan::new(graph);
     let placement = Placement::new(graph, &plan, |value| is_written_by_kernel(graph, &plan, value));
     let mut storages = PrimaryMap::new();
@@ -117,6 +134,7 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Progr
         graph,
         width: options.width,
         has_dot: options.has_dot,
+        has_tiles: options.has_tiles,
         plan,
         placement,
         views: SecondaryMap::new(),
@@ -268,7 +286,7 @@ impl Lowering<'_> {
             None => self.kernels.push(spec),
         };
         let spec = &self.kernels[kernel];
-        let parallel = spec.items() > 1 && (spec.elements() as u64).max(macs / 8) >= PARALLEL_WORK;
+        let parallel = cost::is_worth_sharing(spec, macs, self.width, self.has_dot);
         let label = self.label(covered, macs);
         self.steps.push(PendingStep { kernel, operands, parallel, label });
     }

@@ -8,11 +8,12 @@ use super::elementwise::{Laid, covered};
 use super::expr::{self, Tree};
 use super::grid::Dims;
 use super::kernel::{ConvSpec, DepthwiseSpec, Grid, KernelSpec, Mac};
-use super::pack::{self, Group, Run, Weights};
+use super::pack::{self, Group, PackedConv, Run, Weights};
 use super::place::window_halo;
 use super::plan::Anchor;
 use super::pointwise::LaneType;
 use super::view::{Storage, View, channels_last};
+use super::winograd::Windows;
 use super::{Lowering, Operand};
 
 /// Weights of this size and above are walked once, with all pixels inside.
@@ -90,6 +91,10 @@ impl Lowering<'_> {
         let contiguous = dense && src.strides.last().copied() == Some((src.sizes[1] * src.elem.bytes()) as i64);
         let kw = weights.shape().dims().last().copied().unwrap_or(1);
         let (groups, rows) = conv_groups(&src, &weights, &taps, attrs.groups, if contiguous { kw } else { 1 })?;
+        let windows = Windows { attrs: &attrs, weights: weights.shape().dims(), rows: rows.as_weights() };
+        if windows.take_winograd(mac, self.width, &convolved.laid.dst) {
+            return self.winograd(convolved, &windows);
+        }
         self.dense_convolution(convolved, mac, &groups, rows.as_weights())
     }
 
@@ -101,11 +106,15 @@ impl Lowering<'_> {
         groups: &[Group],
         weights: Weights,
     ) -> Result<(), String> {
+        if let (Mac::U8I8Dot | Mac::U8I8, Weights::Int(rows)) = (mac, weights)
+            && let Some(plan) = self.tile_plan(&convolved, groups)
+        {
+            return self.tile_convolution(convolved, &plan, groups, rows);
+        }
         let Convolved { anchor, tree, laid, src, outer, channel, macs } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
-        let (block_vectors, tile_pixels) = tile(mac, self.width, groups);
-        let packed = pack::pack_conv(mac, self.width, block_vectors, groups, weights, &init);
+        let (packed, (block_vectors, tile_pixels)) = pack_best(mac, self.width, groups, weights, &init);
         let blocks_outer = packed.blob.len() >= BLOCKS_OUTER_BYTES;
         let blob = self.const_storage(packed.blob);
         let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
@@ -243,6 +252,20 @@ pub fn mac_of(src: &View, weights: &Tensor, has_dot: bool) -> Result<Mac, String
     }
 }
 
+/// Weights packed for the tile that takes the fewest instructions: with blocks of one vector many quads find another that they can
+/// be added to in 16 bits.
+fn pack_best(mac: Mac, width: Width, groups: &[Group], weights: Weights, init: &[i32]) -> (PackedConv, (usize, usize)) {
+    let pack = |tile: (usize, usize)| (pack::pack_conv(mac, width, tile.0, groups, weights, init), tile);
+    let usual = pack(tile(mac, width, groups));
+    if mac != Mac::U8I8 || width == Width::W128 {
+        return usual;
+    }
+    let narrow = pack((1, if width == Width::W512 { 24 } else { 10 }));
+    // a block of one vector stores its results in smaller pieces: per pixel and block, two more instructions
+    let blocks: usize = groups.iter().map(|group| group.oc.div_ceil(width.lanes32())).sum();
+    if narrow.0.forms.instructions() + 2 * 2 * blocks < usual.0.forms.instructions() { narrow } else { usual }
+}
+
 /// Vectors of output channels and pixels that are computed together: as many accumulators as registers hold beside the
 /// weights and one broadcast. A dot product is one instruction, so loads bind first and more pixels share each weight.
 fn tile(mac: Mac, width: Width, groups: &[Group]) -> (usize, usize) {
@@ -269,7 +292,7 @@ fn walked_source(src: &View, strides: &[usize], pads: &[usize], dst: &View) -> V
 }
 
 /// Source, packed weights, and the epilogue's tensors, each advanced by its offset; the weights have none.
-fn operands_at(src: &View, weights: Storage, laid: &Laid, offsets: &[i64]) -> Vec<Operand> {
+pub fn operands_at(src: &View, weights: Storage, laid: &Laid, offsets: &[i64]) -> Vec<Operand> {
     let rest = laid.operands().into_iter().zip(&offsets[1..]).map(|(operand, &bytes)| operand.advanced(bytes));
     [Operand::of(src).advanced(offsets[0]), Operand::start(weights)].into_iter().chain(rest).collect()
 }

@@ -8,12 +8,15 @@ use super::ir::{
     Addr, Block, CHUNK, Cmp, FloatOp, FloatUnary, Function, Half, If, Inst, IntMem, IntOp, Loop, Mem, Pack, Reduction,
     ShiftOp, Span, Ty, Val, VecOp, Widen, Width,
 };
+use super::tiles::{Signs, TileInst, TileReg, TileShapes};
 
 pub struct Builder {
     name: String,
     width: Width,
     params: Vec<Val>,
     values: PrimaryMap<Val, Ty>,
+    scratch: usize,
+    tiles: Option<TileShapes>,
     /// The block being filled, inside those around it.
     blocks: Vec<Block>,
 }
@@ -28,7 +31,8 @@ pub struct Pointer {
 impl Builder {
     pub fn new(name: impl Into<String>, width: Width) -> Builder {
         let blocks = vec![Block::default()];
-        Builder { name: name.into(), width, params: Vec::new(), values: PrimaryMap::new(), blocks }
+        let (params, values) = (Vec::new(), PrimaryMap::new());
+        Builder { name: name.into(), width, params, values, scratch: 0, tiles: None, blocks }
     }
 
     pub fn width(&self) -> Width {
@@ -42,7 +46,15 @@ impl Builder {
     pub fn finish(mut self) -> Function {
         assert_eq!(self.blocks.len(), 1, "internal error: {} finished inside a loop", self.name);
         let body = self.blocks.pop().unwrap_or_default();
-        Function { name: self.name, width: self.width, params: self.params, values: self.values, body }
+        Function {
+            name: self.name,
+            width: self.width,
+            params: self.params,
+            values: self.values,
+            scratch: self.scratch,
+            tiles: self.tiles,
+            body,
+        }
     }
 
     /// A pointer parameter.
@@ -445,6 +457,43 @@ impl Builder {
         };
         self.expect(value, from);
         self.define(to, Inst::Reduce(reduction, value))
+    }
+
+    // Tiles.
+
+    /// Memory of the kernel's own, `bytes` of it; once in a kernel.
+    pub fn scratch(&mut self, bytes: usize) -> Pointer {
+        assert_eq!(self.scratch, 0, "internal error: {} has scratch memory twice", self.name);
+        self.scratch = bytes;
+        Pointer { base: self.define(Ty::Ptr, Inst::Scratch), mem: Mem::Mutable }
+    }
+
+    /// Gives the kernel tiles of these shapes.
+    pub fn use_tiles(&mut self, shapes: TileShapes) {
+        self.tiles = Some(shapes);
+    }
+
+    /// Row `i` from `offset + i * stride`.
+    pub fn tile_load(&mut self, tile: TileReg, pointer: Pointer, offset: i32, stride: Val) {
+        self.expect(stride, Ty::I64);
+        let addr = addr(pointer, offset);
+        self.effect(Inst::Tile(TileInst::Load { tile, addr, stride, mem: pointer.mem }));
+    }
+
+    /// Row `i` to `offset + i * stride`.
+    pub fn tile_store(&mut self, tile: TileReg, pointer: Pointer, offset: i32, stride: Val) {
+        self.expect(stride, Ty::I64);
+        let addr = addr(pointer, offset);
+        self.effect(Inst::Tile(TileInst::Store { tile, addr, stride }));
+    }
+
+    /// `acc += a * b`, see `tiles`.
+    pub fn tile_dot(&mut self, acc: TileReg, a: TileReg, b: TileReg, signs: Signs) {
+        self.effect(Inst::Tile(TileInst::Dot { acc, a, b, signs }));
+    }
+
+    pub fn tile_zero(&mut self, tile: TileReg) {
+        self.effect(Inst::Tile(TileInst::Zero(tile)));
     }
 
     // Control.

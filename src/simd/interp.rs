@@ -7,6 +7,7 @@
 //! Invariant: a [`Vector`] holds zeros behind the bytes of the kernel's width.
 
 mod lanes;
+mod tiles;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
@@ -14,6 +15,7 @@ use super::ir::{Addr, Block, CHUNK, Function, If, Inst, IntMem, IntOp, Loop, Mem
 use super::print::Line;
 use super::verify::verify;
 use lanes::Vector;
+use tiles::Tiles;
 
 /// The memory a kernel sees: regions that know their size.
 #[derive(Clone, Debug, Default)]
@@ -59,14 +61,20 @@ fn execute(function: &Function, memory: &mut Memory, args: &[Arg], strict: bool)
     }
     let uses = memory.regions.iter().map(|region| vec![Use::default(); region.len()]).collect();
     let width = function.width.bytes();
-    let mut machine = Machine { types: &function.values, width, memory, uses, strict, values: SecondaryMap::new() };
+    let scratch = memory.regions.len();
+    let tiles = function.tiles.map(Tiles::new);
+    let values = SecondaryMap::new();
+    let mut machine = Machine { types: &function.values, width, memory, scratch, tiles, uses, strict, values };
+    machine.add_scratch(function.scratch);
     for (&param, &arg) in function.params.iter().zip(args) {
         machine.values[param] = match arg {
             Arg::Ptr { region, offset } => Value::Ptr { region, offset },
             Arg::Int(value) => Value::Int(value),
         };
     }
-    machine.block(&function.body).map_err(|problem| format!("kernel {}: {problem}", function.name))
+    let outcome = machine.block(&function.body).map_err(|problem| format!("kernel {}: {problem}", function.name));
+    memory.regions.truncate(scratch);
+    outcome
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +103,9 @@ struct Machine<'a> {
     /// Bytes of a vector.
     width: usize,
     memory: &'a mut Memory,
+    /// The region of the kernel's own memory.
+    scratch: usize,
+    tiles: Option<Tiles>,
     uses: Vec<Vec<Use>>,
     strict: bool,
     values: SecondaryMap<Val, Value>,
@@ -156,6 +167,9 @@ impl Machine<'_> {
         if let Some(value) = self.scalar(inst)? {
             return Ok(Some(value));
         }
+        if let Inst::Tile(inst) = inst {
+            return self.tile(inst).map(|()| None);
+        }
         if self.store(inst)? {
             return Ok(None);
         }
@@ -163,6 +177,12 @@ impl Machine<'_> {
             Some(value) => Ok(Some(value)),
             None => self.vector_inst(inst).map(Some),
         }
+    }
+
+    /// Junk at first: a kernel must not rely on it.
+    fn add_scratch(&mut self, bytes: usize) {
+        self.memory.regions.push(vec![0xa5; bytes]);
+        self.uses.push(vec![Use::default(); bytes]);
     }
 
     // Operands. The verifier guarantees their types; a mismatch is a bug of whoever built the kernel.
@@ -195,6 +215,7 @@ impl Machine<'_> {
             Inst::Int(op, a, b) => Value::Int(int_op(op, self.int(a), self.int(b))?),
             Inst::IntCmp(cmp, a, b) => Value::Int(lanes::compare(cmp, &self.int(a), &self.int(b)).into()),
             Inst::Choose(condition, a, b) => self.values[if self.int(condition) != 0 { a } else { b }],
+            Inst::Scratch => Value::Ptr { region: self.scratch, offset: 0 },
             Inst::PtrAdd(base, bytes) => self.offset(base, self.int(bytes))?,
             Inst::IntToFloat(value) => Value::Float(self.int(value) as f32),
             Inst::FloatToInt(value) => Value::Int(float_to_int(self.float(value))?),

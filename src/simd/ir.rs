@@ -6,6 +6,8 @@
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 
+use super::tiles::{TileInst, TileShapes};
+
 /// A value of a kernel.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Val(u32);
@@ -447,6 +449,11 @@ pub enum Inst {
     /// V32 -> I64 (sign-extended) or VF32 -> F32. Lane `i` meets lane `i + n/2`, then halves again: a fixed tree.
     Reduce(Reduction, Val),
 
+    /// The kernel's own memory (`Function::scratch`), aligned to 64 bytes. It holds nothing of use at first.
+    Scratch,
+    /// Only in kernels with tiles.
+    Tile(TileInst),
+
     /// `for index in (lo..hi).step_by(step)`, none when `lo >= hi`. `hi - lo` and `hi + step` fit i64.
     Loop(Box<Loop>),
     If(Box<If>),
@@ -456,7 +463,8 @@ impl Inst {
     /// Calls `f` with every value the instruction uses, in the order it is written; not those used by blocks inside.
     pub fn each_operand(&self, f: &mut impl FnMut(Val)) {
         match self {
-            Inst::ConstI64(_) | Inst::ConstF32(_) | Inst::VecConst { .. } => {}
+            Inst::ConstI64(_) | Inst::ConstF32(_) | Inst::VecConst { .. } | Inst::Scratch => {}
+            Inst::Tile(inst) => inst.operands().into_iter().for_each(f),
             Inst::LoadInt { addr, .. }
             | Inst::LoadF32 { addr, .. }
             | Inst::Load { addr, .. }
@@ -562,5 +570,9 @@ pub struct Function {
     pub width: Width,
     pub params: Vec<Val>,
     pub values: PrimaryMap<Val, Ty>,
+    /// Bytes of the kernel's own memory, on the stack.
+    pub scratch: usize,
+    /// The shapes of its tiles, if it has any.
+    pub tiles: Option<TileShapes>,
     pub body: Block,
 }

@@ -4,6 +4,7 @@
 //! - [`builder`]: how kernels are written, as Rust functions that build programs.
 //! - [`math`]: exp, tanh, erf and their like, for kernels to inline.
 //! - [`verify`]: what must hold before a kernel is run or compiled; [`print`]: kernels as text.
+//! - [`tiles`]: registers that hold matrices, where the CPU has them;
 //! - [`interp`]: runs a program on byte regions with bounds checks; the oracle of every back end.
 //!
 //! A kernel must not know its width. It asks [`ir::Width`] how many lanes there are, and respects one rule: **nothing crosses
@@ -18,4 +19,5 @@ pub mod ir;
 pub mod kernels;
 pub mod math;
 pub mod print;
+pub mod tiles;
 pub mod verify;

@@ -15,6 +15,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use super::ir::{Addr, Block, Function, If, Inst, IntMem, Loop, Mem, Span, Ty, Val};
+use super::tiles::{TileInst, TileReg, TileShapes};
 
 impl Display for Ty {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
@@ -50,6 +51,9 @@ impl Display for Function {
         let params: Vec<String> = self.params.iter().map(|&p| format!("{p}: {}", self.values[p])).collect();
         writeln!(f, "kernel {}({}) width {} {{", self.name, params.join(", "), self.width.bytes() * 8)?;
         let mut text = String::new();
+        if let Some(shapes) = &self.tiles {
+            writeln!(text, "  tiles {}", tile_shapes(shapes))?;
+        }
         block(&mut text, &self.body, 1)?;
         f.write_str(&text)?;
         writeln!(f, "}}")
@@ -176,6 +180,8 @@ fn head(inst: &Inst) -> String {
         Inst::Interleave { half, lane_bytes, a, b } => format!("interleave_{}.{lane_bytes} {a}, {b}", snake(half)),
         Inst::Shuffle { value, pattern } => format!("shuffle {value}, 0x{}", hex(pattern)),
         Inst::Reduce(reduction, v) => format!("reduce.{reduction:?} {v}"),
+        Inst::Scratch => "scratch".into(),
+        Inst::Tile(inst) => tile(inst),
         Inst::Loop(l) => loop_head(l),
         Inst::If(i) => format!("if {}", i.condition),
         _ => memory(inst),
@@ -209,6 +215,29 @@ fn memory(inst: &Inst) -> String {
             format!("store_partial_chunks {addr}, {value}, {}", print_span(*span))
         }
         other => unreachable!("internal error: {other:?} touches no memory"),
+    }
+}
+
+impl Display for TileReg {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        write!(f, "t{}", self.0)
+    }
+}
+
+fn tile_shapes(shapes: &TileShapes) -> String {
+    let shapes = shapes.iter().enumerate().map(|(i, shape)| format!("t{i}: {}x{}", shape.rows, shape.bytes));
+    shapes.collect::<Vec<_>>().join(", ")
+}
+
+fn tile(inst: &TileInst) -> String {
+    let sign = |signed: bool| if signed { "i8" } else { "u8" };
+    match inst {
+        TileInst::Zero(tile) => format!("tile_zero {tile}"),
+        TileInst::Load { tile, addr, stride, mem } => format!("tile_load {tile}, {mem} {addr}, stride {stride}"),
+        TileInst::Store { tile, addr, stride } => format!("tile_store {addr}, {tile}, stride {stride}"),
+        TileInst::Dot { acc, a, b, signs } => {
+            format!("tile_dot.{}_{} {acc}, {a}, {b}", sign(signs.a), sign(signs.b))
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! - Every value is defined once, before its uses, in the same block or a block around it.
 //! - Operands and results have the types of their instruction, results their number.
 //! - Loops step forward and carry as many values as they define; both branches of an `If` give what it defines.
+//! - Tiles have the shapes registers can have, and products the shapes of products.
 //! - Partial accesses have fewer bytes than a vector, shifts fewer bits than a lane, shuffle patterns stay in their
 //!   chunk, and lane sizes of interleaves are 1, 2, 4 or 8.
 //!
@@ -14,11 +15,15 @@ use cranelift_entity::EntitySet;
 
 use super::ir::{Addr, Block, CHUNK, Function, If, Inst, Loop, Pack, Reduction, ShiftOp, Ty, Val, VecOp};
 use super::print::Line;
+use super::tiles::{TileInst, shape_problem};
 
 /// All problems of a kernel, one a line. They are bugs of the code that built it.
 pub fn verify(function: &Function) -> Result<(), String> {
     let mut verifier =
         Verifier { function, defined: EntitySet::new(), visible: EntitySet::new(), problems: Vec::new() };
+    for problem in function.tiles.iter().flatten().filter_map(|&shape| shape_problem(shape)) {
+        verifier.problem(&"the tiles", problem);
+    }
     for &param in &function.params {
         verifier.define(param, &"the parameters");
     }
@@ -159,6 +164,8 @@ impl Verifier<'_> {
             Inst::Interleave { lane_bytes, .. } if ![1, 2, 4, 8].contains(lane_bytes) => {
                 Some("an interleave of lanes that are not 1, 2, 4 or 8 bytes")
             }
+            Inst::Tile(inst) => inst.problem(self.function.tiles.as_ref()),
+            Inst::Scratch if self.function.scratch == 0 => Some("the kernel has no scratch memory"),
             Inst::Vec(VecOp::Mul, a, _) if self.ty(*a) == Ty::V8 => Some("a product of V8"),
             _ => None,
         }
@@ -220,6 +227,8 @@ impl Verifier<'_> {
             Inst::LoadWiden { widen, addr, .. } => load(addr, widen.result()),
             Inst::StoreInt { addr, value, .. } => store(addr, value, Ty::I64),
             Inst::StoreF32 { addr, value } => store(addr, value, Ty::F32),
+            Inst::Scratch => Some(Signature { operands: vec![], results: vec![Ty::Ptr] }),
+            Inst::Tile(inst) => Some(tile_signature(inst)),
             Inst::Store { addr, value }
             | Inst::StorePartial { addr, value, .. }
             | Inst::StoreChunks { addr, value, .. }
@@ -268,4 +277,14 @@ impl Verifier<'_> {
             ref other => unreachable!("internal error: {other:?} is checked elsewhere"),
         }
     }
+}
+
+fn tile_signature(inst: TileInst) -> Signature {
+    let operands = match inst {
+        TileInst::Zero(_) | TileInst::Dot { .. } => vec![],
+        TileInst::Load { addr, stride, .. } | TileInst::Store { addr, stride, .. } => {
+            vec![(addr.base, Ty::Ptr), (stride, Ty::I64)]
+        }
+    };
+    Signature { operands, results: vec![] }
 }

@@ -17,3 +17,4 @@ mod reduce;
 mod reference;
 mod rnn;
 mod wide;
+mod winograd;

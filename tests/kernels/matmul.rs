@@ -101,6 +101,18 @@ fn sizes() {
     check_all([1, 2, 4, 9].map(|m| Shape { m, ..BASE }));
 }
 
+/// Whole blocks of columns, chunks of steps and what is left behind them, for each direction that is contiguous.
+#[test]
+fn packing() {
+    for elems in [[ElemType::U8, ElemType::U8], [ElemType::I8, ElemType::I8], [ElemType::F32, ElemType::F32]] {
+        for (k, n) in [(16, 32), (18, 33), (33, 64), (7, 71), (40, 32)] {
+            for transposed in [[false, false], [false, true], [true, true]] {
+                check_all([Shape { elems, k, n, transposed, m: 9, ..BASE }]);
+            }
+        }
+    }
+}
+
 #[test]
 fn types_and_transposes() {
     for a in INTS {

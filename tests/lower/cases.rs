@@ -161,6 +161,8 @@ fn convolutions() -> Vec<Case> {
             vec![8, 3, 7, 7],
             Window { stride: 2, pad: 3, pad_value: 255, ..PLAIN },
         ),
+        ("3x3_winograd", U8, I8, vec![1, 40, 13, 10], vec![24, 40, 3, 3], Window { pad_value: 9, ..same }),
+        ("3x3_winograd_batch", U8, I8, vec![3, 33, 22, 18], vec![9, 33, 3, 3], Window { pad_value: 200, ..same }),
         ("dilated", U8, I8, vec![1, 4, 9, 9], vec![6, 4, 3, 3], Window { dilation: 2, pad: 2, ..PLAIN }),
         ("groups", U8, I8, vec![1, 12, 5, 5], vec![9, 4, 3, 3], Window { groups: 3, ..same }),
         ("multiplier", U8, I8, vec![1, 3, 5, 5], vec![6, 1, 3, 3], Window { groups: 3, ..same }),
@@ -592,6 +594,24 @@ fn chains() -> Vec<Case> {
             let (a, c) = (b.per_channel(a, 1), b.per_channel(c, 1));
             let sum = b.add(a, c);
             vec![b.quantize(sum, 0.7, 128.0)]
+        }),
+        case("chain/residual_stream_in_another_order", move |b| {
+            let q = b.input(U8, &[1, 12, 6, 6]);
+            let dims: [&[usize]; 4] = [&[16, 12, 1, 1], &[24, 16, 3, 3], &[16, 24, 1, 1], &[9, 16, 3, 3]];
+            let [enter, inner, back, leave] = dims.map(|dims| b.weights(I8, dims));
+            let enter = b.conv(q, enter, PLAIN);
+            let enter = b.per_channel(enter, 1);
+            let stream = b.quantize(enter, 0.7, 3.0);
+            let inner = b.conv(stream, inner, Window { pad_value: 3, ..same });
+            let inner = b.per_channel(inner, 1);
+            let inner = b.quantize(inner, 0.9, 128.0);
+            let back = b.conv(inner, back, PLAIN);
+            let back = b.per_channel(back, 1);
+            let stream = b.dequantize(stream, 0.7, 3.0);
+            let sum = b.add(back, stream);
+            let sum = b.quantize(sum, 0.8, 0.0);
+            let leave = b.conv(sum, leave, Window { stride: 2, ..same });
+            vec![b.per_channel(leave, 1)]
         }),
         case("chain/squeeze_excite", move |b| {
             let q = b.input(U8, &[1, 16, 4, 4]);

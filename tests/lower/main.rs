@@ -24,7 +24,8 @@ fn main() {
 }
 
 fn options(width: Width, has_dot: bool) -> LowerOptions {
-    LowerOptions { width, has_dot, model_hash: String::new(), source: None }
+    let has_tiles = has_dot && width == Width::W512;
+    LowerOptions { width, has_dot, has_tiles, model_hash: String::new(), source: None }
 }
 
 fn variables() -> Result<(), Failed> {

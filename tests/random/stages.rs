@@ -115,7 +115,8 @@ fn chosen_samples(graph: &Graph, seed: u64, effort: Effort) -> Vec<Sample> {
 }
 
 fn lowered(graph: &Graph, width: Width, has_dot: bool) -> Result<Program, Failure> {
-    let options = LowerOptions { width, has_dot, model_hash: String::new(), source: None };
+    let has_tiles = has_dot && width == Width::W512;
+    let options = LowerOptions { width, has_dot, has_tiles, model_hash: String::new(), source: None };
     lower(graph, &options).map_err(|problems| failure(Stage::Lowering)(problems.to_string()))
 }
 

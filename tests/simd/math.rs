@@ -49,14 +49,18 @@ fn rows() -> Vec<Row> {
         row("expm1", math::expm1, f64::exp_m1, 2.0),
         row("log", math::log, f64::ln, 1.0),
         Row { range: (0.0, f32::INFINITY), ..row("log1p", math::log1p, f64::ln_1p, 2.0) },
-        Row { floor: NORMAL, ..row("sigmoid", math::sigmoid, sigmoid, 2.0) },
+        Row { range: (0.0, f32::INFINITY), ..row("sigmoid", math::sigmoid, sigmoid, 2.0) },
+        Row { range: (-8.0, 0.0), ..row("sigmoid below 0", math::sigmoid, sigmoid, 9.0) },
+        Row { floor: NORMAL, ..row("sigmoid far below 0", math::sigmoid, sigmoid, 88.0) },
         row("tanh", math::tanh, f64::tanh, 2.0),
         row("erf", math::erf, erf, 1.5),
         Row { floor: NORMAL, ..row("softplus", math::softplus, softplus, 2.0) },
+        Row { range: (0.0, f32::MAX), ..row("swish", swish, |x| x * sigmoid(x), 3.0) },
+        Row { range: (-8.0, 0.0), ..row("swish below 0", swish, |x| x * sigmoid(x), 9.0) },
         Row {
             range: FINITE,
             floor: Floor::Flush(1.1e-36),
-            ..row("swish", |b, x| math::swish(b, x, 1.0), |x| x * sigmoid(x), 3.0)
+            ..row("swish far below 0", swish, |x| x * sigmoid(x), 88.0)
         },
         Row { range: FINITE, floor: Floor::Flush(1.1e-36), ..row("mish", math::mish, mish, 5.0) },
         Row {
@@ -89,6 +93,10 @@ fn rows() -> Vec<Row> {
 
 fn trig(name: &'static str, build: Build, exact: fn(f64) -> f64, ulps: f64) -> Row {
     Row { range: (-8192.0, 8192.0), floor: Floor::Value(1e-4), ..row(name, build, exact, ulps) }
+}
+
+fn swish(b: &mut Builder, x: Val) -> Val {
+    math::swish(b, x, 1.0)
 }
 
 fn sigmoid(x: f64) -> f64 {
@@ -254,7 +262,7 @@ fn signs_of_zero_stay() {
 #[test]
 fn limits_of_gated_functions() {
     let gated: [(&str, Build); 5] = [
-        ("swish", |b, x| math::swish(b, x, 1.0)),
+        ("swish", swish),
         ("mish", math::mish),
         ("gelu", math::gelu),
         ("gelu_tanh", math::gelu_tanh),

@@ -281,3 +281,29 @@ fn random_programs() {
     .size_max(2048)
     .budget_ms(5_000);
 }
+
+/// Chains long enough to be rearranged, each with a place the one before has written: memory keeps its order.
+#[test]
+fn long_chains_keep_the_order_of_memory() {
+    const CHAINS: usize = 12;
+    let cases = WIDTHS.map(|width| {
+        let mut b = Builder::new("chains", width);
+        let (src, dst) = (b.param_ptr(Mem::Const), b.param_ptr(Mem::Mutable));
+        let vector = width.bytes() as i32;
+        for i in 0..CHAINS as i32 {
+            let ints = b.load(Ty::V32, src, 4 * i);
+            let x = b.to_float(ints);
+            let x = octet::simd::math::sigmoid(&mut b, x);
+            let before = b.load(Ty::VF32, dst, i / 2 * vector);
+            let sum = b.fadd(x, before);
+            b.store(dst, (i / 2 + 1) * vector, sum);
+        }
+        let src = (0..4 * CHAINS + width.bytes()).map(|i| if i % 4 < 3 { 0 } else { (i * 37) as u8 }).collect();
+        let memory = Memory { regions: vec![src, vec![0; (CHAINS + 1) * width.bytes()]] };
+        let args = vec![Arg::Ptr { region: 0, offset: 0 }, Arg::Ptr { region: 1, offset: 0 }];
+        Case { name: format!("chains at {}", 8 * width.bytes()), function: b.finish(), memory, args, floats: true }
+    });
+    for case in cases {
+        check(&[case]);
+    }
+}

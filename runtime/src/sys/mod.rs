@@ -38,6 +38,15 @@ pub fn exit(code: i32) -> ! {
     }
 }
 
+/// Asks for the right to use the registers of AMX (`asm/prctl.h`, Documentation/arch/x86/xstate.rst).
+#[cfg(target_arch = "x86_64")]
+pub fn request_tiles() -> Result<(), Errno> {
+    const ARCH_REQ_XCOMP_PERM: usize = 0x1023;
+    const TILE_DATA: usize = 18;
+    // SAFETY: this request takes no pointers.
+    check(unsafe { syscall(number::ARCH_PRCTL, [ARCH_REQ_XCOMP_PERM, TILE_DATA, 0, 0, 0, 0]) }).map(|_| ())
+}
+
 /// An open file, closed when dropped.
 #[derive(Debug)]
 pub struct File(i32);

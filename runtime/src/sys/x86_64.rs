@@ -14,6 +14,7 @@ pub mod number {
     pub const MPROTECT: usize = 10;
     pub const MUNMAP: usize = 11;
     pub const MADVISE: usize = 28;
+    pub const ARCH_PRCTL: usize = 158;
     pub const FUTEX: usize = 202;
     pub const SCHED_GETAFFINITY: usize = 204;
     pub const CLOCK_GETTIME: usize = 228;

@@ -22,7 +22,8 @@ mod vector;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{
-    self, AbiParam, Endianness, InstBuilder, MemFlagsData, Signature, Type, UserFuncName, Value, types,
+    self, AbiParam, Endianness, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, Type, UserFuncName,
+    Value, types,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::packed_option::PackedOption;
@@ -59,6 +60,9 @@ pub fn disassemble(function: &Function, target: &Target, isa: &dyn TargetIsa) ->
 
 fn compile_context(function: &Function, target: &Target, isa: &dyn TargetIsa, text: bool) -> Result<Context, String> {
     verify(function).map_err(|problem| format!("internal error: {problem}"))?;
+    if function.tiles.is_some() {
+        return Err(format!("internal error: kernel {} has tiles, and Cranelift has none", function.name));
+    }
     let mut context = Context::for_function(lower(function, target, isa));
     context.set_disasm(text);
     context
@@ -166,8 +170,19 @@ impl Lowering<'_> {
             | Inst::Float(..)
             | Inst::FloatUnary(..)
             | Inst::FloatVecCmp(..) => Some(self.vector(inst)),
+            Inst::Scratch => Some(self.scratch()),
+            Inst::Tile(_) => unreachable!("internal error: a kernel with tiles is refused"),
             Inst::Loop(_) | Inst::If(_) => unreachable!("internal error: control is lowered with its block"),
         }
+    }
+
+    /// The address of the kernel's own memory, once in a kernel.
+    fn scratch(&mut self) -> Value {
+        /// Of 64 bytes.
+        const LOG2_ALIGN: u8 = 6;
+        let data = StackSlotData::new(StackSlotKind::ExplicitSlot, self.function.scratch as u32, LOG2_ALIGN);
+        let slot = self.builder.create_sized_stack_slot(data);
+        self.builder.ins().stack_addr(types::I64, slot, 0)
     }
 
     fn define(&mut self, results: &[Val], values: &[Value]) {

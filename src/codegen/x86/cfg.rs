@@ -4,8 +4,11 @@
 //! jumps only, so a block that branches goes to blocks that nothing else goes to (no critical edges); blocks and their
 //! instructions have the order of the code to be.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap, entity_impl, packed_option::PackedOption};
-use regalloc2::{Block, InstRange, Operand, PRegSet, RegClass, VReg};
+use regalloc2::{Block, InstRange, Operand, OperandKind, PRegSet, RegClass, VReg};
 
 use super::inst::{Condition, Inst, Kind, Step};
 
@@ -33,11 +36,46 @@ pub struct Cfg {
     vregs: usize,
     /// Bytes of a vector register.
     vector_bytes: usize,
+    /// Bytes of the kernel's own memory.
+    pub scratch_bytes: usize,
 }
 
 impl Cfg {
     pub fn block_count(&self) -> usize {
         self.blocks.len()
+    }
+
+    /// The instructions of a block.
+    pub fn block_range(&self, block: usize) -> Range<usize> {
+        self.blocks[block].first..self.blocks[block].end
+    }
+
+    /// The values each block hands on to those behind it, its jump's arguments among them.
+    pub fn live_out(&self) -> Vec<BTreeSet<VReg>> {
+        let mut live_in = vec![BTreeSet::new(); self.blocks.len()];
+        loop {
+            let mut is_stable = true;
+            for block in (0..self.blocks.len()).rev() {
+                let mut live = self.live_behind(block, &live_in);
+                for operand in self.insts[self.block_range(block)].iter().rev().flat_map(|inst| &inst.operands) {
+                    match operand.kind() {
+                        OperandKind::Use => _ = live.insert(operand.vreg()),
+                        OperandKind::Def => _ = live.remove(&operand.vreg()),
+                    }
+                }
+                self.blocks[block].params.iter().for_each(|param| _ = live.remove(param));
+                is_stable &= live == live_in[block];
+                live_in[block] = live;
+            }
+            if is_stable {
+                return (0..self.blocks.len()).map(|block| self.live_behind(block, &live_in)).collect();
+            }
+        }
+    }
+
+    fn live_behind(&self, block: usize, live_in: &[BTreeSet<VReg>]) -> BTreeSet<VReg> {
+        let data = &self.blocks[block];
+        data.succs.iter().flat_map(|succ| &live_in[succ.index()]).chain(&data.args).copied().collect()
     }
 
     pub fn succs(&self, block: usize) -> Vec<usize> {
@@ -119,7 +157,7 @@ impl CfgBuilder {
     }
 
     /// Ends the last block and the kernel.
-    pub fn finish(mut self, vector_bytes: usize) -> Cfg {
+    pub fn finish(mut self, vector_bytes: usize, scratch_bytes: usize) -> Cfg {
         self.end(Inst::new(Kind::Return, Vec::new()), Vec::new(), Vec::new());
         let place = |label: &Label| match self.started[*label].expand() {
             Some(place) => Block::new(place.index()),
@@ -133,7 +171,7 @@ impl CfgBuilder {
             }
             blocks[from].succs = succs;
         }
-        Cfg { insts: self.insts, blocks, vregs: self.vregs, vector_bytes }
+        Cfg { insts: self.insts, blocks, vregs: self.vregs, vector_bytes, scratch_bytes }
     }
 }
 

@@ -4,7 +4,7 @@
 //! live between instructions, so the moves of the allocator may stand anywhere.
 //!
 //! Frame: `rbp` is the frame pointer, so that profilers and debuggers find the callers without unwind information. Spill slots
-//! are at the aligned `rsp`, below the saved registers.
+//! are at the aligned `rsp`, then the kernel's own memory, below the saved registers.
 
 mod encode;
 
@@ -21,6 +21,9 @@ use encode::{Constant, Encoder};
 /// Where the code is while it is encoded: far from the numbers that stand for instructions in branches.
 const BASE: u64 = 1 << 32;
 
+/// Of a kernel's own memory.
+const SCRATCH_ALIGN: usize = 64;
+
 /// Registers a kernel must leave as they were, among those it may use: rbx, r12 to r15.
 const CALLEE_SAVED: [usize; 5] = [3, 12, 13, 14, 15];
 
@@ -28,7 +31,7 @@ pub fn emit(cfg: &Cfg, constants: &Constants, width: Width) -> Result<MachineCod
     let options =
         RegallocOptions { verbose_log: false, validate_ssa: cfg!(debug_assertions), algorithm: Algorithm::Ion };
     let output = regalloc2::run(cfg, &machine_env(width), &options).map_err(|error| format!("{error:?}"))?;
-    let frame = Frame::new(&output, width);
+    let frame = Frame::new(cfg, &output, width);
     // The code does not depend on where the constants are, so the first encoding tells how long it is.
     let draft = encode(cfg, &output, &frame, &Constants::place(constants, 0).0)?;
     let (offsets, pool) = constants.place(draft.len());
@@ -61,27 +64,31 @@ fn machine_env(width: Width) -> MachineEnv {
 /// What surrounds the code of a kernel.
 struct Frame {
     saved: Vec<Register>,
-    /// 0: none.
-    slot_bytes: usize,
+    /// Of spill slots and the kernel's own memory. 0: none.
+    bytes: usize,
+    /// Where the kernel's own memory is, from `rsp`.
+    scratch_at: usize,
     align: usize,
+    width: Width,
 }
 
 impl Frame {
-    fn new(output: &Output, width: Width) -> Frame {
+    fn new(cfg: &Cfg, output: &Output, width: Width) -> Frame {
         let moved = output.edits.iter().flat_map(|(_, Edit::Move { from, to })| [*from, *to]);
         let used: Vec<PReg> = output.allocs.iter().copied().chain(moved).filter_map(Allocation::as_reg).collect();
         let saved = CALLEE_SAVED.iter().filter(|&&number| used.contains(&PReg::new(number, INT)));
         let saved = saved.map(|&number| encode::int64(number)).collect();
-        let align = width.bytes();
-        let slot_bytes = (output.num_spillslots * 8).next_multiple_of(align);
-        Frame { saved, slot_bytes, align }
+        let align = if cfg.scratch_bytes > 0 { SCRATCH_ALIGN } else { width.bytes() };
+        let scratch_at = (output.num_spillslots * 8).next_multiple_of(align);
+        let bytes = scratch_at + cfg.scratch_bytes.next_multiple_of(align);
+        Frame { saved, bytes, scratch_at, align, width }
     }
 
-    /// Return address, frame pointer, saved registers, spill slots and what aligning them skips at most.
+    /// Return address, frame pointer, saved registers, spill slots, own memory, and what aligning them skips at most.
     fn stack_bytes(&self) -> usize {
         let pushed = 2 + self.saved.len();
-        let aligning = if self.slot_bytes > 0 { self.align - 8 } else { 0 };
-        8 * pushed + self.slot_bytes + aligning
+        let aligning = if self.bytes > 0 { self.align - 8 } else { 0 };
+        8 * pushed + self.bytes + aligning
     }
 
     fn enter(&self, code: &mut Encoder<'_>) {
@@ -90,14 +97,14 @@ impl Frame {
         for &register in &self.saved {
             code.register(Code::Push_r64, &[register]);
         }
-        if self.slot_bytes > 0 {
-            code.with_imm(Code::Sub_rm64_imm32, Register::RSP, self.slot_bytes as i64);
+        if self.bytes > 0 {
+            code.with_imm(Code::Sub_rm64_imm32, Register::RSP, self.bytes as i64);
             code.with_imm(Code::And_rm64_imm32, Register::RSP, -(self.align as i64));
         }
     }
 
     fn leave(&self, code: &mut Encoder<'_>) {
-        if self.slot_bytes > 0 {
+        if self.bytes > 0 {
             code.at(Code::Lea_r64_m, Register::RSP, Register::RBP, -8 * self.saved.len() as i64);
         }
         for &register in self.saved.iter().rev() {
@@ -139,7 +146,7 @@ fn block_code(
     frame: &Frame,
     offsets: &Constant,
 ) -> Result<BlockCode, String> {
-    let mut code = Encoder::new(offsets, BASE, frame.align);
+    let mut code = Encoder::new(offsets, BASE, frame.width.bytes());
     let mut ending = Ending::Return;
     if block == 0 {
         frame.enter(&mut code);
@@ -158,7 +165,7 @@ fn block_code(
                         ending = Ending::Branch(*condition);
                     }
                     Kind::Return => frame.leave(&mut code),
-                    kind => inst_code(&mut code, kind, allocs)?,
+                    kind => inst_code(&mut code, kind, allocs, frame)?,
                 }
             }
         }
@@ -166,7 +173,7 @@ fn block_code(
     Ok(BlockCode { instructions: code.finish(), ending })
 }
 
-fn inst_code(code: &mut Encoder<'_>, kind: &Kind, allocs: &[Allocation]) -> Result<(), String> {
+fn inst_code(code: &mut Encoder<'_>, kind: &Kind, allocs: &[Allocation], frame: &Frame) -> Result<(), String> {
     match kind {
         Kind::Args => Ok(()),
         Kind::StackArg(index) => {
@@ -174,6 +181,11 @@ fn inst_code(code: &mut Encoder<'_>, kind: &Kind, allocs: &[Allocation]) -> Resu
             const ABOVE: i64 = 16;
             let register = code.int(allocs[0])?;
             code.at(Code::Mov_r64_rm64, register, Register::RBP, ABOVE + 8 * *index as i64);
+            Ok(())
+        }
+        Kind::Scratch => {
+            let register = code.int(allocs[0])?;
+            code.at(Code::Lea_r64_m, register, Register::RSP, frame.scratch_at as i64);
             Ok(())
         }
         Kind::One(step) => code.step(step, allocs),

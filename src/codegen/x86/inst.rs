@@ -8,6 +8,8 @@ use iced_x86::Code;
 use regalloc2::{Operand, PReg, PRegSet, RegClass, VReg};
 
 use super::constants::ConstId;
+use crate::simd::ir::Mem;
+use crate::simd::tiles::TileReg;
 
 /// General registers; vectors and floats; masks of AVX-512.
 pub const INT: RegClass = RegClass::Int;
@@ -20,6 +22,8 @@ pub struct Address {
     pub base: VReg,
     pub index: Option<(VReg, u32)>,
     pub disp: i32,
+    /// Whether the kernel itself writes there.
+    pub mem: Mem,
 }
 
 impl Address {
@@ -36,6 +40,7 @@ pub enum Source {
     Mem(Address),
     Const(ConstId),
     Imm(i64),
+    Tile(TileReg),
 }
 
 impl From<VReg> for Source {
@@ -55,6 +60,8 @@ pub enum Arg {
     },
     Const(ConstId),
     Imm(i64),
+    /// Kernels name tile registers themselves; nobody allocates them.
+    Tile(TileReg),
     /// The shift count of `shl r, cl`.
     Cl,
 }
@@ -99,6 +106,8 @@ pub enum Kind {
     /// A parameter from the caller's stack: operand 0 is it.
     StackArg(usize),
     One(Step),
+    /// The address of the kernel's own memory: operand 0.
+    Scratch,
     /// `div`: operand 0 is the quotient or the remainder, operand 1 the dividend, operand 2 the divisor.
     Divide,
     /// `xor r, r` of operand 0, which is all a register needs to be zero.
@@ -113,16 +122,25 @@ pub enum Kind {
     Return,
 }
 
+/// What an instruction does to memory that the kernel writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    None,
+    Reads,
+    Writes,
+}
+
 #[derive(Clone, Debug)]
 pub struct Inst {
     pub kind: Kind,
     pub operands: Vec<Operand>,
     pub clobbers: PRegSet,
+    pub effect: Effect,
 }
 
 impl Inst {
     pub fn new(kind: Kind, operands: Vec<Operand>) -> Inst {
-        Inst { kind, operands, clobbers: PRegSet::empty() }
+        Inst { kind, operands, clobbers: PRegSet::empty(), effect: Effect::None }
     }
 }
 
@@ -130,11 +148,12 @@ impl Inst {
 pub struct Builder {
     operands: Vec<Operand>,
     step: Step,
+    effect: Effect,
 }
 
 impl Builder {
     pub fn new(code: Code) -> Builder {
-        Builder { operands: Vec::new(), step: Step { code, args: Vec::new(), mask: None } }
+        Builder { operands: Vec::new(), step: Step { code, args: Vec::new(), mask: None }, effect: Effect::None }
     }
 
     /// Operands that come before the arguments.
@@ -164,13 +183,17 @@ impl Builder {
     pub fn read(mut self, source: impl Into<Source>) -> Builder {
         let arg = match source.into() {
             Source::Reg(reg) => Arg::Reg(self.operand(Operand::reg_use(reg))),
-            Source::Mem(Address { base, index, disp }) => {
+            Source::Mem(Address { base, index, disp, mem }) => {
+                if mem == Mem::Mutable && self.effect == Effect::None {
+                    self.effect = Effect::Reads;
+                }
                 let base = self.operand(Operand::reg_use(base));
                 let index = index.map(|(index, scale)| (self.operand(Operand::reg_use(index)), scale));
                 Arg::Mem { base, index, disp }
             }
             Source::Const(id) => Arg::Const(id),
             Source::Imm(value) => Arg::Imm(value),
+            Source::Tile(tile) => Arg::Tile(tile),
         };
         self.step.args.push(arg);
         self
@@ -192,8 +215,14 @@ impl Builder {
         self
     }
 
+    /// The instruction writes `address`, its first argument.
+    pub fn write(mut self, address: Address) -> Builder {
+        self.effect = Effect::Writes;
+        self.read(Source::Mem(address))
+    }
+
     pub fn one(self) -> Inst {
-        Inst::new(Kind::One(self.step), self.operands)
+        Inst { effect: self.effect, ..Inst::new(Kind::One(self.step), self.operands) }
     }
 
     pub fn into_parts(self) -> (Step, Vec<Operand>) {

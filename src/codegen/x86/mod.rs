@@ -3,6 +3,7 @@
 //! ```text
 //! simd::ir::Function
 //!   isel       by demand, within blocks: machine instructions over virtual registers, in basic blocks (cfg, inst)
+//!   schedule   order within long blocks: independent chains side by side
 //!   regalloc2  registers for them
 //!   emit       instructions with registers, the allocator's moves, frame; branches and constants are placed
 //! MachineCode  constants stand behind the code, which reaches them relative to itself
@@ -26,6 +27,7 @@ mod constants;
 mod emit;
 mod inst;
 mod isel;
+mod schedule;
 
 use octet_runtime::abi::cpu;
 
@@ -40,13 +42,15 @@ use crate::simd::verify::verify;
 /// A target without the vectors of that width. All others are internal: the kernel or this back end is wrong.
 pub fn compile(function: &Function, target: &Target) -> Result<MachineCode, String> {
     verify(function).map_err(|problem| format!("internal error: {problem}"))?;
-    check_target(function.width, target)?;
-    let (cfg, constants) = isel::select(function, target);
+    check_target(function, target)?;
+    let (mut cfg, constants) = isel::select(function, target);
+    schedule::schedule(&mut cfg, function.width);
     emit::emit(&cfg, &constants, function.width)
         .map_err(|problem| format!("internal error: kernel {}: {problem}", function.name))
 }
 
-fn check_target(width: Width, target: &Target) -> Result<(), String> {
+fn check_target(function: &Function, target: &Target) -> Result<(), String> {
+    let width = function.width;
     let needed = match width {
         Width::W256 => cpu::AVX2,
         Width::W512 => cpu::AVX512,
@@ -54,6 +58,9 @@ fn check_target(width: Width, target: &Target) -> Result<(), String> {
     };
     if target.arch != Arch::X86_64 || !target.has(needed) {
         return Err(format!("{} has no vectors of {} bits", target.cpu_name(), 8 * width.bytes()));
+    }
+    if function.tiles.is_some() && !target.has_tiles() {
+        return Err(format!("{} has no tiles of bytes", target.cpu_name()));
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ fn statuses() -> String {
 }
 
 fn cpus() -> String {
-    let macro_name = |name: &str| name.replace('.', "").to_uppercase();
+    let macro_name = |name: &str| name.replace('.', "").replace('-', "_").to_uppercase();
     let line = |(bit, name): &(u64, &str)| {
         format!("#define OCTET_CPU_{} (UINT64_C(1) << {}) /* {name} */\n", macro_name(name), bit.trailing_zeros())
     };
@@ -52,7 +52,8 @@ fn elements() -> String {
     format!(
         "/* octet_tensor_info.element_type */\n{types}\n\
          /* octet_exec.flags: the caller has compared cpu_features with this CPU, and names the version they belong to;\n\
-         \x20  infer then does not ask the CPU, which takes a while */\n\
+         \x20  infer then does not ask the CPU, which takes a while. Where they name amx-tile, the caller also got the right\n\
+         \x20  to use it: arch_prctl(ARCH_REQ_XCOMP_PERM, 18) on Linux */\n\
          #define OCTET_EXEC_CPU_CHECKED {}u\n#define OCTET_EXEC_VERSION(version) ((uint32_t)(version) << {})\n",
         exec_flags::CPU_CHECKED,
         exec_flags::VERSION_SHIFT,

@@ -1,7 +1,7 @@
 //! Weights of dense and grouped convolutions and of products with constant matrices: blocks of output channels.
 
-use super::form::{Forms, is_plain_safe, magnitude, narrow, wide_bytes, xor_constant, xor_mask};
-use super::{BLOCK_ALIGN, Weights, align};
+use super::form::{self, Forms, is_plain_safe, magnitude, narrow, wide_bytes, xor_constant, xor_mask};
+use super::{BLOCK_ALIGN, Weights, align, pairs};
 use crate::lower::kernel::Mac;
 use crate::simd::ir::Width;
 
@@ -35,6 +35,37 @@ pub struct ConvLayout {
     pub vectors: usize,
 }
 
+/// The form of a list's entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Two quads, added in 16 bits: two offsets, the weights of all vectors of the first, then of the second.
+    Pairs,
+    /// One quad, or one f32: its offset, and its weights vector by vector. Bit `v` of `xor` says that vector `v` takes the XOR form:
+    /// magnitudes, then masks.
+    Quads { xor: usize },
+}
+
+impl List {
+    pub fn quads(self) -> usize {
+        match self {
+            List::Pairs => 2,
+            List::Quads { .. } => 1,
+        }
+    }
+
+    /// Whether a vector takes the XOR form.
+    pub fn is_xor(self, vector: usize) -> bool {
+        matches!(self, List::Quads { xor } if xor >> vector & 1 == 1)
+    }
+
+    fn xor_vectors(self) -> usize {
+        match self {
+            List::Pairs => 0,
+            List::Quads { xor } => xor.count_ones() as usize,
+        }
+    }
+}
+
 impl ConvLayout {
     /// Header: i32 fields.
     pub const INIT: i32 = 0;
@@ -46,21 +77,27 @@ impl ConvLayout {
     pub const COUNTS: i32 = 20;
     pub const HEADER_BYTES: usize = 48;
 
-    /// The lists: bit `v` of a list says that vector `v` takes the XOR form. Every list is a loop of its own in the kernel, so
-    /// there are few: no vector, each one alone, all; blocks of many vectors decide for all of them.
-    pub fn lists(&self) -> Vec<usize> {
+    /// The lists of a block. Every list is a loop of its own in the kernel, so there are few: pairs in blocks of one vector (more
+    /// channels seldom agree on them); then XOR forms of no vector, each one alone, all. Blocks of many vectors decide for all of
+    /// them.
+    pub fn lists(&self) -> Vec<List> {
+        let all = (1usize << self.vectors) - 1;
+        let xor = |vectors: &[usize]| vectors.iter().map(|&xor| List::Quads { xor }).collect::<Vec<_>>();
         match (self.mac, self.vectors) {
-            (Mac::U8I8Dot | Mac::U8I16 | Mac::F32, _) => vec![0],
-            (Mac::U8I8, 1) => vec![0, 1],
-            (Mac::U8I8, n @ 2..=4) => [0].into_iter().chain((0..n).map(|v| 1 << v)).chain([(1 << n) - 1]).collect(),
-            (Mac::U8I8, n) => vec![0, (1 << n) - 1],
+            (Mac::U8I8Dot | Mac::U8I16 | Mac::F32, _) => xor(&[0]),
+            (Mac::U8I8, 1) => [vec![List::Pairs], xor(&[0, 1])].concat(),
+            (Mac::U8I8, n @ 2..=4) => {
+                let alone: Vec<usize> = (0..n).map(|v| 1 << v).collect();
+                xor(&[vec![0], alone, vec![all]].concat())
+            }
+            (Mac::U8I8, _) => xor(&[0, all]),
         }
     }
 
     /// Weight vectors of an entry of a list.
-    pub fn entry_vectors(&self, list: usize) -> usize {
+    pub fn entry_vectors(&self, list: List) -> usize {
         match self.mac {
-            Mac::U8I8 => self.vectors + list.count_ones() as usize,
+            Mac::U8I8 => list.quads() * self.vectors + list.xor_vectors(),
             Mac::U8I16 => 2 * self.vectors,
             Mac::U8I8Dot | Mac::F32 => self.vectors,
         }
@@ -152,7 +189,8 @@ impl PackedConv {
         }
         align(&mut self.blob);
         let fields = [init_at, offsets_at, entries_at, first_channel, block.channels];
-        let fields = fields.into_iter().chain(lists.iter().map(Vec::len));
+        let counts = block.layout.lists().into_iter().zip(&lists).map(|(list, quads)| quads.len() / list.quads());
+        let fields = fields.into_iter().chain(counts);
         for (i, field) in fields.enumerate() {
             let field = i32::try_from(field).expect("internal error: packed weights above 2 GiB");
             let at = index * ConvLayout::HEADER_BYTES + 4 * i;
@@ -164,8 +202,9 @@ impl PackedConv {
         let vectors = block.layout.vectors;
         for (list, quads) in block.layout.lists().into_iter().zip(lists) {
             match block.layout.mac {
+                Mac::U8I8 if list == List::Pairs => self.forms.paired += quads.len() * vectors,
                 Mac::U8I8 => {
-                    let xor = list.count_ones() as usize;
+                    let xor = list.xor_vectors();
                     self.forms.xor += quads.len() * xor;
                     self.forms.plain += quads.len() * (vectors - xor);
                 }
@@ -234,16 +273,36 @@ impl ConvBlock<'_> {
         pieces
     }
 
-    /// Quads by list: each in the list with the fewest XOR forms that is right for all vectors.
+    /// Quads by list: pairs as far as they are found, the others in the list with the fewest XOR forms that is right for all
+    /// vectors.
     fn sorted_quads(&self) -> Vec<Vec<Quad>> {
         let lists = self.layout.lists();
         let mut sorted = vec![Vec::new(); lists.len()];
+        let right =
+            |list: &List, unsafe_vectors: usize| matches!(list, List::Quads { xor } if unsafe_vectors & !xor == 0);
         for quad in self.quads() {
             let unsafe_vectors = self.unsafe_vectors(quad);
-            let list = lists.iter().position(|list| unsafe_vectors & !list == 0).unwrap_or(lists.len() - 1);
+            let list = lists.iter().position(|list| right(list, unsafe_vectors)).unwrap_or(lists.len() - 1);
             sorted[list].push(quad);
         }
+        if let [List::Pairs, List::Quads { xor: 0 }, ..] = *lists {
+            (sorted[0], sorted[1]) = self.paired(&sorted[1]);
+        }
         sorted
+    }
+
+    /// Cuts plain quads into pairs, one quad after the other, and those that remain.
+    fn paired(&self, quads: &[Quad]) -> (Vec<Quad>, Vec<Quad>) {
+        let sums = |&quad: &Quad| -> pairs::Sums {
+            let channels = (0..self.layout.vectors).flat_map(|vector| self.lanes(vector));
+            // above the limit is no plain quad
+            channels.flat_map(|channel| form::sums(self.quad(channel, quad))).map(|sum| sum as u8).collect()
+        };
+        let found = pairs::pairs(&quads.iter().map(sums).collect::<Vec<_>>());
+        let mut single = vec![true; quads.len()];
+        found.iter().for_each(|&(first, second)| (single[first], single[second]) = (false, false));
+        let rest = quads.iter().zip(single).filter(|(_, single)| *single).map(|(&quad, _)| quad).collect();
+        (found.iter().flat_map(|&(first, second)| [quads[first], quads[second]]).collect(), rest)
     }
 
     fn unsafe_vectors(&self, quad: Quad) -> usize {
@@ -259,7 +318,7 @@ impl ConvBlock<'_> {
             for channel in self.lanes(vector) {
                 let mut start = channel.map_or(0, |channel| init.get(first_channel + channel).copied().unwrap_or(0));
                 for (list, quads) in self.layout.lists().into_iter().zip(lists) {
-                    if list >> vector & 1 == 1 {
+                    if list.is_xor(vector) {
                         let weights = quads.iter().flat_map(|&quad| self.quad(channel, quad));
                         start = weights.map(xor_constant).fold(start, i32::wrapping_add);
                     }
@@ -270,7 +329,7 @@ impl ConvBlock<'_> {
         starts
     }
 
-    fn entry(&self, list: usize, quad: Quad, blob: &mut Vec<u8>) {
+    fn entry(&self, list: List, quad: Quad, blob: &mut Vec<u8>) {
         for vector in 0..self.layout.vectors {
             match self.layout.mac {
                 Mac::F32 => blob.extend(self.lanes(vector).flat_map(|c| self.float(c, quad.first).to_le_bytes())),
@@ -280,7 +339,7 @@ impl ConvBlock<'_> {
                         blob.extend(self.lanes(vector).flat_map(|c| pair(self.quad(c, quad))).flatten());
                     }
                 }
-                Mac::U8I8 if list >> vector & 1 == 1 => {
+                Mac::U8I8 if list.is_xor(vector) => {
                     blob.extend(self.lanes(vector).flat_map(|c| self.quad(c, quad)).map(magnitude));
                     blob.extend(self.lanes(vector).flat_map(|c| self.quad(c, quad)).map(xor_mask));
                 }

@@ -10,24 +10,37 @@
 //! ```
 //!
 //! whose pairs lie in `-128 * 256 ..= 127 * 256` and always fit. The constant terms go into the accumulators' start values.
+//! Two plain quads may be added in 16 bits before they are widened where their weights allow it (`pairs`).
 //! 16-bit weights multiply even and odd bytes separately. The sum is exact in all forms, in any order of quads.
+
+use super::pairs;
 
 /// How many (quad, vector) products take which form.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forms {
     pub plain: usize,
+    /// Plain ones that are added two by two.
+    pub paired: usize,
     pub xor: usize,
     pub wide: usize,
 }
 
+impl Forms {
+    /// Vector instructions of all products of 8-bit weights, doubled: two quads of a pair take five.
+    pub fn instructions(&self) -> usize {
+        2 * (3 * self.plain + 4 * self.xor) + 5 * self.paired
+    }
+}
+
+/// Sums of the positive and of the negative weights of each pair.
+pub(super) fn sums(weights: [i32; 4]) -> [i32; 4] {
+    let of = |sign: i32, pair: usize| weights[2 * pair..2 * pair + 2].iter().map(|&w| (sign * w).max(0)).sum();
+    [of(1, 0), of(-1, 0), of(1, 1), of(-1, 1)]
+}
+
 /// Whether `Dot4` of these weights and any four u8 keeps both pairs of products inside i16.
 pub(super) fn is_plain_safe(weights: [i32; 4]) -> bool {
-    const LIMIT: i32 = 128;
-    weights.chunks(2).all(|pair| {
-        let positive: i32 = pair.iter().map(|&w| w.max(0)).sum();
-        let negative: i32 = pair.iter().map(|&w| -w.min(0)).sum();
-        positive <= LIMIT && negative <= LIMIT
-    })
+    sums(weights).iter().all(|&sum| sum <= pairs::LIMIT.into())
 }
 
 /// What the XOR form of a weight lacks.

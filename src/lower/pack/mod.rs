@@ -3,20 +3,27 @@
 //! The layouts are private between these files and the kernels; both take them from the layout types here. Offsets are in
 //! bytes, numbers little-endian.
 //!
-//! - [`conv`], [`depthwise`]: weights of convolutions, each product in the form its weights allow ([`form`]);
+//! - [`tiles`]: the same for tile registers;
+//! - [`conv`], [`depthwise`]: weights of convolutions, each product in the form its weights allow ([`form`], [`pairs`]);
+//! - [`winograd`]: weights of convolutions that transform their source;
 //! - [`matmul`], [`rnn`]: scratch memory and recurrent weights.
 
 mod conv;
 mod depthwise;
 mod form;
 mod matmul;
+mod pairs;
 mod rnn;
+mod tiles;
+mod winograd;
 
-pub use conv::{ConvLayout, Group, PackedConv, Run, pack_conv};
+pub use conv::{ConvLayout, Group, List, PackedConv, Run, pack_conv};
 pub use depthwise::{DepthwiseLayout, PackedDepthwise, pack_depthwise};
 pub use form::Forms;
 pub use matmul::{MatMulScratch, matmul_scratch_bytes};
 pub use rnn::{pack_rnn, rnn_gates};
+pub use tiles::{PackedTiles, Step, TileLayout, pack_tiles, step_bytes, steps};
+pub use winograd::{WinogradLayout, pack_winograd};
 
 /// Alignment of blocks inside a blob.
 const BLOCK_ALIGN: usize = 64;

@@ -7,7 +7,7 @@
 //! Loops: rows, tiles of a row, blocks; or blocks, rows, tiles when weights should stay in cache.
 
 use crate::lower::kernel::{ConvSpec, Mac};
-use crate::lower::pack::ConvLayout;
+use crate::lower::pack::{ConvLayout, List};
 use crate::simd::builder::{Builder, Pointer};
 use crate::simd::ir::{Cmp, IntMem, ShiftOp, Ty, Val, VecOp};
 
@@ -134,45 +134,49 @@ impl Conv<'_> {
     }
 
     /// One entry: all pixels times all vectors.
-    fn entry(&self, b: &mut Builder, pixels: &Pixels, list: usize, carried: &[Val]) -> Vec<Val> {
+    fn entry(&self, b: &mut Builder, pixels: &Pixels, list: List, carried: &[Val]) -> Vec<Val> {
         let vectors = self.spec.block_vectors;
         let (accumulators, pointers) = carried.split_at(vectors * pixels.count);
         let [entries, offsets] = [pointers[0], pointers[1]].map(|base| Pointer { base, mem: self.weights.mem });
-        let offset = b.load_int(offsets, 0, IntMem::I32);
-        let src = b.advance(pixels.src, offset);
+        let src: Vec<Pointer> = (0..list.quads())
+            .map(|quad| {
+                let offset = b.load_int(offsets, 4 * quad as i32, IntMem::I32);
+                b.advance(pixels.src, offset)
+            })
+            .collect();
         let entry_vectors = self.layout.entry_vectors(list);
         let (ty, bytes) = (self.weight_ty(), b.width().bytes());
         let weights: Vec<Val> = (0..entry_vectors).map(|v| b.load(ty, entries, (v * bytes) as i32)).collect();
         let mut sums: Vec<Vec<Val>> = Vec::new();
         for (pixel, accumulators) in transposed(accumulators, pixels.count).iter().enumerate() {
-            let (src, offset) = displaced(b, src, pixel as i64 * self.spec.src.pixel);
-            match self.spec.mac {
-                Mac::U8I8 => {
-                    let source = b.load_splat32(Ty::V8, src, offset);
-                    sums.push(narrow_products(b, source, &weights, list, accumulators));
+            let splat = |b: &mut Builder, ty: Ty, quad: usize| {
+                let (src, offset) = displaced(b, src[quad], pixel as i64 * self.spec.src.pixel);
+                b.load_splat32(ty, src, offset)
+            };
+            let source = splat(b, self.weight_ty(), 0);
+            sums.push(match self.spec.mac {
+                Mac::U8I8 if list == List::Pairs => {
+                    let other = splat(b, Ty::V8, 1);
+                    paired_products(b, [source, other], &weights, accumulators)
                 }
+                Mac::U8I8 => narrow_products(b, source, &weights, list, accumulators),
                 Mac::U8I8Dot => {
-                    let source = b.load_splat32(Ty::V8, src, offset);
                     let products = accumulators.iter().zip(&weights);
                     let multiply = |(&accumulator, &weight)| b.dot4_any(accumulator, source, weight);
-                    sums.push(products.map(multiply).collect());
+                    products.map(multiply).collect()
                 }
-                Mac::U8I16 => {
-                    let source = b.load_splat32(Ty::V16, src, offset);
-                    sums.push(wide_products(b, source, &weights, accumulators));
-                }
+                Mac::U8I16 => wide_products(b, source, &weights, accumulators),
                 Mac::F32 => {
-                    let source = b.load_splat32(Ty::VF32, src, offset);
                     let multiply = |(&accumulator, &weight)| {
                         let product = b.fmul(source, weight);
                         b.fadd(accumulator, product)
                     };
-                    sums.push(accumulators.iter().zip(&weights).map(multiply).collect());
+                    accumulators.iter().zip(&weights).map(multiply).collect()
                 }
-            }
+            });
         }
         let mut next = transposed(&sums.concat(), vectors).concat();
-        let (entry_step, offset_step) = (b.int((entry_vectors * bytes) as i64), b.int(4));
+        let (entry_step, offset_step) = (b.int((entry_vectors * bytes) as i64), b.int(4 * list.quads() as i64));
         next.push(b.advance(entries, entry_step).base);
         next.push(b.advance(offsets, offset_step).base);
         next
@@ -193,13 +197,13 @@ fn transposed(values: &[Val], columns: usize) -> Vec<Vec<Val>> {
 }
 
 /// Four u8 x i8 per lane, plainly or in the XOR form as the list says for each vector.
-fn narrow_products(b: &mut Builder, source: Val, weights: &[Val], list: usize, accumulators: &[Val]) -> Vec<Val> {
+fn narrow_products(b: &mut Builder, source: Val, weights: &[Val], list: List, accumulators: &[Val]) -> Vec<Val> {
     let mut weights = weights.iter().copied();
     let mut next_weight = || weights.next().unwrap_or(source);
     let mut next = Vec::with_capacity(accumulators.len());
     for (vector, &accumulator) in accumulators.iter().enumerate() {
         let weight = next_weight();
-        next.push(if list >> vector & 1 == 1 {
+        next.push(if list.is_xor(vector) {
             let mask = next_weight();
             let signed = b.vec_op(VecOp::Xor, source, mask);
             b.dot4(accumulator, weight, signed)
@@ -208,6 +212,20 @@ fn narrow_products(b: &mut Builder, source: Val, weights: &[Val], list: usize, a
         });
     }
     next
+}
+
+/// Two quads of u8 x i8, plain, whose pairs fit i16 together.
+fn paired_products(b: &mut Builder, sources: [Val; 2], weights: &[Val], accumulators: &[Val]) -> Vec<Val> {
+    let ones = b.splat_const(Ty::V16, 1);
+    let (first, second) = weights.split_at(accumulators.len());
+    let products = accumulators.iter().zip(first).zip(second).map(|((&accumulator, &first), &second)| {
+        let first = b.madd_ubs(sources[0], first);
+        let second = b.madd_ubs(sources[1], second);
+        let pairs = b.vadd(first, second);
+        let quads = b.madd(pairs, ones);
+        b.vadd(accumulator, quads)
+    });
+    products.collect()
 }
 
 /// Four u8 x i16 per lane: even bytes, then odd ones.

@@ -24,7 +24,9 @@ pub mod resize;
 pub mod rnn;
 pub mod softmax;
 pub mod strip;
+pub mod tile_conv;
 mod transpose;
+pub mod winograd;
 
 use super::builder::{Builder, Pointer};
 use super::ir::{Function, Val, Width};
@@ -44,7 +46,10 @@ pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
     let items = Items { begin: b.param_int(), end: b.param_int() };
     match spec {
         KernelSpec::Conv(spec) => conv::build(&mut b, spec, &operands, items),
+        KernelSpec::TileConv(spec) => tile_conv::build(&mut b, spec, &operands, items),
         KernelSpec::Depthwise(spec) => depthwise::build(&mut b, spec, &operands, items),
+        KernelSpec::WinogradSource(spec) => winograd::build_source(&mut b, spec, &operands, items),
+        KernelSpec::Winograd(spec) => winograd::build(&mut b, spec, &operands, items),
         KernelSpec::Pool(spec) => pool::build(&mut b, spec, &operands, items),
         KernelSpec::Pointwise(spec) => pointwise::build(&mut b, spec, &operands, items),
         KernelSpec::Reduce(spec) => reduce::build(&mut b, spec, &operands, items),

@@ -20,6 +20,7 @@ use crate::simd::math;
 
 use super::Items;
 use super::copy;
+use super::epilogue::displaced;
 use super::lanes;
 use super::nest;
 use super::strip::Strip;
@@ -138,7 +139,8 @@ impl Step<'_> {
         let two_passes = spec.kind == RnnKind::Gru && !spec.linear_before_reset;
         if two_passes {
             self.for_units(b, |b, units| {
-                let reset = self.gate(b, 1, 0, units, self.h);
+                let state = self.state_sums(b, &[(1, self.h)], units)[0];
+                let reset = self.gate(b, 1, 0, units, state);
                 let h = self.load(b, self.h, units);
                 let scaled = b.fmul(h, reset);
                 self.store(b, self.sequence.last_h, units, scaled);
@@ -148,7 +150,10 @@ impl Step<'_> {
             let h = match spec.kind {
                 RnnKind::Lstm => self.lstm(b, units),
                 RnnKind::Gru => self.gru(b, units),
-                RnnKind::Rnn => self.gate(b, 0, 0, units, self.h),
+                RnnKind::Rnn => {
+                    let state = self.state_sums(b, &[(0, self.h)], units)[0];
+                    self.gate(b, 0, 0, units, state)
+                }
             };
             self.store(b, self.y, units, h);
         });
@@ -160,8 +165,9 @@ impl Step<'_> {
 
     /// `c' = f c + i g(..)`, `h' = o h(c')`; gates f i c o.
     fn lstm(&self, b: &mut Builder, units: Units) -> Val {
-        let [forget, input, candidate, output] =
-            [(0, 0), (1, 0), (2, 1), (3, 0)].map(|(gate, activation)| self.gate(b, gate, activation, units, self.h));
+        let states = self.state_sums(b, &[(0, self.h), (1, self.h), (2, self.h), (3, self.h)], units);
+        let mut gate = |gate, activation| self.gate(b, gate, activation, units, states[gate]);
+        let (forget, input, candidate, output) = (gate(0, 0), gate(1, 0), gate(2, 1), gate(3, 0));
         let c = self.load(b, self.sequence.c, units);
         let (kept, added) = (b.fmul(forget, c), b.fmul(input, candidate));
         let c = b.fadd(kept, added);
@@ -172,20 +178,17 @@ impl Step<'_> {
 
     /// `h' = (1 - z) g(..) + z h`; gates z r h.
     fn gru(&self, b: &mut Builder, units: Units) -> Val {
-        let update = self.gate(b, 0, 0, units, self.h);
-        let candidate = if self.sequence.spec.linear_before_reset {
-            let reset = self.gate(b, 1, 0, units, self.h);
-            let recurrent = self.state_sum(b, 2, units, self.h);
+        let (update, candidate) = if self.sequence.spec.linear_before_reset {
+            let states = self.state_sums(b, &[(0, self.h), (1, self.h), (2, self.h)], units);
+            let update = self.gate(b, 0, 0, units, states[0]);
+            let reset = self.gate(b, 1, 0, units, states[1]);
             let bias = self.of_gate(b, self.sequence.biases, 3, units);
-            let recurrent = b.fadd(recurrent, bias);
+            let recurrent = b.fadd(states[2], bias);
             let recurrent = b.fmul(reset, recurrent);
-            let x = self.of_gate(b, self.x, 2, units);
-            let sum = b.fadd(x, recurrent);
-            let bias = self.of_gate(b, self.sequence.biases, 2, units);
-            let sum = b.fadd(sum, bias);
-            self.activated(b, 1, sum)
+            (update, self.gate(b, 2, 1, units, recurrent))
         } else {
-            self.gate(b, 2, 1, units, self.sequence.last_h)
+            let states = self.state_sums(b, &[(0, self.h), (2, self.sequence.last_h)], units);
+            (self.gate(b, 0, 0, units, states[0]), self.gate(b, 2, 1, units, states[1]))
         };
         let one = b.splat_const_f32(1.0);
         let rest = b.fsub(one, update);
@@ -194,32 +197,37 @@ impl Step<'_> {
         b.fadd(new, kept)
     }
 
-    /// `activation(clip(w x + r h + b))`.
-    fn gate(&self, b: &mut Builder, gate: usize, activation: usize, units: Units, h: Pointer) -> Val {
+    /// `activation(clip(w x + state + b))`, where `state` is `r h`.
+    fn gate(&self, b: &mut Builder, gate: usize, activation: usize, units: Units, state: Val) -> Val {
         let x = self.of_gate(b, self.x, gate, units);
-        let state = self.state_sum(b, gate, units, h);
         let sum = b.fadd(x, state);
         let bias = self.of_gate(b, self.sequence.biases, gate, units);
         let sum = b.fadd(sum, bias);
         self.activated(b, activation, sum)
     }
 
-    /// `r h` of one gate.
-    fn state_sum(&self, b: &mut Builder, gate: usize, units: Units, h: Pointer) -> Val {
+    /// `r h` of gates with their states. All gates go through the state together: one sum alone would wait for each of its
+    /// additions.
+    fn state_sums(&self, b: &mut Builder, gates: &[(usize, Pointer)], units: Units) -> Vec<Val> {
         let (hidden, width, lanes) = (self.sequence.spec.hidden, b.width().bytes(), b.width().lanes32());
         let block_bytes = hidden * width;
-        let weights = moved(b, self.sequence.weights, (gate * hidden.div_ceil(lanes) * block_bytes) as i64);
+        let gate_bytes = hidden.div_ceil(lanes) * block_bytes;
         let block = b.div_imm(units.first, lanes as i64);
-        let weights = b.index(weights, block, block_bytes as i64);
+        let weights = b.index(self.sequence.weights, block, block_bytes as i64);
         let none = b.splat_const_f32(0.0);
         let (zero, end) = (b.int(0), b.int(hidden as i64));
-        b.for_range((zero, end, 1), &[none], |b, k, carried| {
-            let (h, weights) = (b.index(h, k, 4), b.index(weights, k, width as i64));
-            let h = b.load_splat32(Ty::VF32, h, 0);
-            let weight = b.load(Ty::VF32, weights, 0);
-            let product = b.fmul(h, weight);
-            vec![b.fadd(carried[0], product)]
-        })[0]
+        b.for_range((zero, end, 1), &vec![none; gates.len()], |b, k, sums| {
+            let weights = b.index(weights, k, width as i64);
+            let sum = |(&(gate, h), &sum): (&(usize, Pointer), &Val)| {
+                let h = b.index(h, k, 4);
+                let h = b.load_splat32(Ty::VF32, h, 0);
+                let (weights, offset) = displaced(b, weights, (gate * gate_bytes) as i64);
+                let weight = b.load(Ty::VF32, weights, offset);
+                let product = b.fmul(h, weight);
+                b.fadd(sum, product)
+            };
+            gates.iter().zip(sums).map(sum).collect()
+        })
     }
 
     fn activated(&self, b: &mut Builder, which: usize, sum: Val) -> Val {

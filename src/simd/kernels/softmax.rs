@@ -1,4 +1,5 @@
-//! Softmax of f32: maximum, exponentials and their sum, division; the exponentials wait in the destination.
+//! Softmax of f32: maximum, exponentials and their sum, division; the exponentials wait in the destination. Exponentials below
+//! the normal numbers are 0.
 //!
 //! Along the contiguous dimension a row goes by vectors, and its tail is loaded back from the destination, where lanes behind
 //! the row are zeros. Along another dimension columns go side by side, a vector of them at a time.
@@ -45,7 +46,7 @@ fn row(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer) {
         let (src, dst) = (b.advance(src, at), b.advance(dst, at));
         let x = b.load_partial(Ty::VF32, src, 0, bytes);
         let shifted = b.fsub(x, max);
-        let exp = math::exp(b, shifted);
+        let exp = math::exp_normal(b, shifted);
         b.store_partial(dst, 0, exp, bytes);
         // without what the lanes behind the row hold
         let exp = if bytes < b.width().bytes() { b.load_partial(Ty::VF32, dst, 0, bytes) } else { exp };
@@ -65,16 +66,32 @@ fn row(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer) {
 
 type RowBody<'a> = dyn FnMut(&mut Builder, Val, usize, &[Val]) -> Vec<Val> + 'a;
 
-/// Whole vectors in a loop, then the tail: the body gets the offset and the number of bytes.
+/// Vectors of a row side by side: the chains of an exponential are long.
+const SIDE_BY_SIDE: usize = 4;
+
+/// Whole vectors in loops, several at a time, then the tail: the body gets the offset and the number of bytes.
 fn over_row(b: &mut Builder, spec: &SoftmaxSpec, init: &[Val], body: &mut RowBody) -> Vec<Val> {
     let width = b.width().bytes();
-    let (bytes, zero) = (4 * spec.axis, b.int(0));
-    let whole = b.int((bytes / width * width) as i64);
-    let carried = b.for_range((zero, whole, width as i64), init, |b, at, carried| body(b, at, width, carried));
-    match bytes % width {
-        0 => carried,
-        tail => body(b, whole, tail, &carried),
+    let bytes = 4 * spec.axis;
+    let (mut begin, mut carried) = (0, init.to_vec());
+    for side_by_side in [SIDE_BY_SIDE, 1] {
+        let step = side_by_side * width;
+        let end = bytes / step * step;
+        let range = (b.int(begin as i64), b.int(end as i64), step as i64);
+        carried = b.for_range(range, &carried, |b, at, carried| {
+            (0..side_by_side).fold(carried.to_vec(), |carried, i| {
+                let at = b.iadd_imm(at, (i * width) as i64);
+                body(b, at, width, &carried)
+            })
+        });
+        begin = end;
     }
+    let tail = bytes - begin;
+    if tail == 0 {
+        return carried;
+    }
+    let at = b.int(begin as i64);
+    body(b, at, tail, &carried)
 }
 
 /// The greatest element, in every lane.
@@ -111,7 +128,7 @@ fn columns(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer, stri
     let sum = b.for_range((zero, end, 1), &[none], |b, i, carried| {
         let x = load(b, i);
         let shifted = b.fsub(x, max);
-        let exp = math::exp(b, shifted);
+        let exp = math::exp_normal(b, shifted);
         let dst = b.index(dst, i, spec.dst_axis);
         strip.store(b, ElemType::F32, dst, 0, &[exp]);
         vec![b.fadd(carried[0], exp)]

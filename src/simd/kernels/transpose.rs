@@ -134,16 +134,8 @@ impl<'a> Transpose<'a> {
     fn block(&self, b: &mut Builder, src: Pointer, dst: Pointer) {
         let (bytes, stride) = (self.spec.elem_bytes, self.spec.dst[self.rows]);
         let count = CHUNK / bytes;
-        let mut lines = self.load_columns(b, src, count);
-        for _ in 0..count.ilog2() {
-            lines = (0..count)
-                .map(|i| {
-                    let half = if i % 2 == 0 { Half::Low } else { Half::High };
-                    b.interleave(half, bytes, lines[i / 2], lines[i / 2 + count / 2])
-                })
-                .collect();
-        }
-        for (i, line) in lines.into_iter().enumerate() {
+        let columns = self.load_columns(b, src, count);
+        for (i, line) in transposed(b, columns, bytes).into_iter().enumerate() {
             let row = b.int(i as i64 * stride);
             let dst = b.advance(dst, row);
             b.store_chunks(dst, 0, (count as i64 * stride) as i32, line);
@@ -171,6 +163,22 @@ impl<'a> Transpose<'a> {
             if element % columns == column { (element / columns * bytes + byte) as u8 } else { 0x80 }
         })
     }
+}
+
+/// Chunks with elements of `elem_bytes` bytes: element `j` of vector `i` becomes element `i` of vector `j`, in every chunk.
+/// As many vectors as a chunk has elements.
+pub(super) fn transposed(b: &mut Builder, mut lines: Vec<Val>, elem_bytes: usize) -> Vec<Val> {
+    let count = lines.len();
+    assert_eq!(count * elem_bytes, CHUNK, "internal error: a transposition that is not square");
+    for _ in 0..count.ilog2() {
+        lines = (0..count)
+            .map(|i| {
+                let half = if i % 2 == 0 { Half::Low } else { Half::High };
+                b.interleave(half, elem_bytes, lines[i / 2], lines[i / 2 + count / 2])
+            })
+            .collect();
+    }
+    lines
 }
 
 /// Where the last whole step of a range ends.

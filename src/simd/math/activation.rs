@@ -1,6 +1,6 @@
 //! Activation functions, and `erf`.
 
-use super::exponential::{exp_normal, expm1};
+use super::exponential::{exp_normal, exp2_normal, expm1};
 use super::logarithm::log1p;
 use super::{abs, add, at_least, at_most, div, mul, polynomial, select_if, sub_from, with_sign_of};
 use crate::simd::builder::Builder;
@@ -11,10 +11,11 @@ pub fn relu(b: &mut Builder, x: Val) -> Val {
     at_least(b, x, 0.0)
 }
 
-/// `1 / (1 + exp(-x))`. 2 ulp; results below the normal numbers are 0.
+/// `1 / (1 + 2^(-x / ln 2))`. 2 ulp where `x >= 0`; below, the rounding of `x / ln 2` counts `|x|` times. Results below the
+/// normal numbers are 0.
 pub fn sigmoid(b: &mut Builder, x: Val) -> Val {
-    let negative = sub_from(b, -0.0, x);
-    let e = exp_normal(b, negative);
+    let exponent = mul(b, x, -std::f32::consts::LOG2_E);
+    let e = exp2_normal(b, exponent);
     let denominator = add(b, e, 1.0);
     let one = b.splat_const_f32(1.0);
     div(b, one, denominator)
@@ -26,7 +27,8 @@ fn gated(b: &mut Builder, x: Val, gate: Val) -> Val {
     b.fmul(x, gate)
 }
 
-/// `x * sigmoid(beta * x)`. 3 ulp, and 0 for results up to 1.1e-36, where `beta` is 1; otherwise the rounding of `beta * x` counts as often as it is large.
+/// `x * sigmoid(beta * x)`. 3 ulp for `x >= 0` where `beta` is 1; below, and for another `beta`, as [`sigmoid`] and the rounding
+/// of `beta * x`. Results up to 1.1e-36 are 0.
 pub fn swish(b: &mut Builder, x: Val, beta: f32) -> Val {
     let scaled = if beta == 1.0 { x } else { mul(b, x, beta) };
     let gate = sigmoid(b, scaled);

@@ -18,6 +18,9 @@ pub(super) const LN2_LOW: f32 = -2.121_944_4e-4;
 /// `(expm1(r) - r) / r^2` for `|r| <= 0.35`; error 2^-26.0 relative to `expm1(r)`.
 const EXPM1: [f32; 5] = [0.499_999_97, 0.166_665_42, 0.041_667_43, 0.008_366_876, 0.001_387_188];
 
+/// `(2^f - 1) / f` for `|f| <= 0.5`; error 2^-23.4 relative to `2^f`.
+const EXP2: [f32; 5] = [0.693_147, 0.240_222_47, 0.055_507_11, 0.009_671_292, 0.001_326_953_8];
+
 /// `exp(x) = 2^n * (1 + tail)`.
 pub(super) struct Reduced {
     /// `expm1(r)`
@@ -59,12 +62,27 @@ impl Reduced {
 }
 
 /// `exp(x)` in the range of normal numbers: 0 below -87.7, infinity above 88.37. 1 ulp.
-pub(super) fn exp_normal(b: &mut Builder, x: Val) -> Val {
+pub fn exp_normal(b: &mut Builder, x: Val) -> Val {
     let x = at_most(b, x, 88.8);
     let x = at_least(b, x, -88.0);
     let reduced = reduce(b, x);
     let power = reduced.power(b);
     let mantissa = add(b, reduced.tail, 1.0);
+    b.fmul(mantissa, power)
+}
+
+/// `2^x` in the range of normal numbers: 0 below -126.5, infinity above 127.5. 2 ulp.
+pub(super) fn exp2_normal(b: &mut Builder, x: Val) -> Val {
+    let x = at_most(b, x, 128.0);
+    let x = at_least(b, x, -127.0);
+    let rounded = add(b, x, ROUNDER);
+    let n = add(b, rounded, -ROUNDER);
+    // exact: the two are neighbours
+    let f = b.fsub(x, n);
+    let series = polynomial(b, f, &EXP2);
+    let tail = b.fmul(series, f);
+    let mantissa = add(b, tail, 1.0);
+    let power = Reduced { tail, rounded }.power(b);
     b.fmul(mantissa, power)
 }
 

@@ -77,7 +77,13 @@ fn after_passes(mut graph: Graph) -> Result<Graph, String> {
 }
 
 fn lowered(graph: &Graph, target: &Target) -> Result<Program, String> {
-    let options = LowerOptions { width: target.width, has_dot: target.has_dot(), model_hash: String::new() };
+    let options = LowerOptions {
+        width: target.width,
+        has_dot: target.has_dot(),
+        has_tiles: target.has_tiles(),
+        model_hash: String::new(),
+        source: None,
+    };
     lower(graph, &options).map_err(|problems| problems.to_string())
 }
 

@@ -40,6 +40,7 @@ impl Encoder<'_> {
                 Arg::Reg(operand) => {
                     set_register(&mut instruction, place, register(kind, in_register(allocs[operand])?)?)
                 }
+                Arg::Tile(tile) => set_register(&mut instruction, place, Register::TMM0 + u32::from(tile.0)),
                 Arg::Cl => set_register(&mut instruction, place, Register::CL),
                 Arg::Imm(value) => set_immediate(&mut instruction, place, kind, value)?,
                 Arg::Const(id) => {

@@ -29,7 +29,7 @@ use super::scalar::by_size;
 use super::vector::ONES16;
 use super::{Reread, Selector};
 use crate::codegen::x86::inst::{Builder, Condition, INT, Source, VECTOR};
-use crate::simd::ir::{Block, CHUNK, If, Inst, Loop, Mem, Ty, Val};
+use crate::simd::ir::{Block, CHUNK, If, Inst, Loop, Mem, Ty, Val, VecOp};
 use iced_x86::Code;
 
 impl<'a> Selector<'a> {
@@ -46,6 +46,7 @@ impl<'a> Selector<'a> {
         let [enter, body, latch, done, skip, exit] = std::array::from_fn(|_| self.cfg.label());
         let counter = if self.facts.uses(l.index) > 0 { Counter::Index } else { Counter::Left };
         let outside = self.keep_constants(l);
+        let strides = self.keep_strides(l);
         let init: Vec<VReg> = l.init.iter().map(|&value| self.reg(value)).collect();
         let first = self.first_count(counter, l);
         let mut enter_args = init.clone();
@@ -82,7 +83,7 @@ impl<'a> Selector<'a> {
             self.cfg.start(skip, Vec::new());
             self.cfg.jump(exit, init);
         }
-        (self.kept, self.reread) = outside;
+        (self.kept, self.reread, self.strides) = (outside.0, outside.1, strides);
         let params = self.params_of(results);
         self.cfg.start(exit, params);
     }
@@ -284,6 +285,10 @@ fn temporaries(l: &Loop, has_dot4: bool) -> usize {
         matches!(
             inst,
             Inst::Dot4 { .. }
+                | Inst::MaddUbs { .. }
+                | Inst::Madd(..)
+                | Inst::Vec(VecOp::Add, ..)
+                | Inst::VecConst { .. }
                 | Inst::Load { .. }
                 | Inst::LoadSplat32 { .. }
                 | Inst::LoadInt { .. }

@@ -9,7 +9,7 @@ use regalloc2::VReg;
 use super::Selector;
 use crate::codegen::x86::codes;
 use crate::codegen::x86::inst::{Address, Builder, INT, MASK, Source, VECTOR};
-use crate::simd::ir::{Addr, CHUNK, Inst, IntOp, Span, Val};
+use crate::simd::ir::{Addr, CHUNK, Inst, IntOp, Mem, Span, Val};
 
 const LOAD_CHUNK: codes::Pair = [Code::VEX_Vmovdqu_xmm_xmmm128, Code::EVEX_Vmovdqu32_xmm_k1z_xmmm128];
 const STORE_CHUNK: codes::Pair = [Code::VEX_Vmovdqu_xmmm128_xmm, Code::EVEX_Vmovdqu32_xmmm128_k1z_xmm];
@@ -32,7 +32,7 @@ fn pieces(bytes: usize) -> Vec<(usize, usize)> {
 
 impl Selector<'_> {
     /// An address with what was added to its base, as far as it fits into the operand.
-    pub(super) fn address(&mut self, addr: Addr) -> Address {
+    pub(super) fn address(&mut self, addr: Addr, mem: Mem) -> Address {
         let (mut base, mut disp) = (self.facts.canonical(addr.base), i64::from(addr.offset));
         let mut index = None;
         while let (None, Some(&Inst::PtrAdd(pointer, bytes))) = (self.regs[base], self.waiting[base]) {
@@ -43,7 +43,20 @@ impl Selector<'_> {
             }
             base = self.facts.canonical(pointer);
         }
-        Address { base: self.reg(base), index, disp: disp as i32 }
+        Address { base: self.reg(base), index, disp: disp as i32, mem }
+    }
+
+    /// An address without an index: only constants are added in the operand.
+    pub(super) fn base_register(&mut self, addr: Addr) -> Address {
+        let (mut base, mut disp) = (self.facts.canonical(addr.base), i64::from(addr.offset));
+        while let (None, Some(&Inst::PtrAdd(pointer, bytes))) = (self.regs[base], self.waiting[base]) {
+            match self.facts.int(bytes) {
+                Some(bytes) if i32::try_from(disp + bytes).is_ok() => disp += bytes,
+                _ => break,
+            }
+            base = self.facts.canonical(pointer);
+        }
+        Address { base: self.reg(base), index: None, disp: disp as i32, mem: Mem::Mutable }
     }
 
     /// A number of bytes as index and scale of an address.
@@ -60,37 +73,37 @@ impl Selector<'_> {
 
     pub(super) fn load(&mut self, inst: &Inst) -> VReg {
         match *inst {
-            Inst::LoadInt { addr, kind, .. } => {
-                let address = self.address(addr);
+            Inst::LoadInt { addr, kind, mem } => {
+                let address = self.address(addr, mem);
                 self.emit(INT, codes::load_int(kind), &[Source::Mem(address)])
             }
-            Inst::LoadF32 { addr, .. } => {
-                let address = self.address(addr);
+            Inst::LoadF32 { addr, mem, .. } => {
+                let address = self.address(addr, mem);
                 self.vector_inst([Code::VEX_Vmovss_xmm_m32, Code::EVEX_Vmovss_xmm_k1z_m32], &[Source::Mem(address)])
             }
-            Inst::Load { addr, .. } => {
-                let address = self.address(addr);
+            Inst::Load { addr, mem, .. } => {
+                let address = self.address(addr, mem);
                 let codes = [Code::VEX_Vmovdqu_ymm_ymmm256, Code::EVEX_Vmovdqu32_zmm_k1z_zmmm512];
                 self.vector_inst(codes, &[Source::Mem(address)])
             }
-            Inst::LoadPartial { addr, bytes, .. } => {
-                let address = self.address(addr);
+            Inst::LoadPartial { addr, bytes, mem, .. } => {
+                let address = self.address(addr, mem);
                 self.load_partial(address, bytes)
             }
-            Inst::LoadChunks { addr, stride, .. } => {
-                let address = self.address(addr);
+            Inst::LoadChunks { addr, stride, mem, .. } => {
+                let address = self.address(addr, mem);
                 self.load_chunks(address, Span { stride, head: CHUNK, limit: usize::MAX })
             }
-            Inst::LoadPartialChunks { addr, span, .. } => {
-                let address = self.address(addr);
+            Inst::LoadPartialChunks { addr, span, mem, .. } => {
+                let address = self.address(addr, mem);
                 self.load_chunks(address, span)
             }
-            Inst::LoadSplat32 { addr, .. } => {
-                let address = self.address(addr);
+            Inst::LoadSplat32 { addr, mem, .. } => {
+                let address = self.address(addr, mem);
                 self.vector_inst(codes::broadcast(4), &[Source::Mem(address)])
             }
-            Inst::LoadWiden { widen, addr, .. } => {
-                let address = self.address(addr);
+            Inst::LoadWiden { widen, addr, mem, .. } => {
+                let address = self.address(addr, mem);
                 self.vector_inst(codes::widen(widen), &[Source::Mem(address)])
             }
             ref other => unreachable!("internal error: {other:?} is no load"),
@@ -197,13 +210,14 @@ impl Selector<'_> {
                 let (address, value) = self.store_operands(addr, value);
                 self.store_chunks(address, value, span);
             }
+            Inst::Tile(inst) => self.tile(inst),
             ref other => unreachable!("internal error: {other:?} is no store"),
         }
     }
 
     fn store_operands(&mut self, addr: Addr, value: Val) -> (Address, VReg) {
         let value = self.reg(value);
-        let address = self.address(addr);
+        let address = self.address(addr, Mem::Mutable);
         self.flush_loads();
         (address, value)
     }
@@ -264,6 +278,6 @@ impl Selector<'_> {
     }
 
     fn store_masked(&mut self, code: Code, address: Address, value: VReg, mask: VReg) {
-        self.cfg.push(Builder::new(code).read(Source::Mem(address)).read(value).mask(mask).one());
+        self.cfg.push(Builder::new(code).write(address).read(value).mask(mask).one());
     }
 }

@@ -14,6 +14,7 @@ mod control;
 mod memory;
 mod scalar;
 mod shuffle;
+mod tiles;
 mod vector;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,7 @@ pub fn select(function: &Function, target: &Target) -> (Cfg, Constants) {
         function,
         wide,
         dot4: dot4_code(wide, target),
+        madd_add: madd_add_code(wide, target),
         facts: Facts::new(function),
         cfg: CfgBuilder::new(),
         constants: Constants::default(),
@@ -50,10 +52,13 @@ pub fn select(function: &Function, target: &Target) -> (Cfg, Constants) {
         loads: Vec::new(),
         kept: Vec::new(),
         reread: Reread::InOperands,
+        strides: Vec::new(),
     };
     selector.params();
+    selector.configure_tiles();
     selector.block(&function.body);
-    (selector.cfg.finish(function.width.bytes()), selector.constants)
+    selector.release_tiles();
+    (selector.cfg.finish(function.width.bytes(), function.scratch), selector.constants)
 }
 
 /// The instruction that multiplies and adds four bytes, if the target has one.
@@ -62,6 +67,15 @@ fn dot4_code(wide: bool, target: &Target) -> Option<Code> {
         true => target.has(cpu::AVX512_VNNI).then_some(Code::EVEX_Vpdpbusd_zmm_k1z_zmm_zmmm512b32),
         false if target.has(cpu::AVX_VNNI) => Some(Code::VEX_Vpdpbusd_ymm_ymm_ymmm256),
         false => target.has(cpu::AVX512_VNNI).then_some(Code::EVEX_Vpdpbusd_ymm_k1z_ymm_ymmm256b32),
+    }
+}
+
+/// The instruction that multiplies pairs of 16-bit lanes and adds to 32 bits, if the target has one.
+fn madd_add_code(wide: bool, target: &Target) -> Option<Code> {
+    match wide {
+        true => target.has(cpu::AVX512_VNNI).then_some(Code::EVEX_Vpdpwssd_zmm_k1z_zmm_zmmm512b32),
+        false if target.has(cpu::AVX_VNNI) => Some(Code::VEX_Vpdpwssd_ymm_ymm_ymmm256),
+        false => target.has(cpu::AVX512_VNNI).then_some(Code::EVEX_Vpdpwssd_ymm_k1z_ymm_ymmm256b32),
     }
 }
 
@@ -78,6 +92,7 @@ struct Selector<'a> {
     /// 512 bits.
     wide: bool,
     dot4: Option<Code>,
+    madd_add: Option<Code>,
     facts: Facts,
     cfg: CfgBuilder,
     constants: Constants,
@@ -92,6 +107,8 @@ struct Selector<'a> {
     /// Constants that a loop keeps in registers.
     kept: Vec<([u8; CHUNK], VReg)>,
     reread: Reread,
+    /// Strides of tiles that a loop keeps in registers.
+    strides: Vec<(i64, VReg)>,
 }
 
 impl<'a> Selector<'a> {
@@ -191,7 +208,7 @@ impl<'a> Selector<'a> {
             Some(&Inst::ConstF32(float)) => Source::Const(self.constants.add(float.to_le_bytes().to_vec())),
             Some(&(Inst::Load { addr, mem, .. } | Inst::LoadF32 { addr, mem })) if self.is_operand(value, mem) => {
                 self.loads.retain(|&load| load != value);
-                Source::Mem(self.address(addr))
+                Source::Mem(self.address(addr, mem))
             }
             _ => self.reg(value).into(),
         }
@@ -241,7 +258,8 @@ impl<'a> Selector<'a> {
             | Inst::FloatToInt(_)
             | Inst::FloatBits(_)
             | Inst::FloatFromBits(_)
-            | Inst::FloatCmp(..) => self.scalar(inst),
+            | Inst::FloatCmp(..)
+            | Inst::Scratch => self.scalar(inst),
             Inst::Pack(..) | Inst::Interleave { .. } | Inst::Shuffle { .. } | Inst::Reduce(..) => self.rearrange(inst),
             Inst::VecConst { .. }
             | Inst::Splat { .. }
@@ -264,6 +282,7 @@ impl<'a> Selector<'a> {
             | Inst::StorePartial { .. }
             | Inst::StoreChunks { .. }
             | Inst::StorePartialChunks { .. }
+            | Inst::Tile(_)
             | Inst::Loop(_)
             | Inst::If(_) => unreachable!("internal error: {inst:?} is emitted in its place"),
         }
@@ -304,7 +323,7 @@ impl<'a> Selector<'a> {
 
     /// `code [address], operands..`
     fn write_memory(&mut self, code: Code, address: Address, operands: &[Source]) {
-        let start = Builder::new(code).read(Source::Mem(address));
+        let start = Builder::new(code).write(address);
         let inst = operands.iter().fold(start, |inst, &operand| inst.read(operand)).one();
         self.cfg.push(inst);
     }

@@ -8,7 +8,7 @@ use crate::codegen::x86::codes;
 use crate::codegen::x86::inst::{
     Builder, Condition, INT, Inst as MachInst, Kind, MASK, RAX, RDX, Source, Step, VECTOR,
 };
-use crate::simd::ir::{Cmp, Inst, IntOp, Ty, Val};
+use crate::simd::ir::{Cmp, Inst, IntOp, Mem, Ty, Val};
 
 fn condition(cmp: Cmp) -> Condition {
     match cmp {
@@ -27,12 +27,19 @@ pub(super) fn by_size(value: i64, short: Code, long: Code) -> Code {
 }
 
 impl Selector<'_> {
+    fn scratch(&mut self) -> VReg {
+        let result = self.cfg.vreg(INT);
+        self.cfg.push(MachInst::new(Kind::Scratch, vec![Operand::reg_def(result)]));
+        result
+    }
+
     pub(super) fn scalar(&mut self, inst: &Inst) -> VReg {
         match *inst {
             Inst::ConstI64(value) => self.int_const(value),
             Inst::ConstF32(value) => self.float_const(value),
             Inst::Int(op, a, b) => self.int_op(op, a, b),
             Inst::PtrAdd(a, b) => self.add(a, b),
+            Inst::Scratch => self.scratch(),
             Inst::IntCmp(cmp, a, b) => {
                 let (step, operands) = self.compare(Vec::new(), a, b);
                 self.set_if((step, operands), condition(cmp))
@@ -118,7 +125,7 @@ impl Selector<'_> {
             Some(imm) => self.add_imm(base, imm),
             None => {
                 let index = self.reg(b);
-                let address = super::Address { base, index: Some((index, 1)), disp: 0 };
+                let address = super::Address { base, index: Some((index, 1)), disp: 0, mem: Mem::Const };
                 self.emit(INT, Code::Lea_r64_m, &[Source::Mem(address)])
             }
         }
@@ -126,7 +133,7 @@ impl Selector<'_> {
 
     /// Three operands, so that the old value may live on.
     pub(super) fn add_imm(&mut self, base: VReg, imm: i64) -> VReg {
-        let address = super::Address { base, index: None, disp: imm as i32 };
+        let address = super::Address { base, index: None, disp: imm as i32, mem: Mem::Const };
         self.emit(INT, Code::Lea_r64_m, &[Source::Mem(address)])
     }
 
@@ -181,7 +188,7 @@ impl Selector<'_> {
         ];
         let mut clobbers = PRegSet::empty();
         clobbers.add(other);
-        self.cfg.push(MachInst { kind: Kind::Divide, operands, clobbers });
+        self.cfg.push(MachInst { clobbers, ..MachInst::new(Kind::Divide, operands) });
         result
     }
 

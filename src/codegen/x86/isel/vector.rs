@@ -82,6 +82,15 @@ impl Selector<'_> {
     }
 
     fn vec_op(&mut self, op: VecOp, a: Val, b: Val) -> VReg {
+        if let (VecOp::Add, Some(code)) = (op, self.madd_add) {
+            for (madd, acc) in [(b, a), (a, b)] {
+                if let Some((x, y)) = self.only_used_madd(madd) {
+                    let acc = self.reg(acc);
+                    let (x, y) = self.either_order(x, y);
+                    return self.update(code, acc, &[x.into(), y]);
+                }
+            }
+        }
         let pair = codes::vec_op(op, self.ty(a).lane_bytes());
         let (first, second) = match op {
             VecOp::Sub => (self.reg(a), self.source(b)),
@@ -98,6 +107,15 @@ impl Selector<'_> {
             | VecOp::MaxU => self.either_order(a, b),
         };
         self.vector_inst(pair, &[first.into(), second])
+    }
+
+    /// The operands of a waiting product of 16-bit pairs that nobody else needs.
+    fn only_used_madd(&self, value: Val) -> Option<(Val, Val)> {
+        let value = self.facts.canonical(value);
+        match self.waiting[value] {
+            Some(&Inst::Madd(x, y)) if self.regs[value].is_none() && self.facts.uses(value) == 1 => Some((x, y)),
+            _ => None,
+        }
     }
 
     fn vec_op_const(&mut self, op: VecOp, value: VReg, chunk: [u8; CHUNK]) -> VReg {
