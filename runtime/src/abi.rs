@@ -63,13 +63,17 @@ pub mod cpu {
     /// AVX-512 F, BW, DQ and VL together.
     pub const AVX512: u64 = 1 << 11;
     pub const AVX512_VNNI: u64 = 1 << 12;
+    /// Registers of matrices. On Linux a process must ask for them (`arch_prctl`, `ARCH_REQ_XCOMP_PERM`), and may use them only
+    /// if that was granted.
+    pub const AMX_TILE: u64 = 1 << 13;
+    pub const AMX_INT8: u64 = 1 << 14;
     /// aarch64 dot product (`sdot`, `udot`).
     pub const DOTPROD: u64 = 1 << 32;
     /// aarch64 `usdot`.
     pub const I8MM: u64 = 1 << 33;
 
     /// What messages call the bits, in the order of the bits.
-    pub const NAMES: [(u64, &str); 15] = [
+    pub const NAMES: [(u64, &str); 17] = [
         (SSSE3, "ssse3"),
         (SSE41, "sse4.1"),
         (SSE42, "sse4.2"),
@@ -83,6 +87,8 @@ pub mod cpu {
         (AVX_VNNI, "avxvnni"),
         (AVX512, "avx512"),
         (AVX512_VNNI, "avx512vnni"),
+        (AMX_TILE, "amx-tile"),
+        (AMX_INT8, "amx-int8"),
         (DOTPROD, "dotprod"),
         (I8MM, "i8mm"),
     ];
