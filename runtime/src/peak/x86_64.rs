@@ -10,6 +10,9 @@ use crate::abi::cpu;
 /// Accumulators of each loop: more than latency times throughput of any product here.
 const ACCUMULATORS: u64 = 12;
 
+/// Of the eight tile registers two are factors.
+const TILE_ACCUMULATORS: u64 = 6;
+
 pub const LOOPS: &[ProductLoop] = &[
     int8("pmaddwd+paddd xmm", 0, 8, pmaddwd_xmm),
     int8("pmaddubsw+pmaddwd+paddd xmm", cpu::SSSE3, 16, pmaddubsw_xmm),
@@ -17,6 +20,13 @@ pub const LOOPS: &[ProductLoop] = &[
     int8("vpmaddubsw+vpmaddwd+vpaddd zmm", cpu::AVX512, 64, vpmaddubsw_zmm),
     int8("vpdpbusd ymm", cpu::AVX_VNNI, 32, vpdpbusd_ymm),
     int8("vpdpbusd zmm", cpu::AVX512_VNNI, 64, vpdpbusd_zmm),
+    ProductLoop {
+        precision: "I8",
+        instructions: "tdpbusd tmm",
+        needs: cpu::AMX_TILE | cpu::AMX_INT8,
+        macs: TILE_ACCUMULATORS * 16 * 16 * 64,
+        run: tdpbusd,
+    },
     float("mulps+addps xmm", 0, 4, mulps_xmm),
     float("vmulps+vaddps ymm", cpu::AVX, 8, vmulps_ymm),
     float("vfmadd231ps ymm", cpu::FMA, 8, vfmadd231ps_ymm),
@@ -103,3 +113,44 @@ product_loop!(
 );
 product_loop!(vfmadd231ps_ymm, "vxorps xmm\\n, xmm\\n, xmm\\n", ["vfmadd231ps ymm\\n, ymm13, ymm14"], "vzeroupper");
 product_loop!(vfmadd231ps_zmm, "vxorps xmm\\n, xmm\\n, xmm\\n", ["vfmadd231ps zmm\\n, zmm13, zmm14"], "vzeroupper");
+
+/// The operand of `ldtilecfg` for eight tiles of 16 rows of 64 bytes: palette 1, bytes of a row as u16 from byte 16, rows from
+/// byte 48 (Intel SDM volume 1, 18.2).
+static TILES: [u8; 64] = {
+    let mut bytes = [0; 64];
+    bytes[0] = 1;
+    let mut tile = 0;
+    while tile < 8 {
+        bytes[16 + 2 * tile] = 64;
+        bytes[48 + tile] = 16;
+        tile += 1;
+    }
+    bytes
+};
+
+/// As the loops above, with registers of matrices: each product is 16 x 64 times 64 x 16.
+unsafe fn tdpbusd(iterations: u64) {
+    // SAFETY: the caller says that the CPU has the instructions and the system has granted the registers. They read 64 bytes
+    // at `TILES`, write only the registers named here, and flags; tiles are free again at the end.
+    unsafe {
+        asm!(
+            "ldtilecfg [{tiles}]",
+            ".irp n, 0, 1, 2, 3, 4, 5, 6, 7",
+            "tilezero tmm\\n",
+            ".endr",
+            ".p2align 5",
+            "2:",
+            ".irp n, 0, 1, 2, 3, 4, 5",
+            "tdpbusd tmm\\n, tmm6, tmm7",
+            ".endr",
+            "dec {iterations}",
+            "jnz 2b",
+            "tilerelease",
+            tiles = in(reg) TILES.as_ptr(),
+            iterations = inout(reg) iterations => _,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(readonly, nostack),
+        );
+    }
+}

@@ -63,10 +63,10 @@ pub struct OpenVinoArgs {
     pub benchmark_app: bool,
     /// Order and choice of the layers that --profile prints.
     #[arg(long, value_enum, help_heading = LIKE_OPENVINO)]
-    pub pcsort: Option<Sort>,
+    pub pcsort: Option<Order>,
     /// Write benchmark_report and, with counters, a report of the layers.
     #[arg(long, value_enum, help_heading = LIKE_OPENVINO)]
-    pub report_type: Option<ReportType>,
+    pub report_type: Option<Counters>,
     /// Where reports go. Default: this directory.
     #[arg(long, value_name = "DIR", help_heading = LIKE_OPENVINO)]
     pub report_folder: Option<PathBuf>,
@@ -79,26 +79,31 @@ pub struct OpenVinoArgs {
     pub latency_percentile: u8,
 }
 
+/// Which layers, and in which order; the values' names are benchmark_app's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum Sort {
+pub enum Order {
     /// The slowest first.
-    Sort,
+    #[value(name = "sort")]
+    Slowest,
     /// In the order of execution.
-    NoSort,
-    /// The slowest first, without those that did not run.
-    SimpleSort,
+    #[value(name = "no_sort")]
+    Execution,
+    /// The slowest first, without those that did not run: all did.
+    #[value(name = "simple_sort")]
+    SlowestThatRan,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum ReportType {
+pub enum Counters {
     /// Configuration, latencies and throughput.
-    NoCounters,
+    #[value(name = "no_counters")]
+    No,
     /// Also the time of each layer.
-    AverageCounters,
-    /// The same: there is one request.
-    DetailedCounters,
+    #[value(name = "average_counters")]
+    Average,
+    /// The same, as of one request: there is no other.
+    #[value(name = "detailed_counters")]
+    Detailed,
 }
 
 /// A number of per cent; the sign may be left out.

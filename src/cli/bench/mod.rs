@@ -29,7 +29,7 @@ use super::artifacts::write_file;
 use super::failure::Failure;
 use super::native::{self, Line, TempDir};
 use super::table;
-use args::{BenchArgs, ReportType};
+use args::{BenchArgs, Counters};
 use compare::{Pair, Verdict};
 use report::Report;
 
@@ -67,7 +67,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
 
 /// The program's command line.
 fn line(args: &BenchArgs, json: Option<&Path>) -> Line {
-    let counters = [Some(ReportType::AverageCounters), Some(ReportType::DetailedCounters)];
+    let counters = [Some(Counters::Average), Some(Counters::Detailed)];
     let like_openvino = &args.like_openvino;
     let profile = args.profile
         || args.html.is_some()

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::args::{OpenVinoArgs, ReportType, Sort};
+use super::args::{Counters, OpenVinoArgs, Order};
 use super::report::{Layer, Report, percentile};
 use crate::cli::artifacts::write_file;
 use crate::cli::failure::Failure;
@@ -62,7 +62,7 @@ impl Run<'_> {
 
     fn counters(&self) -> String {
         let mut layers: Vec<&Layer> = self.report.layers.iter().collect();
-        if matches!(self.args.pcsort, Some(Sort::Sort | Sort::SimpleSort)) {
+        if matches!(self.args.pcsort, Some(Order::Slowest | Order::SlowestThatRan)) {
             layers.sort_by(|a, b| f64::total_cmp(&b.ms, &a.ms));
         }
         let width = |of: fn(&Layer) -> &str| layers.iter().map(|layer| of(layer).chars().count()).max().unwrap_or(0);
@@ -92,9 +92,9 @@ impl Run<'_> {
         let folder = self.args.report_folder.as_deref().unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(|error| Failure::io(folder, "be created", &error))?;
         let counters = match kind {
-            ReportType::NoCounters => None,
-            ReportType::AverageCounters => Some("average_counters"),
-            ReportType::DetailedCounters => Some("detailed_counters"),
+            Counters::No => None,
+            Counters::Average => Some("average_counters"),
+            Counters::Detailed => Some("detailed_counters"),
         };
         let extension = if self.args.json_stats { "json" } else { "csv" };
         let mut files = vec![(format!("benchmark_report.{extension}"), self.statistics())];
@@ -203,7 +203,7 @@ impl Run<'_> {
 
     fn sorted_layers(&self) -> String {
         let mut layers: Vec<&Layer> = self.report.layers.iter().collect();
-        if self.args.pcsort != Some(Sort::NoSort) {
+        if self.args.pcsort != Some(Order::Execution) {
             layers.sort_by(|a, b| f64::total_cmp(&b.ms, &a.ms));
         }
         let mut text = "layerName,execStatus,layerType,execType,realTime (ms),cpuTime (ms),proportion (%)\n".to_owned();

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use octet::codegen::object::{self, infer_symbol, info_symbol};
+use octet::codegen::object::{infer_symbol, info_symbol};
 use octet::codegen::target::Target;
+use octet::driver::{self, CompileOptions, Compiled, Monitor};
 use octet::emit::{exe, stub};
+use octet::frontend::ImportOptions;
 use octet::interp;
-use octet::ir::{ElemType, Graph, Tensor};
-use octet::lower::program::Program;
-use octet::lower::{LowerOptions, lower};
-use octet::passes::{PIPELINE, manager};
+use octet::ir::{ElemType, Graph, Tensor, file};
+use octet::passes::manager;
 use serde_json::Value;
 
 use crate::rows::{Row, random};
@@ -52,11 +52,12 @@ impl Measured {
 /// # Errors
 /// A wrong result, or a row that does not become a kernel of its family.
 pub fn measure(row: &Row, settings: &Settings) -> Result<Measured, String> {
-    let graph = after_passes(row.graph())?;
-    let program = lowered(&graph, &settings.target)?;
     let folder = Folder::new()?;
     let app = folder.path("app");
-    write_program(&app, &program, &settings.target)?;
+    let compiled = compile(&row.graph(), &folder, &settings.target)?;
+    write_program(&app, &compiled)?;
+    // After the passes: the meaning of this graph is exact to the bit, while passes may move a rounding.
+    let graph = compiled.plan.graph;
     check(&graph, &folder, settings)?;
     let report = folder.path("report.json");
     let seconds = settings.seconds.to_string();
@@ -69,29 +70,27 @@ pub fn measure(row: &Row, settings: &Settings) -> Result<Measured, String> {
     of_family(row, &graph, &report)
 }
 
-/// What lowering sees. Its meaning is exact to the bit, while passes may move a rounding.
-fn after_passes(mut graph: Graph) -> Result<Graph, String> {
-    manager::run(&mut graph, PIPELINE, &manager::Options::default(), &mut std::io::sink())
-        .map_err(|e| e.to_string())?;
-    Ok(graph)
-}
-
-fn lowered(graph: &Graph, target: &Target) -> Result<Program, String> {
-    let options = LowerOptions {
-        width: target.width,
-        has_dot: target.has_dot(),
-        has_tiles: target.has_tiles(),
-        model_hash: String::new(),
-        source: None,
+/// By way of a file, as a user's model.
+fn compile(graph: &Graph, folder: &Folder, target: &Target) -> Result<Compiled, String> {
+    let path = folder.path("row.oir");
+    file::write(graph, &path).map_err(|problem| problem.to_string())?;
+    let options = CompileOptions {
+        import: ImportOptions { batch: None, shapes: Vec::new(), name: None },
+        name: None,
+        target: target.clone(),
+        fallbacks: Vec::new(),
+        passes: manager::Options::default(),
+        strip_debug: true,
     };
-    lower(graph, &options).map_err(|problems| problems.to_string())
+    let monitor = &mut Monitor { stage: &mut |_| (), log: &mut std::io::sink() };
+    driver::compile(&path, &options, monitor).map_err(|problems| problems.to_string())
 }
 
-fn write_program(path: &Path, program: &Program, target: &Target) -> Result<(), String> {
+fn write_program(path: &Path, compiled: &Compiled) -> Result<(), String> {
     use std::os::unix::fs::PermissionsExt;
-    let object = object::build(program, target).map_err(|problems| problems.to_string())?;
+    let name = &compiled.plan.program.name;
     let stub = stub::program(std::env::consts::ARCH).ok_or("octet was built without a stub")?;
-    let bytes = exe::attach(stub, &object.bytes, &infer_symbol(&program.name), &info_symbol(&program.name))
+    let bytes = exe::attach(stub, &compiled.object.bytes, &infer_symbol(name), &info_symbol(name))
         .map_err(|error| error.to_string())?;
     fs::write(path, bytes).map_err(|error| error.to_string())?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| error.to_string())
@@ -137,12 +136,9 @@ fn compare(path: &Path, expected: &Tensor) -> Result<(), String> {
 
 fn of_family(row: &Row, graph: &Graph, report: &Value) -> Result<Measured, String> {
     let layers = report["layers"].as_array().ok_or("the report has no layers")?;
-    let prefix = format!("{}_", row.family);
-    let own: Vec<&Value> = layers
-        .iter()
-        .filter(|layer| layer["exec_type"].as_str().is_some_and(|exec| exec.starts_with(&prefix)))
-        .collect();
-    let Some(first) = own.first() else {
+    let is_own = |exec: &str| row.kin().iter().any(|family| exec.starts_with(&format!("{family}_")));
+    let own: Vec<&Value> = layers.iter().filter(|layer| layer["exec_type"].as_str().is_some_and(is_own)).collect();
+    let Some(first) = own.iter().max_by_key(|layer| layer["macs"].as_u64()) else {
         let found: Vec<&str> = layers.iter().filter_map(|layer| layer["exec_type"].as_str()).collect();
         return Err(format!("lowered to {}, not to {}", found.join(" "), row.family));
     };

@@ -132,7 +132,7 @@ fn markers(frame: &Frame, sorted: &[f64]) -> String {
     let mut last = f64::NEG_INFINITY;
     for (p, name) in [(50.0, "median"), (90.0, "p90"), (99.0, "p99")] {
         let x = frame.x(percentile(sorted, p));
-        let label = (x - last < 52.0).then(|| last + 52.0).unwrap_or(x).min(WIDTH - 24.0);
+        let label = x.max(last + 52.0).min(WIDTH - 24.0);
         last = label;
         let _ = writeln!(
             text,
