@@ -80,7 +80,7 @@ impl Net {
         let mut y = self.op(Op::Convert { elem: ElemType::F32 }, &[q]);
         let step = (high - low) / 255.0;
         let zero = least - low / step;
-        let zero = if self.rng.chance(80) { zero.round() } else { zero };
+        let zero = if self.rng.chance(80) { zero.round() } else { clearly_fractional(zero) };
         if zero != 0.0 {
             let zero = self.scalar(zero);
             y = self.binary(BinaryOp::Sub, y, zero);

@@ -264,7 +264,7 @@ fn add_to_source(graph: &mut Graph, node: Node, width: f64, nudge: Nudge) -> Res
     insert_on_source(graph, node, BinaryOp::Add, &|element| (width * nudge.of(element)) as f32)
 }
 
-/// Shifts the output range by [`ZERO_POINT_TOLERANCE`] steps. Results that are integers themselves stay integers.
+/// Shifts the output range by twice [`ZERO_POINT_TOLERANCE`] steps, as other nudges may work against it. Results that are integers themselves stay integers.
 fn move_results(graph: &mut Graph, node: Node, levels: u32, nudge: Nudge) -> Result<(), String> {
     let ends = [3, 4].map(|index| range(graph, node, index).cloned());
     let converts = |&user: &Node| matches!(graph.op(user), Op::Convert { .. });
@@ -272,7 +272,7 @@ fn move_results(graph: &mut Graph, node: Node, levels: u32, nudge: Nudge) -> Res
         return Ok(());
     };
     let width = low.to_f64().iter().zip(high.to_f64()).fold(0.0f64, |most, (low, high)| most.max((high - low).abs()));
-    let shift = ZERO_POINT_TOLERANCE * width / f64::from(levels.saturating_sub(1).max(1));
+    let shift = 2.0 * ZERO_POINT_TOLERANCE * width / f64::from(levels.saturating_sub(1).max(1));
     for (index, end) in [(3, low), (4, high)] {
         let values = end.to_f64().into_iter().enumerate();
         let moved = values.map(|(slice, end)| (end + shift * nudge.of_slice(slice)) as f32);

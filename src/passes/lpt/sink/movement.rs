@@ -9,7 +9,9 @@ use crate::ir::{Graph, Node, Op, QuantParams, quant::near_integer, ty::Shape};
 
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::refusal::Parameter;
-use crate::passes::lpt::spread::{from_pairs, pairs, reshape_params, select_params};
+use crate::passes::lpt::spread::{
+    Field, from_pairs, pairs, reshape_params, select_params, transpose as transpose_values,
+};
 
 fn vary(params: &QuantParams) -> Refusal {
     Refusal::ParametersVary { what: Parameter::SourceScale, axis: params.axis, values: params.slices() }
@@ -46,8 +48,45 @@ pub fn uniform(graph: &mut Graph, node: Node) -> Outcome {
 pub fn reshape(graph: &mut Graph, node: Node, shape: &Shape) -> Outcome {
     let (_, params) = narrow(graph, graph.operand(node, 0))?;
     let from = source_shape(graph, node);
-    let params = reshape_params(&params, &from, shape).ok_or_else(|| vary(&params))?;
-    moved(graph, node, params)
+    match reshape_params(&params, &from, shape) {
+        Some(params) => moved(graph, node, params),
+        None => shuffle(graph, node, &params),
+    }
+}
+
+/// Reshape, Transpose, Reshape that nobody reads in between, as ShuffleChannels arrives: in the middle the slices have two
+/// axes, behind it one again.
+fn shuffle(graph: &mut Graph, node: Node, params: &QuantParams) -> Outcome {
+    let from = source_shape(graph, node);
+    let (Some(own), Some((transposed, Op::Transpose { perm }))) = (params.axis, only_user(graph, node)) else {
+        return Err(vary(params));
+    };
+    let Some((last, Op::Reshape { shape })) = only_user(graph, transposed).filter(|_| from.elements() > 0) else {
+        return Err(vary(params));
+    };
+    let stride = from.strides()[own];
+    let slices: Vec<f64> = (0..from.elements()).map(|at| (at / stride % from[own]) as f64).collect();
+    let values = transpose_values(&slices, graph.ty(graph.result(node)).shape.dims(), &perm);
+    let Some((Some(axis), chosen)) = (Field { dims: shape.dims().to_vec(), values }).one_axis() else {
+        return Err(vary(params));
+    };
+    let params = select_params(params, chosen.into_iter().map(|slice| slice as usize)).on_axis(axis);
+    let mut value = narrow(graph, graph.operand(node, 0))?.0;
+    let steps = [node, transposed, last];
+    let layers = steps.iter().flat_map(|&step| graph.layers(step).to_vec()).collect();
+    let ops = steps.map(|step| graph.op(step).clone());
+    let mut site = Site { layers, ..Site::new(graph, last) };
+    for op in ops {
+        value = site.insert(op, &[value])?;
+    }
+    let result = site.dequantize(value, params)?;
+    site.replace(&[result])
+}
+
+/// The only user of a node's result.
+fn only_user(graph: &Graph, node: Node) -> Option<(Node, Op)> {
+    let user = graph.single_user(graph.result(node))?;
+    Some((user, graph.op(user).clone()))
 }
 
 pub fn transpose(graph: &mut Graph, node: Node, perm: &[usize]) -> Outcome {
