@@ -2,10 +2,10 @@
 
 use octet::ir::ElemType;
 use octet::lower::kernel::{ConvSpec, Grid, KernelSpec, Mac};
-use octet::lower::pack::{Group, Run, Weights, pack_conv};
+use octet::lower::pack::{Forms, Group, Run, Weights, pack_conv};
 use octet::simd::ir::Width;
 
-use crate::harness::{Case, check};
+use crate::harness::{Case, WIDTHS, check};
 use crate::random::Random;
 use crate::reference::{self, Lane, Outcome};
 
@@ -37,6 +37,10 @@ pub enum Values {
     Small,
     /// Only the ends of the ranges.
     Extreme,
+    /// Sources at the ends, weights of which any two quads make a pair that is just inside 16 bits.
+    Paired,
+    /// The same, where only some quads do.
+    HalfPaired,
 }
 
 pub const BASE: Shape = Shape {
@@ -86,7 +90,9 @@ impl Shape {
     fn source(&self, random: &mut Random) -> Vec<u8> {
         let count = self.batch * self.ih() * self.iw() * self.groups * self.ic;
         match self.values {
-            Values::Extreme if !self.is_float() => (0..count).map(|_| random.of(&[0, 255, 255, 128]) as u8).collect(),
+            Values::Extreme | Values::Paired | Values::HalfPaired if !self.is_float() => {
+                (0..count).map(|_| random.of(&[0, 255, 255, 128]) as u8).collect()
+            }
             _ => random.elements(self.elem(), count),
         }
     }
@@ -100,6 +106,8 @@ impl Shape {
             Values::Small => random.int(-40, 66) as i32,
             Values::Extreme if wide => random.of(&[-256, 255]),
             Values::Extreme => random.of(&[-128, 127, 127, 64, -64]),
+            Values::Paired => random.of(&[32, -32]),
+            Values::HalfPaired => random.of(&[64, -64, 0, 0, 0, 0, 0, 0]),
         };
         (0..count).map(|_| weight(random)).collect()
     }
@@ -290,6 +298,38 @@ fn extreme_values_do_not_saturate() {
         })
     });
     check_all(shapes);
+}
+
+#[test]
+fn pairs_of_quads_do_not_wrap() {
+    let tiles = [1, 6, 10, 24];
+    let shapes = tiles.iter().flat_map(|&tile_pixels| {
+        [Values::Paired, Values::HalfPaired].map(|values| Shape {
+            values,
+            block_vectors: 1,
+            tile_pixels,
+            ic: 44,
+            oc: 21,
+            ow: 25,
+            kernel: [1, 2],
+            result: Outcome::Plain,
+            ..BASE
+        })
+    });
+    check_all(shapes);
+}
+
+#[test]
+fn quads_that_fit_together_are_paired() {
+    for width in WIDTHS {
+        let runs = vec![Run { offset: 0, len: 40 }, Run { offset: 100, len: 7 }];
+        let groups = [Group { runs, first_oc: 0, oc: 16 }];
+        let packed = |weight: i32| pack_conv(Mac::U8I8, width, 1, &groups, Weights::Int(&vec![weight; 47 * 16]), &[]);
+        let blocks = 16 / width.lanes32();
+        assert_eq!(packed(32).forms, Forms { paired: 12 * blocks, ..Forms::default() });
+        assert_eq!(packed(33).forms, Forms { plain: 12 * blocks, ..Forms::default() });
+        assert_eq!(packed(65).forms, Forms { xor: 12 * blocks, ..Forms::default() });
+    }
 }
 
 #[test]
