@@ -19,6 +19,8 @@ const ORDER_SWEEPS: usize = 6;
 const PLACE_SWEEPS: usize = 12;
 /// How much more a joint wants to stand in line with another than a node does: long edges become straight.
 const JOINT_WEIGHT: f64 = 6.0;
+/// How much a node without sources draws the one that reads it.
+const FREE_WEIGHT: f64 = 0.05;
 
 pub struct Layout {
     pub width: f64,
@@ -148,7 +150,12 @@ impl Grid {
         let (mut sum, mut weight) = (0.0, 0.0);
         for &other in if down { &own.above } else { &own.below } {
             let other = &self.cells[other];
-            let one = if own.is_joint && other.is_joint { JOINT_WEIGHT } else { 1.0 };
+            let one = match (own.is_joint && other.is_joint, other.above.is_empty()) {
+                (true, _) => JOINT_WEIGHT,
+                // It can stand anywhere, and shall not draw the others aside.
+                (false, true) => FREE_WEIGHT,
+                (false, false) => 1.0,
+            };
             sum += one * other.x;
             weight += one;
         }
