@@ -1,6 +1,8 @@
-//! A program as an object file: kernels, steps, constants, tables; two symbols to the outside and none from it.
+//! A program as an object file: kernels, steps, constants, tables; two symbols to the outside (three with variables) and none
+//! from it.
 //!
-//! - `.text`: kernels (each once, compiled on all cores, placed in the order of the program), step functions, `infer`, `info`;
+//! - `.text`: kernels (each once, compiled on all cores, placed in the order of the program), step functions, `infer`, `info`,
+//!   `reset`;
 //! - `.rodata`: constants, 64-byte aligned, equal ones once, then the names the tables point to;
 //! - `.data.rel.ro`: the table of steps and the model's description (`abi::ModelInfo`), which hold addresses.
 //!
@@ -58,6 +60,11 @@ pub fn info_symbol(name: &str) -> String {
     format!("{name}_info")
 }
 
+/// Name of the third, of a program with variables.
+pub fn reset_symbol(name: &str) -> String {
+    format!("{name}_reset")
+}
+
 fn emit(program: &Program, target: &Target) -> Result<Object, String> {
     let isa = target.isa()?;
     let machine_code = compile_kernels(program, target, &*isa)?;
@@ -70,7 +77,8 @@ fn emit(program: &Program, target: &Target) -> Result<Object, String> {
     let table = emitter.step_table(&steps)?;
     let check = emitter.cpu_check(target)?;
     emitter.infer(table, check)?;
-    emitter.info(target, constant_bytes)?;
+    let reset = emitter.reset()?;
+    emitter.info(target, constant_bytes, reset)?;
     let code_bytes = emitter.code_bytes;
     let bytes = emitter.module.finish().emit().map_err(wrong)?;
     Ok(Object { bytes, code_bytes, constant_bytes })
@@ -216,6 +224,7 @@ impl Emitter<'_> {
             let items = self.program.kernels[step.kernel].items() as u64;
             row[entry::ROW_ITEMS..][..8].copy_from_slice(&items.to_le_bytes());
             row[entry::ROW_PARALLEL] = u8::from(step.parallel);
+            row[entry::ROW_AFTER_RESET] = u8::from(step.after_reset);
         }
         self.data("steps", bytes, 8, |module, description| {
             for (index, &step) in steps.iter().enumerate() {
@@ -257,7 +266,22 @@ impl Emitter<'_> {
         self.define(function, context, |builder| entry::infer(builder, program, &callees))
     }
 
-    fn info(&mut self, target: &Target, constant_bytes: usize) -> Result<(), String> {
+    /// A program without variables has none.
+    fn reset(&mut self) -> Result<Option<FuncId>, String> {
+        let program = self.program;
+        if program.state_bytes == 0 {
+            return Ok(None);
+        }
+        let signature = entry::reset_signature(self.call_conv());
+        let name = reset_symbol(&program.name);
+        let function = self.module.declare_function(&name, Linkage::Export, &signature).map_err(wrong)?;
+        let mut context = self.module.make_context();
+        context.func.signature = signature;
+        self.define(function, context, |builder| entry::reset(builder, program))?;
+        Ok(Some(function))
+    }
+
+    fn info(&mut self, target: &Target, constant_bytes: usize, reset: Option<FuncId>) -> Result<(), String> {
         let description = Description::new(self.program, target, self.code_bytes, constant_bytes)?;
         let strings = self.data("names", description.strings, 1, |_, _| ())?;
         let tables = self.local_name("info");
@@ -270,6 +294,10 @@ impl Emitter<'_> {
         for pointer in description.pointers {
             let base = if pointer.to_strings { to_strings } else { to_tables };
             data.write_data_addr(pointer.at as u32, base, pointer.offset as i64);
+        }
+        if let Some(reset) = reset {
+            let reset = self.module.declare_func_in_data(reset, &mut data);
+            data.write_function_addr(offset_of!(ModelInfo, reset) as u32, reset);
         }
         self.module.define_data(tables, &data).map_err(wrong)?;
         let mut signature = entry::signature(self.call_conv(), 0, false);
@@ -312,6 +340,7 @@ impl Description {
         info.put64(offset_of!(ModelInfo, workspace_align), WORKSPACE_ALIGN as u64);
         info.put64(offset_of!(ModelInfo, constant_bytes), constant_bytes as u64);
         info.put64(offset_of!(ModelInfo, code_bytes), code_bytes as u64);
+        info.put64(offset_of!(ModelInfo, state_bytes), program.state_bytes as u64);
         info.put32(offset_of!(ModelInfo, input_count), program.inputs.len() as u32);
         info.put32(offset_of!(ModelInfo, output_count), program.outputs.len() as u32);
         info.put32(offset_of!(ModelInfo, layer_count), program.steps.len() as u32);

@@ -1,7 +1,8 @@
 //! A compiled model before machine code: kernels, constants, and steps that run kernels on places in memory.
 //!
 //! Invariants: every operand of a step lies inside its constant, buffer, input or output; a kernel never writes what it
-//! declares `Mem::Const`; workspace places of values that live at the same time do not overlap; constants are followed by
+//! declares `Mem::Const`; workspace places of values that live at the same time do not overlap; the first `state_bytes` of
+//! the workspace are the variables', where nothing else has its place; constants are followed by
 //! at least [`READ_SLACK`] readable bytes, and so is the workspace's last buffer, because kernels load whole vectors.
 
 use cranelift_entity::{PrimaryMap, entity_impl};
@@ -15,6 +16,10 @@ pub const READ_SLACK: usize = 256;
 
 /// Alignment of constants and buffers.
 pub const ALIGN: usize = 64;
+
+/// Bytes in front of the variables in the workspace. The first eight tell whether it was reset and whether an inference has
+/// run since; the entry writes them.
+pub const STATE_HEADER: usize = ALIGN;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelId(u32);
@@ -33,6 +38,11 @@ pub struct Program {
     pub inputs: Vec<Port>,
     pub outputs: Vec<Port>,
     pub workspace_bytes: usize,
+    /// What the model remembers from inference to inference: name and type in memory of each variable.
+    pub variables: Vec<Port>,
+    /// Bytes at the beginning of the workspace that keep the variables: a mark of [`STATE_HEADER`] bytes, then their buffers.
+    /// 0 without variables.
+    pub state_bytes: usize,
     pub constants: PrimaryMap<ConstId, Vec<u8>>,
     /// Each spec once.
     pub kernels: PrimaryMap<KernelId, KernelSpec>,
@@ -54,6 +64,8 @@ pub struct Step {
     pub operands: Vec<Place>,
     /// Large enough to be shared between threads.
     pub parallel: bool,
+    /// Runs in the first inference after a reset only: it computes the initial value of a variable.
+    pub after_reset: bool,
     pub label: Label,
 }
 

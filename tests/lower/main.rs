@@ -3,10 +3,10 @@
 //! close.
 
 mod cases;
+mod state;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use octet::interp;
-use octet::ir::parse::parse_text;
 use octet::ir::tensor::Data;
 use octet::ir::{Graph, Op, Tensor};
 use octet::lower::kernel::KernelSpec;
@@ -19,26 +19,12 @@ fn main() {
     let args = Arguments::from_args();
     let mut trials: Vec<Trial> =
         cases::all().into_iter().map(|case| Trial::test(case.name.clone(), move || check(&case))).collect();
-    trials.push(Trial::test("variables_are_refused_once", variables));
+    trials.extend(state::CASES.iter().map(|case| Trial::test(format!("state: {}", case.name), || state::check(case))));
     libtest_mimic::run(&args, trials).exit();
 }
 
 fn options(width: Width, has_dot: bool) -> LowerOptions {
     LowerOptions { width, has_dot, model_hash: String::new() }
-}
-
-fn variables() -> Result<(), Failed> {
-    let text = r#"func @f(%x: tensor<2xf32>) -> (y: tensor<2xf32>) {
-  %0 = read_value %x {variable = "a"} : tensor<2xf32> loc("first" ReadValue 7)
-  %1 = add %0, %x : tensor<2xf32> loc("sum" Add 8)
-  %2 = assign %1 {variable = "a"} : tensor<2xf32> loc("second" Assign 9)
-  return %1
-}"#;
-    let graph = parse_text(text, "variables").map_err(|problems| problems.to_string())?.graph;
-    let problems = lower(&graph, &options(Width::W128, false)).err().ok_or("lowered")?;
-    let fact = "variables that live from inference to inference are not supported: \"first\", \"second\"";
-    let [problem] = problems.0.as_slice() else { return Err(problems.to_string().into()) };
-    if problem.message == fact { Ok(()) } else { Err(problem.message.clone().into()) }
 }
 
 fn check(case: &cases::Case) -> Result<(), Failed> {

@@ -7,10 +7,10 @@
 
 mod generator;
 
-use octet::interp;
 use octet::ir::parse::parse_text;
 use octet::ir::print::{PrintOptions, print};
 use octet::ir::{Graph, Tensor};
+use octet::passes::meaning::results;
 use octet::passes::{Remark, manager};
 
 use generator::{Rng, random_graph, random_input};
@@ -30,7 +30,7 @@ fn passes(graph: &mut Graph, names: &[&str]) -> Vec<Remark> {
 }
 
 fn run(graph: &Graph, inputs: &[Tensor]) -> Vec<Tensor> {
-    interp::run(graph, inputs).unwrap_or_else(|error| panic!("{error}"))
+    results(graph, inputs).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn text(graph: &Graph) -> String {

@@ -12,9 +12,11 @@ use object::{Object as _, ObjectSymbol as _};
 use octet::codegen::object as objects;
 use octet::codegen::target::Target;
 use octet::emit::header;
+use octet::ir::parse::parse_text;
 use octet::ir::{ElemType, Shape, TensorType};
 use octet::lower::kernel::{CopySpec, KernelSpec};
 use octet::lower::program::{ConstId, KernelId, Label, Place, Port, Program, Step};
+use octet::lower::{LowerOptions, lower};
 use octet::simd::ir::Width;
 
 const ROWS: usize = 4;
@@ -28,7 +30,7 @@ fn port(name: &str) -> Port {
 fn step(kernel: u32, operands: [Place; 2], parallel: bool, layer: &str) -> Step {
     let layers = vec![layer.to_string(), "folded".to_string()];
     let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), macs: 12 };
-    Step { kernel: KernelId::from_u32(kernel), operands: operands.to_vec(), parallel, label }
+    Step { kernel: KernelId::from_u32(kernel), operands: operands.to_vec(), parallel, after_reset: false, label }
 }
 
 /// Copies `x` by way of the workspace to `y`, its rows reversed, and a constant to `table`.
@@ -68,6 +70,8 @@ fn program() -> Program {
         inputs: vec![port("x")],
         outputs: vec![port("y"), port("table")],
         workspace_bytes: 256,
+        variables: Vec::new(),
+        state_bytes: 0,
         constants,
         kernels,
         steps,
@@ -111,16 +115,57 @@ fn host(name: &str, cpu: &str) -> PathBuf {
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("toy.h"), header::c_header(&program())).unwrap();
     fs::write(folder.join("toy.o"), build(None, cpu)).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/object/host.c");
+    link(&folder, "tests/object/host.c", "toy.o")
+}
+
+/// The program made of a source of ours and an object in the folder.
+fn link(folder: &Path, source: &str, object: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
     let output = Command::new("cc")
         .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I."])
         .arg(source)
-        .args(["toy.o", "-o", "host"])
-        .current_dir(&folder)
+        .args([object, "-o", "host"])
+        .current_dir(folder)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     folder.join("host")
+}
+
+/// A model with a variable, lowered from text.
+#[test]
+fn variables_live_in_the_workspace() {
+    let text = r#"func @sum(%x: tensor<3xf32>) -> (y: tensor<3xf32>) {
+  %0 = const dense<10.0> : tensor<3xf32>
+  %1 = read_value %0 {variable = "sum"} : tensor<3xf32>
+  %2 = add %1, %x : tensor<3xf32>
+  %3 = assign %2 {variable = "sum"} : tensor<3xf32>
+  return %2
+}"#;
+    let graph = parse_text(text, "sum").unwrap().graph;
+    let target = Target::parse(None, "native").unwrap();
+    let options = LowerOptions { width: target.width, has_dot: false, model_hash: "00ff".into() };
+    let program = lower(&graph, &options).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("object-state");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("sum.h"), header::c_header(&program)).unwrap();
+    fs::write(folder.join("sum.o"), objects::build(&program, &target).unwrap().bytes).unwrap();
+    let text = output(&mut Command::new(link(&folder, "tests/object/state.c", "sum.o")));
+    let expected = "\
+not reset: -5, y = 0 0 0
+zeroed: -5, y = 0 0 0
+reset: -1 -2 0
+first: 0, y = 11 11 11
+first: 0, y = 13 13 13
+reset: 0
+second: 0, y = 15 15 15
+first: 0, y = 16 16 16
+copy of first: 0, y = 17 17 17
+reset: 0
+first: 0, y = 11 11 11
+the workspace was not reset before its first inference
+";
+    assert_eq!(text, expected);
 }
 
 fn output(command: &mut Command) -> String {
@@ -140,7 +185,7 @@ profile: 0, clock 4 times, ns 10 10 10, then 20 20 20
 null: -1 -1 -1 -1 -1
 misaligned: -2 -2 -2
 another ABI: -3
-info: toy 00ff, abi 1, workspace 256/64, 1 inputs, 2 outputs, 3 layers
+info: toy 00ff, abi 2, workspace 256/64, 1 inputs, 2 outputs, 3 layers
 input x: f32 4x3 48 bytes
 layer in/x:0 (in/x:0,folded): Reorder, 12 MACs
 layer flip (flip,folded): Reorder, 12 MACs

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #ifndef TOY_ABI_VERSION
-#define TOY_ABI_VERSION 1
+#define TOY_ABI_VERSION 2
 #endif
 #ifndef TOY_CPU_FEATURES
 #define TOY_CPU_FEATURES 0
@@ -32,6 +32,8 @@ typedef struct {
   const tensor_info *inputs, *outputs;
   const layer_info *layers;
   uint32_t input_count, output_count, layer_count, reserved;
+  int32_t (*reset)(void *workspace);
+  uint64_t state_bytes;
 } model_info;
 
 typedef void (*task)(const void *context, int64_t begin, int64_t end);
