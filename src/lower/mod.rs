@@ -4,6 +4,7 @@
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
+//! - [`indexed`]: indices known at run time, orders.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`state`]: variables, which outlive an inference.
@@ -14,6 +15,7 @@
 mod elementwise;
 mod expr;
 mod grid;
+mod indexed;
 pub mod kernel;
 mod memory;
 mod movement;

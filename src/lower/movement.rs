@@ -1,7 +1,9 @@
 //! Operations that move elements: views where strides allow, strided copies elsewhere.
 
+use crate::interp::eval_op;
 use crate::ir::op::{DepthMode, PadMode, SliceAttrs};
-use crate::ir::{ElemType, Node, Op, Value};
+use crate::ir::tensor::Data;
+use crate::ir::{ElemType, Node, Op, Shape, Tensor, TensorType, Value};
 
 use super::kernel::{CopySpec, GatherSpec, KernelSpec};
 use super::view::{View, merge_common, row_major};
@@ -58,8 +60,8 @@ impl Lowering<'_> {
             Op::SpaceToBatch { block, pads_begin, pads_end } => {
                 self.space_to_batch(node, &block.clone(), &pads_begin.clone(), &pads_end.clone())
             }
-            Op::Gather { axis, batch_dims } => self.gather(node, *axis, *batch_dims),
-            other => Err(format!("{} has no kernel", other.name())),
+            Op::Gather { axis, batch_dims: 0 } => self.gather(node, *axis),
+            _ => self.indexed(node),
         }
     }
 
@@ -163,20 +165,29 @@ impl Lowering<'_> {
         }
     }
 
-    fn fill_number(&mut self, view: &View, value: f64) -> Result<(), String> {
+    pub fn fill_number(&mut self, view: &View, value: f64) -> Result<(), String> {
         let integer = value as i32;
-        if f64::from(integer) == value {
+        if f64::from(integer) == value && view.elem.bytes() <= 4 && !matches!(view.elem, ElemType::F16 | ElemType::BF16)
+        {
             self.fill(view, integer);
             return Ok(());
         }
-        let constant = crate::ir::Tensor::f32(crate::ir::Shape::scalar(), vec![value as f32]);
-        if view.elem != ElemType::F32 {
-            return Err(format!("padding {} with {value} has no kernel", view.elem));
-        }
-        let storage = self.const_storage(constant.to_bytes());
-        let scalar = View::dense(storage, ElemType::F32, &[], &[]);
+        let scalar = self.number_view(view.elem, value)?;
         self.copy(&scalar.broadcast(&view.sizes), view);
         Ok(())
+    }
+
+    /// One element.
+    pub fn number_view(&mut self, elem: ElemType, value: f64) -> Result<View, String> {
+        let scalar = Tensor::f32(Shape::scalar(), vec![value as f32]);
+        let ty = TensorType::new(elem, Shape::scalar());
+        let converted = match elem {
+            ElemType::F32 => scalar,
+            ElemType::I64 => Tensor::new(ty, Data::I64(vec![value as i64])),
+            elem => eval_op(&Op::Convert { elem }, &[&scalar], &[ty])?.pop().ok_or("internal error: no constant")?,
+        };
+        let storage = self.const_storage(converted.to_bytes());
+        Ok(View::dense(storage, elem, &[], &[]))
     }
 
     fn tile(&mut self, node: Node, repeats: &[usize]) -> Result<(), String> {
@@ -270,10 +281,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn gather(&mut self, node: Node, axis: usize, batch_dims: usize) -> Result<(), String> {
-        if batch_dims != 0 {
-            return Err("gather with batch dimensions has no kernel".into());
-        }
+    fn gather(&mut self, node: Node, axis: usize) -> Result<(), String> {
         let src = self.view(self.graph.operand(node, 0))?;
         let indices = self.view(self.graph.operand(node, 1))?;
         self.expect_elem(&indices, &[ElemType::I32, ElemType::I64], "gather with indices")?;

@@ -3,6 +3,7 @@
 //! close.
 
 mod cases;
+mod ops;
 mod state;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -19,6 +20,11 @@ fn main() {
     let args = Arguments::from_args();
     let mut trials: Vec<Trial> =
         cases::all().into_iter().map(|case| Trial::test(case.name.clone(), move || check(&case))).collect();
+    trials.extend(
+        ops::cases()
+            .into_iter()
+            .map(|(name, graph)| Trial::test(format!("ops: {name}"), move || compare_programs(&graph, |_, _| Ok(())))),
+    );
     trials.extend(state::CASES.iter().map(|case| Trial::test(format!("state: {}", case.name), || state::check(case))));
     libtest_mimic::run(&args, trials).exit();
 }
@@ -28,14 +34,18 @@ fn options(width: Width, has_dot: bool) -> LowerOptions {
 }
 
 fn check(case: &cases::Case) -> Result<(), Failed> {
-    let graph = cases::graph(case);
+    compare_programs(&cases::graph(case), once)
+}
+
+/// The graph as it is against its programs, which `also` looks at.
+fn compare_programs(graph: &Graph, also: fn(&Graph, &Program) -> Result<(), String>) -> Result<(), Failed> {
     let inputs: Vec<Tensor> =
         graph.inputs().iter().enumerate().map(|(i, &v)| cases::random(graph.ty(v), i as u64)).collect();
-    let expected = interp::run(&graph, &inputs)?;
+    let expected = interp::run(graph, &inputs)?;
     for width in [Width::W128, Width::W256, Width::W512] {
         for (parts, has_dot) in [(1, false), (3, true)] {
-            let program = lower(&graph, &options(width, has_dot)).map_err(|problems| problems.to_string())?;
-            once(&graph, &program)?;
+            let program = lower(graph, &options(width, has_dot)).map_err(|problems| problems.to_string())?;
+            also(graph, &program)?;
             let got = execute(&program, width, &inputs, parts).map_err(|e| format!("{} bytes: {e}", width.bytes()))?;
             for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 compare(got, expected)
@@ -72,7 +82,7 @@ fn compare(got: &Tensor, expected: &Tensor) -> Result<(), String> {
     let largest = expected.iter().fold(1.0f64, |max, x| max.max(x.abs()));
     for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
         let close = if float { (got - expected).abs() <= 1e-5 * largest } else { got == expected };
-        let equal = close || got.is_nan() && expected.is_nan();
+        let equal = close || got == expected || got.is_nan() && expected.is_nan();
         if !equal {
             return Err(format!("element {at} is {got}, expected {expected}"));
         }

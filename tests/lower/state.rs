@@ -94,7 +94,7 @@ pub const CASES: &[Case] = &[
     },
     Case {
         name: "a window that moves by one column: channels last",
-        steps: 6,
+        steps: 8,
         text: r#"func @f(%x: tensor<1x3x1xf32>) -> (y: tensor<1x2x4xf32>) {
   %0 = const dense<0.0> : tensor<1x3x4xf32>
   %1 = const dense<[0.5, -1.0, 1.0, 1.5, 0.25, 0.0, 1.0, 1.0, -2.0, 0.5, 1.0, -1.0, -1.5, 0.5, 2.0, 1.0, 3.0, -2.0]> : tensor<2x3x3xf32>
