@@ -1,11 +1,12 @@
 //! Operations that move elements: views where strides allow, strided copies elsewhere.
 
 use crate::interp::eval_op;
-use crate::ir::op::{DepthMode, PadMode, SliceAttrs};
+use crate::ir::op::{BinaryOp, DepthMode, PadMode, SliceAttrs};
 use crate::ir::tensor::Data;
 use crate::ir::{ElemType, Node, Op, Shape, Tensor, TensorType, Value};
 
-use super::kernel::{CopySpec, GatherSpec, KernelSpec};
+use super::kernel::{CopySpec, GatherSpec, KernelSpec, PointwiseSpec};
+use super::pointwise::{Epilogue, Inner, PointwiseProgram, PwInst, PwTensor};
 use super::view::{View, merge_common, row_major};
 use super::{Lowering, Operand};
 
@@ -61,6 +62,7 @@ impl Lowering<'_> {
                 self.space_to_batch(node, &block.clone(), &pads_begin.clone(), &pads_end.clone())
             }
             Op::Gather { axis, batch_dims: 0 } => self.gather(node, *axis),
+            Op::Convert { elem: ElemType::I64 } => self.widen(node),
             _ => self.indexed(node),
         }
     }
@@ -210,6 +212,43 @@ impl Lowering<'_> {
         }
         self.copy(&from, &to);
         Ok(())
+    }
+
+    /// i32 to i64: the elements are the low halves, their signs the high ones.
+    fn widen(&mut self, node: Node) -> Result<(), String> {
+        let src = self.view(self.graph.operand(node, 0))?;
+        self.expect_elem(&src, &[ElemType::I32], "conversion to i64")?;
+        let result = self.graph.result(node);
+        let dst = self.allocate(result, &src.order());
+        self.views[result] = Some(dst.clone());
+        let signs = self.signs(&src);
+        let half = |offset: i64| View { elem: ElemType::I32, offset: dst.offset + offset, halo: None, ..dst.clone() };
+        self.copy(&src, &half(0));
+        self.copy(&signs, &half(4));
+        Ok(())
+    }
+
+    /// -1 for negative elements of an i32 tensor, 0 for others.
+    fn signs(&mut self, src: &View) -> View {
+        let src = self.copied(src, &row_major(src.rank()));
+        let dst = self.padded(ElemType::I32, &src.sizes, &row_major(src.rank()), None);
+        let mut program = PointwiseProgram::default();
+        let (x, zero, ones) =
+            (program.push(PwInst::Load(0)), program.push(PwInst::ConstI32(0)), program.push(PwInst::ConstI32(-1)));
+        let least = program.push(PwInst::Binary(BinaryOp::Min, x, zero));
+        let sign = program.push(PwInst::Binary(BinaryOp::Max, least, ones));
+        program.stores.push((sign, ElemType::I32));
+        let tensor = PwTensor {
+            elem: ElemType::I32,
+            strides: Vec::new(),
+            inner: Inner::Contiguous,
+            exact_reads: false,
+            aliased: false,
+        };
+        let epilogue = Epilogue { program, loads: vec![tensor.clone()], stores: vec![tensor] };
+        let spec = PointwiseSpec { outer: Vec::new(), inner: src.elements(), epilogue };
+        self.push_step(KernelSpec::Pointwise(spec), vec![Operand::of(&src), Operand::of(&dst)], &[], 0);
+        dst
     }
 
     fn reverse(&mut self, node: Node, axis: usize) -> Result<(), String> {

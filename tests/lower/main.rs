@@ -25,6 +25,10 @@ fn main() {
             .into_iter()
             .map(|(name, graph)| Trial::test(format!("ops: {name}"), move || compare_programs(&graph, |_, _| Ok(())))),
     );
+    trials.push(Trial::test("ops: every operation of the table has a case", || match ops::uncovered()[..] {
+        [] => Ok(()),
+        ref names => Err(names.join(", ").into()),
+    }));
     trials.extend(state::CASES.iter().map(|case| Trial::test(format!("state: {}", case.name), || state::check(case))));
     libtest_mimic::run(&args, trials).exit();
 }
