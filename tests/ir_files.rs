@@ -22,7 +22,6 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use octet::diag::Diagnostics;
-use octet::interp;
 use octet::ir::attrs::prototypes;
 use octet::ir::parse::{Parsed, parse_text};
 use octet::ir::print::{PrintOptions, print};
@@ -30,6 +29,7 @@ use octet::ir::tensor::{Data, Tensor};
 use octet::ir::verify::verify;
 use octet::ir::{ElemType, Graph, TensorType};
 use octet::passes::manager::{self, Options};
+use octet::passes::meaning::results;
 
 const CASE: &str = "// case:";
 const EXPECTED: &str = "// =>";
@@ -188,8 +188,8 @@ fn opt(passes: &str, flags: &[&str], case: &Case) -> Result<String, String> {
 /// Both graphs give the same bits.
 fn same_outputs(before: &Graph, after: &Graph) -> Result<(), String> {
     let inputs: Vec<Tensor> = before.inputs().iter().map(|&value| pseudo_random(before.ty(value))).collect();
-    let expected = interp::run(before, &inputs)?;
-    let actual = interp::run(after, &inputs)?;
+    let expected = results(before, &inputs)?;
+    let actual = results(after, &inputs)?;
     for (index, (expected, actual)) in expected.iter().zip(&actual).enumerate() {
         if expected.ty() != actual.ty() || expected.to_bytes() != actual.to_bytes() {
             return Err(format!("output {index} changed from {expected:?} to {actual:?}"));

@@ -1,11 +1,10 @@
 //! The cases of `tests/ir/lpt`, by their numbers: what is asserted there about the form of a graph is asserted here about
 //! what it computes. Random networks go through the same passes, and all that follows, in `tests/random`.
 
-use octet::interp;
 use octet::ir::Graph;
 use octet::ir::parse::parse_text;
 use octet::passes::manager;
-use octet::passes::meaning::{Reference, samples};
+use octet::passes::meaning::{Reference, results, samples};
 
 const LPT: &[&str] = &["lpt-prepare", "lpt-decompose", "lpt-sink", "lpt-fuse", "lpt-cleanup"];
 
@@ -26,7 +25,7 @@ fn check(before: &Graph) -> Result<(), String> {
         .map_err(|problems| problems.to_string())?;
     for sample in samples(before, 1) {
         let reference = Reference::new(before, &sample.inputs)?;
-        let results = interp::run(&after, &sample.inputs)?;
+        let results = results(&after, &sample.inputs)?;
         reference.judge(&results).map_err(|difference| format!("{} inputs: {difference}", sample.name))?;
     }
     Ok(())

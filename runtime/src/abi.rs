@@ -4,12 +4,16 @@
 //! layouts byte by byte, the runtime and the generated C header read them. A change of any size or offset is a change of
 //! [`ABI_VERSION`]; the asserts at the end of the file make an accidental one a build error.
 //!
-//! A model named `m` exports two symbols and needs none:
+//! A model named `m` exports these symbols and needs none:
 //!
 //! ```c
 //! int32_t m_infer(const m_inputs *, const m_outputs *, void *workspace, const octet_exec *);   // `Infer`
 //! const octet_model_info *m_info(void);                                                        // `Info`
+//! int32_t m_reset(void *workspace);                          // `Reset`, only of a model with variables
 //! ```
+//!
+//! Variables live in the workspace: a workspace is one state. It is reset once before its first inference, and whenever the
+//! variables shall begin anew; between inferences its first `state_bytes` are left alone.
 //!
 //! The model allocates nothing and writes only to the outputs, the workspace and `Exec::layer_ns`.
 
@@ -33,6 +37,8 @@ pub mod status {
     pub const ABI_MISMATCH: i32 = -3;
     /// The CPU lacks a feature of `ModelInfo::cpu_features`.
     pub const CPU_UNSUPPORTED: i32 = -4;
+    /// The model has variables, and this workspace was not reset for it.
+    pub const NOT_RESET: i32 = -5;
 
     /// A sentence for a code; unknown codes get one too.
     pub fn describe(code: i32) -> &'static str {
@@ -42,6 +48,7 @@ pub mod status {
             MISALIGNED => "the workspace is not aligned to 64 bytes, or a tensor not to its element type",
             ABI_MISMATCH => "the caller was built for another version of the octet ABI",
             CPU_UNSUPPORTED => "this CPU lacks instructions the model was compiled for",
+            NOT_RESET => "the workspace was not reset before its first inference",
             _ => "unknown status code",
         }
     }
@@ -217,6 +224,11 @@ pub struct ModelInfo {
     /// where it can run none. A caller who sets `exec_flags::CPU_CHECKED` names it there.
     pub version: u32,
     pub version_count: u32,
+    /// Null in a model without variables: its workspace may hold anything before each inference.
+    pub reset: Option<Reset>,
+    /// Bytes at the beginning of the workspace that keep the variables between inferences; 0 without variables. The same in all
+    /// versions.
+    pub state_bytes: u64,
 }
 
 /// A share of a step's work: the half-open range `begin..end` of its work items.
@@ -263,6 +275,9 @@ pub type Infer = unsafe extern "C" fn(
     exec: *const Exec,
 ) -> i32;
 
+/// Gives the variables in a workspace their initial values. `OK`, `NULL_POINTER` or `MISALIGNED`.
+pub type Reset = unsafe extern "C" fn(workspace: *mut c_void) -> i32;
+
 /// The model's description.
 pub type Info = unsafe extern "C" fn() -> *const ModelInfo;
 
@@ -289,8 +304,9 @@ mod layout {
 
     const _: () = assert!(size_of::<TensorInfo>() == 32 && offset_of!(TensorInfo, byte_size) == 16);
     const _: () = assert!(size_of::<LayerInfo>() == 48 && offset_of!(LayerInfo, macs) == 40);
-    const _: () = assert!(size_of::<ModelInfo>() == 128 && offset_of!(ModelInfo, cpu_features) == 40);
+    const _: () = assert!(size_of::<ModelInfo>() == 144 && offset_of!(ModelInfo, cpu_features) == 40);
     const _: () = assert!(offset_of!(ModelInfo, inputs) == 80 && offset_of!(ModelInfo, input_count) == 104);
+    const _: () = assert!(offset_of!(ModelInfo, reset) == 128 && offset_of!(ModelInfo, state_bytes) == 136);
     const _: () = assert!(size_of::<Exec>() == 40 && offset_of!(Exec, parallel_for) == 16);
     const _: () = assert!(size_of::<ModelSlot>() == 32 && offset_of!(ModelSlot, infer) == 16);
 }

@@ -56,9 +56,12 @@ fn peak(program: &Program, step: usize, buffers: &[&Buffer]) -> Vec<Diagnostic> 
     let sum: usize = buffers.iter().map(|buffer| buffer.bytes).sum();
     let head = format!("most is in use here: {} in {} buffers", bytes(sum as u64), buffers.len());
     let rows = buffers.iter().map(|buffer| {
+        let size = format!("{} ({} bytes)", bytes(buffer.bytes as u64), buffer.bytes);
+        if buffer.is_variable() {
+            return Diagnostic::note(Place::item("variable"), format!("{size} from inference to inference"));
+        }
         let kept = if buffer.last == step { String::new() } else { format!(", read last by {}", layer(buffer.last)) };
-        let message = format!("{} ({} bytes) since this layer{kept}", bytes(buffer.bytes as u64), buffer.bytes);
-        Diagnostic::note(Place::item(layer(buffer.first)), message)
+        Diagnostic::note(Place::item(layer(buffer.first)), format!("{size} since this layer{kept}"))
     });
     iter::once(Diagnostic::note(Place::item(layer(step)), head)).chain(rows).collect()
 }

@@ -7,6 +7,8 @@
 //! - Of several versions of the model both `infer` and `info` take the first one whose check the CPU passes. Nothing is
 //!   kept between calls, since there is no writable global and the workspace may hold anything: callers who do not want to
 //!   pay for `cpuid` at each call say `CPU_CHECKED` and name the version that `info` gave them.
+//! - `reset`, of a program with variables, marks the workspace as fresh. `infer` refuses a workspace with neither mark, runs
+//!   the steps that compute initial values on a fresh one only, and marks it as used at its end.
 //!
 //! The context and the table are private to the object: [`CONTEXT_BYTES`], [`ROW_BYTES`].
 
@@ -29,10 +31,11 @@ const CONTEXT_INPUTS: i32 = 0;
 const CONTEXT_OUTPUTS: i32 = 8;
 const CONTEXT_WORKSPACE: i32 = 16;
 
-/// A row of the table of steps: function, items, and whether to share them.
-pub const ROW_BYTES: usize = 24;
+/// A row of the table of steps: function, items, whether to share them, and whether they run after a reset only.
+pub const ROW_BYTES: usize = 32;
 pub const ROW_ITEMS: usize = 8;
 pub const ROW_PARALLEL: usize = 16;
+pub const ROW_AFTER_RESET: usize = 24;
 
 /// `fn(context, begin, end)`
 pub fn task_signature(call_conv: CallConv) -> Signature {
@@ -42,6 +45,11 @@ pub fn task_signature(call_conv: CallConv) -> Signature {
 /// `fn(inputs, outputs, workspace, exec) -> i32`
 pub fn infer_signature(call_conv: CallConv) -> Signature {
     signature(call_conv, 4, true)
+}
+
+/// `fn(workspace) -> i32`
+pub fn reset_signature(call_conv: CallConv) -> Signature {
+    signature(call_conv, 1, true)
 }
 
 /// 64-bit parameters, and an i32 or nothing.
@@ -120,6 +128,7 @@ pub fn infer(builder: &mut FunctionBuilder<'_>, program: &Program, callees: &Cal
     check_pointer(builder, workspace, WORKSPACE_ALIGN);
     check_tensors(builder, inputs, &program.inputs);
     check_tensors(builder, outputs, &program.outputs);
+    let state = (program.state_bytes > 0).then(|| check_state(builder, workspace, program));
     let slot = builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, CONTEXT_BYTES, 3));
     let context = builder.ins().stack_addr(types::I64, slot, 0);
     for (value, offset) in [(inputs, CONTEXT_INPUTS), (outputs, CONTEXT_OUTPUTS), (workspace, CONTEXT_WORKSPACE)] {
@@ -127,9 +136,53 @@ pub fn infer(builder: &mut FunctionBuilder<'_>, program: &Program, callees: &Cal
     }
     let callbacks = load_callbacks(builder, exec);
     let steps = Steps::of(builder, version, &callees.versions);
-    walk(builder, &steps, context, &callbacks, callees);
+    let fresh = state.as_ref().map(|state| state.fresh);
+    walk(builder, &steps, context, &callbacks, callees, fresh);
+    if let Some(state) = state {
+        builder.ins().store(MemFlagsData::trusted(), state.used_mark, workspace, 0);
+    }
     let ok = builder.ins().iconst(types::I32, i64::from(status::OK));
     builder.ins().return_(&[ok]);
+}
+
+/// The body of `reset`.
+pub fn reset(builder: &mut FunctionBuilder<'_>, program: &Program) {
+    let block = start(builder);
+    let &[workspace] = builder.block_params(block) else { return };
+    check_pointer(builder, workspace, 1);
+    check_pointer(builder, workspace, WORKSPACE_ALIGN);
+    let fresh = builder.ins().iconst(types::I64, fresh_mark(program));
+    builder.ins().store(MemFlagsData::trusted(), fresh, workspace, 0);
+    let ok = builder.ins().iconst(types::I32, i64::from(status::OK));
+    builder.ins().return_(&[ok]);
+}
+
+/// What `reset` writes into the workspace: differs from model to model, never zero. FNV-1a of 64 bits over digest and name.
+/// Its complement, which is not zero either, says that an inference has run since.
+fn fresh_mark(program: &Program) -> i64 {
+    let text = program.model_hash.bytes().chain(program.name.bytes());
+    let hash =
+        text.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    ((hash | 1) & !(1 << 63)) as i64
+}
+
+/// The mark of a workspace with variables.
+struct State {
+    /// Not zero: the workspace was reset and has seen no inference since.
+    fresh: Value,
+    used_mark: Value,
+}
+
+/// Refuses a workspace without a mark of this program.
+fn check_state(builder: &mut FunctionBuilder<'_>, workspace: Value, program: &Program) -> State {
+    let mark = load(builder, workspace, 0);
+    let fresh_mark = builder.ins().iconst(types::I64, fresh_mark(program));
+    let used_mark = builder.ins().bnot(fresh_mark);
+    let fresh = builder.ins().icmp(IntCC::Equal, mark, fresh_mark);
+    let used = builder.ins().icmp(IntCC::Equal, mark, used_mark);
+    let known = builder.ins().bor(fresh, used);
+    require(builder, known, status::NOT_RESET);
+    State { fresh, used_mark }
 }
 
 /// Fields of `Exec`, zero without one.
@@ -270,8 +323,16 @@ fn require(builder: &mut FunctionBuilder<'_>, condition: Value, code: i32) {
     switch(builder, good);
 }
 
-/// `for row in table`: runs it, alone or shared, and adds its time.
-fn walk(builder: &mut FunctionBuilder<'_>, steps: &Steps, context: Value, callbacks: &Callbacks, callees: &Callees) {
+/// `for row in table`: runs it, alone or shared, and adds its time. Where there are variables, `fresh` tells whether rows for
+/// their initial values run.
+fn walk(
+    builder: &mut FunctionBuilder<'_>,
+    steps: &Steps,
+    context: Value,
+    callbacks: &Callbacks,
+    callees: &Callees,
+    fresh: Option<Value>,
+) {
     let [head, shared, alone, ran, timed, next, done] = [(); 7].map(|()| builder.create_block());
     let index = builder.append_block_param(head, types::I64);
     let before = builder.append_block_param(head, types::I64);
@@ -285,6 +346,9 @@ fn walk(builder: &mut FunctionBuilder<'_>, steps: &Steps, context: Value, callba
     builder.switch_to_block(head);
     let offset = builder.ins().imul_imm_s(index, ROW_BYTES as i64);
     let row = builder.ins().iadd(table, offset);
+    if let Some(fresh) = fresh {
+        skip_unless(builder, fresh, row, next, before);
+    }
     let function = load(builder, row, 0);
     let items = load(builder, row, ROW_ITEMS as i32);
     let worth = load(builder, row, ROW_PARALLEL as i32);
@@ -321,6 +385,16 @@ fn walk(builder: &mut FunctionBuilder<'_>, steps: &Steps, context: Value, callba
     builder.ins().brif(more, head, &[BlockArg::Value(index), BlockArg::Value(after)], done, &[]);
     builder.seal_block(head);
     switch(builder, done);
+}
+
+/// Goes on behind a row that runs after a reset only, unless the workspace is `fresh`.
+fn skip_unless(builder: &mut FunctionBuilder<'_>, fresh: Value, row: Value, next: Block, time: Value) {
+    let run = builder.create_block();
+    let after_reset = load(builder, row, ROW_AFTER_RESET as i32);
+    let always = builder.ins().icmp_imm_s(IntCC::Equal, after_reset, 0);
+    let runs = builder.ins().bor(always, fresh);
+    builder.ins().brif(runs, run, &[], next, &[BlockArg::Value(time)]);
+    switch(builder, run);
 }
 
 /// The clock before the first step; zero without one.

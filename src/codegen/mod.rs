@@ -5,6 +5,7 @@
 //! - [`x86`]: kernels of 256-bit and 512-bit vectors for x86-64;
 //! - [`entry`]: what stands between a caller and the kernels: checks, steps, threads, clock.
 //! - [`cpu_check`]: the features a CPU must have, as x86-64 code.
+//! - [`description`]: what the model says about itself, as bytes.
 //! - [`dwarf`]: layers and their lines for debuggers and profilers.
 //! - [`object`]: all of it with the constants as an object file.
 //!
@@ -13,6 +14,7 @@
 
 pub mod clif;
 mod cpu_check;
+mod description;
 mod dwarf;
 mod entry;
 pub mod object;

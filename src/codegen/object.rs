@@ -1,6 +1,8 @@
-//! A program as an object file: kernels, steps, constants, tables; two symbols to the outside and none from it.
+//! A program as an object file: kernels, steps, constants, tables; two symbols to the outside (three with variables) and none
+//! from it.
 //!
-//! - `.text`: kernels (each once, compiled on all cores, placed in the order of the program), step functions, `infer`, `info`;
+//! - `.text`: kernels (each once, compiled on all cores, placed in the order of the program), step functions, `infer`, `info`,
+//!   `reset`;
 //! - `.rodata`: constants, 64-byte aligned, equal ones once, then the names the tables point to;
 //! - `.debug_*`: the layers' lines in the source, if it is known (`dwarf`);
 //! - `.data.rel.ro`: the table of steps and the model's description (`abi::ModelInfo`), which hold addresses.
@@ -8,7 +10,7 @@
 //! The bytes depend on the program and the target only.
 
 use std::collections::BTreeMap;
-use std::mem::{offset_of, size_of};
+use std::mem::offset_of;
 
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::UserFuncName;
@@ -18,14 +20,14 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use object::BinaryFormat;
-use octet_runtime::abi::{ABI_VERSION, ElementType, LayerInfo, ModelInfo, TensorInfo, WORKSPACE_ALIGN};
+use octet_runtime::abi::ModelInfo;
 
+use super::description::Description;
 use super::entry::{self, Callees};
 use super::target::{Arch, Target};
 use super::{MachineCode, clif, cpu_check, dwarf, x86};
 use crate::diag::{self, Diagnostic, Place};
-use crate::ir::ElemType;
-use crate::lower::program::{ALIGN, ConstId, KernelId, Port, Program, READ_SLACK};
+use crate::lower::program::{ALIGN, ConstId, KernelId, Program, READ_SLACK};
 use crate::simd::ir::Width;
 use crate::simd::kernels;
 
@@ -45,6 +47,8 @@ pub struct Sizes {
     /// Weights and tables of kernels, equal ones counted once.
     pub constant_bytes: usize,
     pub workspace_bytes: usize,
+    /// The part of the workspace that keeps the variables between inferences; 0 without variables.
+    pub state_bytes: usize,
     /// What one call of `infer` takes at most: the deepest chain of entry, step and kernel. What the caller's own callbacks
     /// take comes on top.
     pub stack_bytes: usize,
@@ -67,7 +71,7 @@ pub fn build(program: &Program, target: &Target) -> diag::Result<Object> {
 
 /// Compiles a model for several CPUs of one architecture into one object, whose entry runs the first version that the CPU it
 /// finds itself on can run: the best one stands first. All programs have the same name, inputs and outputs, and a workspace
-/// that suffices for each.
+/// that suffices for each; their variables lie in it alike.
 ///
 /// # Errors
 /// Internal ones only, as [`build`].
@@ -89,6 +93,11 @@ pub fn info_symbol(name: &str) -> String {
     format!("{name}_info")
 }
 
+/// Name of the third, of a program with variables.
+pub fn reset_symbol(name: &str) -> String {
+    format!("{name}_reset")
+}
+
 fn emit(versions: &[Version<'_>]) -> Result<Object, String> {
     let targets: Vec<&Target> = versions.iter().map(|version| version.target).collect();
     // Code that runs before the CPU is known, or for every version.
@@ -96,12 +105,11 @@ fn emit(versions: &[Version<'_>]) -> Result<Object, String> {
     let names = cranelift_module::default_libcall_names();
     let program = versions[0].program;
     let builder = ObjectBuilder::new(common.isa()?, program.name.as_str(), names).map_err(wrong)?;
-    let workspace_bytes = versions.iter().map(|version| version.program.workspace_bytes).max().unwrap_or(0);
     let mut emitter = Emitter {
         program,
         version: 0,
         module: ObjectModule::new(builder),
-        sizes: Sizes { workspace_bytes, ..Sizes::default() },
+        sizes: data_sizes(versions)?,
         functions: Vec::new(),
     };
     let (constants, offsets) = emitter.constants(versions)?;
@@ -112,11 +120,26 @@ fn emit(versions: &[Version<'_>]) -> Result<Object, String> {
     }
     (emitter.program, emitter.version) = (program, 0);
     emitter.infer(&parts)?;
+    let reset = emitter.reset()?;
     // What `info` tells, so without its own few bytes.
     let sizes = emitter.sizes;
-    emitter.info(versions, &parts)?;
+    emitter.info(versions, &parts, reset)?;
     let bytes = emitter.finish(&common)?;
     Ok(Object { bytes, sizes })
+}
+
+/// Workspace and state that suffice for each version. A state may be continued by another version than the one that began it,
+/// as a process moves or its caller names a version, so the variables must lie in it at the same places.
+fn data_sizes(versions: &[Version<'_>]) -> Result<Sizes, String> {
+    let mut sizes = Sizes::default();
+    for Version { program, .. } in versions {
+        if program.variables != versions[0].program.variables {
+            return Err("internal error: the variables lie differently in the states of two versions".into());
+        }
+        sizes.workspace_bytes = sizes.workspace_bytes.max(program.workspace_bytes);
+        sizes.state_bytes = sizes.state_bytes.max(program.state_bytes);
+    }
+    Ok(sizes)
 }
 
 fn wrong(error: impl std::fmt::Display) -> String {
@@ -322,6 +345,7 @@ impl<'p> Emitter<'p> {
             let items = self.program.kernels[step.kernel].items() as u64;
             row[entry::ROW_ITEMS..][..8].copy_from_slice(&items.to_le_bytes());
             row[entry::ROW_PARALLEL] = u8::from(step.parallel);
+            row[entry::ROW_AFTER_RESET] = u8::from(step.after_reset);
         }
         self.data("steps", bytes, 8, |module, description| {
             for (index, &step) in steps.iter().enumerate() {
@@ -370,12 +394,27 @@ impl<'p> Emitter<'p> {
         Ok(())
     }
 
+    /// Only of a program with variables.
+    fn reset(&mut self) -> Result<Option<FuncId>, String> {
+        let program = self.program;
+        if program.state_bytes == 0 {
+            return Ok(None);
+        }
+        let signature = entry::reset_signature(self.call_conv());
+        let name = reset_symbol(&program.name);
+        let function = self.module.declare_function(&name, Linkage::Export, &signature).map_err(wrong)?;
+        let mut context = self.module.make_context();
+        context.func.signature = signature;
+        self.define(function, context, 0, |builder| entry::reset(builder, program))?;
+        Ok(Some(function))
+    }
+
     /// The description of every version, and the function that gives the one of the version that runs here.
-    fn info(&mut self, versions: &[Version<'p>], parts: &[Part]) -> Result<(), String> {
+    fn info(&mut self, versions: &[Version<'p>], parts: &[Part], reset: Option<FuncId>) -> Result<(), String> {
         let mut tables = Vec::new();
         for (index, version) in versions.iter().enumerate() {
             (self.program, self.version) = (version.program, index);
-            tables.push(self.description(version, versions.len())?);
+            tables.push(self.description(version, versions.len(), reset)?);
         }
         (self.program, self.version) = (versions[0].program, 0);
         let mut signature = entry::signature(self.call_conv(), 0, false);
@@ -393,7 +432,7 @@ impl<'p> Emitter<'p> {
         self.define(function, context, 0, |builder| entry::info(builder, &described)).map(|_| ())
     }
 
-    fn description(&mut self, version: &Version<'_>, count: usize) -> Result<DataId, String> {
+    fn description(&mut self, version: &Version<'_>, count: usize, reset: Option<FuncId>) -> Result<DataId, String> {
         let description = Description::new(version, (self.version, count), &self.sizes)?;
         let strings = self.data("names", description.strings, 1, |_, _| ())?;
         let tables = self.local_name("info");
@@ -406,6 +445,10 @@ impl<'p> Emitter<'p> {
         for pointer in description.pointers {
             let base = if pointer.to_strings { to_strings } else { to_tables };
             data.write_data_addr(pointer.at as u32, base, pointer.offset as i64);
+        }
+        if let Some(reset) = reset {
+            let reset = self.module.declare_func_in_data(reset, &mut data);
+            data.write_function_addr(offset_of!(ModelInfo, reset) as u32, reset);
         }
         self.module.define_data(tables, &data).map_err(wrong)?;
         Ok(tables)
@@ -425,118 +468,6 @@ impl Emitter<'_> {
             dwarf::describe(&mut product.object, source, &functions, target.frame_code())?;
         }
         product.emit().map_err(wrong)
-    }
-}
-
-/// An address inside the tables.
-struct Pointer {
-    at: usize,
-    to_strings: bool,
-    offset: usize,
-}
-
-/// `abi::ModelInfo` with everything it points to, as bytes and pointers.
-#[derive(Default)]
-struct Description {
-    bytes: Vec<u8>,
-    strings: Vec<u8>,
-    pointers: Vec<Pointer>,
-}
-
-impl Description {
-    /// `numbers` are that of the version and of how many it is one.
-    fn new(version: &Version<'_>, numbers: (usize, usize), sizes: &Sizes) -> Result<Self, String> {
-        let Version { program, target } = *version;
-        let mut info = Description { bytes: vec![0; size_of::<ModelInfo>()], ..Description::default() };
-        info.put32(offset_of!(ModelInfo, abi_version), ABI_VERSION);
-        info.put32(offset_of!(ModelInfo, struct_size), size_of::<ModelInfo>() as u32);
-        info.put_string(offset_of!(ModelInfo, name), &program.name);
-        info.put_string(offset_of!(ModelInfo, model_hash), &program.model_hash);
-        info.put_string(offset_of!(ModelInfo, compiler), concat!("octet ", env!("CARGO_PKG_VERSION")));
-        info.put_string(offset_of!(ModelInfo, cpu_name), &target.cpu_name());
-        info.put64(offset_of!(ModelInfo, cpu_features), target.features);
-        info.put64(offset_of!(ModelInfo, workspace_bytes), sizes.workspace_bytes as u64);
-        info.put64(offset_of!(ModelInfo, workspace_align), WORKSPACE_ALIGN as u64);
-        info.put64(offset_of!(ModelInfo, constant_bytes), sizes.constant_bytes as u64);
-        info.put64(offset_of!(ModelInfo, code_bytes), sizes.code_bytes as u64);
-        info.put32(offset_of!(ModelInfo, input_count), program.inputs.len() as u32);
-        info.put32(offset_of!(ModelInfo, output_count), program.outputs.len() as u32);
-        info.put32(offset_of!(ModelInfo, layer_count), program.steps.len() as u32);
-        info.put32(offset_of!(ModelInfo, stack_bytes), sizes.stack_bytes as u32);
-        info.put32(offset_of!(ModelInfo, version), numbers.0 as u32);
-        info.put32(offset_of!(ModelInfo, version_count), numbers.1 as u32);
-        info.ports(offset_of!(ModelInfo, inputs), &program.inputs)?;
-        info.ports(offset_of!(ModelInfo, outputs), &program.outputs)?;
-        info.layers(program);
-        Ok(info)
-    }
-
-    fn ports(&mut self, at: usize, ports: &[Port]) -> Result<(), String> {
-        let table = self.table(at, ports.len() * size_of::<TensorInfo>());
-        for (index, port) in ports.iter().enumerate() {
-            let row = table + index * size_of::<TensorInfo>();
-            let dims = port.ty.shape.dims();
-            self.put_string(row + offset_of!(TensorInfo, name), &port.name);
-            let list = self.table(row + offset_of!(TensorInfo, dims), dims.len() * 8);
-            for (dim, &size) in dims.iter().enumerate() {
-                self.put64(list + dim * 8, size as u64);
-            }
-            self.put64(row + offset_of!(TensorInfo, byte_size), port.ty.bytes() as u64);
-            self.put32(row + offset_of!(TensorInfo, element_type), element_type(port.ty.elem)? as u32);
-            self.put32(row + offset_of!(TensorInfo, rank), dims.len() as u32);
-        }
-        Ok(())
-    }
-
-    fn layers(&mut self, program: &Program) {
-        let table = self.table(offset_of!(ModelInfo, layers), program.steps.len() * size_of::<LayerInfo>());
-        for (index, step) in program.steps.iter().enumerate() {
-            let row = table + index * size_of::<LayerInfo>();
-            let spec = &program.kernels[step.kernel];
-            self.put_string(row + offset_of!(LayerInfo, name), &step.label.layer);
-            self.put_string(row + offset_of!(LayerInfo, original_names), &step.label.layers.join(","));
-            self.put_string(row + offset_of!(LayerInfo, layer_type), &step.label.layer_type);
-            self.put_string(row + offset_of!(LayerInfo, exec_type), &spec.exec_type());
-            self.put_string(row + offset_of!(LayerInfo, precision), spec.precision());
-            self.put64(row + offset_of!(LayerInfo, macs), step.label.macs);
-        }
-    }
-
-    /// Appends zeros, points to them from `at`, and gives their offset.
-    fn table(&mut self, at: usize, len: usize) -> usize {
-        let offset = self.bytes.len();
-        self.bytes.resize(offset + len, 0);
-        self.pointers.push(Pointer { at, to_strings: false, offset });
-        offset
-    }
-
-    fn put_string(&mut self, at: usize, text: &str) {
-        self.pointers.push(Pointer { at, to_strings: true, offset: self.strings.len() });
-        self.strings.extend(text.bytes().filter(|&byte| byte != 0));
-        self.strings.push(0);
-    }
-
-    fn put32(&mut self, at: usize, value: u32) {
-        self.bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
-    }
-
-    fn put64(&mut self, at: usize, value: u64) {
-        self.bytes[at..at + 8].copy_from_slice(&value.to_le_bytes());
-    }
-}
-
-fn element_type(elem: ElemType) -> Result<ElementType, String> {
-    match elem {
-        ElemType::F32 => Ok(ElementType::F32),
-        ElemType::F16 => Ok(ElementType::F16),
-        ElemType::BF16 => Ok(ElementType::BF16),
-        ElemType::I64 => Ok(ElementType::I64),
-        ElemType::I32 => Ok(ElementType::I32),
-        ElemType::I16 => Ok(ElementType::I16),
-        ElemType::I8 => Ok(ElementType::I8),
-        ElemType::U8 => Ok(ElementType::U8),
-        ElemType::Bool => Ok(ElementType::Bool),
-        ElemType::I4 | ElemType::U4 => Err(format!("internal error: an input or output of {elem}")),
     }
 }
 

@@ -52,7 +52,7 @@ impl From<Kind> for &'static Code {
 }
 
 /// All of them, by number.
-pub static ALL: [&Code; 32] = [
+pub static ALL: [&Code; 31] = [
     &THRESHOLD,
     &LITTLE_INT8,
     &LARGE_WORKSPACE,
@@ -77,7 +77,6 @@ pub static ALL: [&Code; 32] = [
     &OPEN_SHAPE,
     &NO_RESULT,
     &TEXT_DUMP,
-    &STATE,
     &NO_KERNEL,
     &IO,
     &UNREADABLE,
@@ -301,16 +300,8 @@ pub static TEXT_DUMP: Code = Code {
     remedy: "docs/ir.md is the language; `octet opt model.xml` prints it.",
 };
 
-pub static STATE: Code = Code {
-    id: "E0311",
-    title: "the model keeps state",
-    cause: "Variables (ReadValue, Assign) that live from one inference to the next are not supported in this form.",
-    example: "<layer id=\"2\" name=\"h\" type=\"ReadValue\" version=\"opset6\">",
-    remedy: "Export the model with its variables as inputs and outputs (stateful=False).",
-};
-
 pub static NO_KERNEL: Code = Code {
-    id: "E0312",
+    id: "E0311",
     title: "an operation has no kernel in this form",
     cause: "The operation was understood, but no kernel computes it with these types or sizes.",
     example: "octet check model.xml",

@@ -205,6 +205,9 @@ fn store_precisions(spec: &KernelSpec) -> Vec<&'static str> {
         KernelSpec::Copy(s) => vec![wide(s.elem_bytes)],
         KernelSpec::Fill(s) => vec![wide(s.elem_bytes)],
         KernelSpec::Gather(_) => vec!["U8"],
+        KernelSpec::Indexed(s) => vec![precision(s.elem)],
+        KernelSpec::Scan(s) => vec![precision(s.elem)],
+        KernelSpec::TopK(s) => vec![precision(s.elem), precision(s.index_elem)],
         KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Rnn(_) => vec!["FP32"],
     }
 }
@@ -237,6 +240,9 @@ fn dims(spec: &KernelSpec) -> Vec<usize> {
         KernelSpec::Copy(s) => s.sizes.clone(),
         KernelSpec::Fill(s) => s.sizes.clone(),
         KernelSpec::Gather(s) => vec![s.outer, s.indices, s.bytes],
+        KernelSpec::Indexed(s) => with(&s.sizes, &[s.bytes]),
+        KernelSpec::Scan(s) => with(&s.outer, &[s.axis]),
+        KernelSpec::TopK(s) => with(&s.outer, &[s.k]),
         KernelSpec::MatMul(s) => with(&s.batch, &[s.m, s.n]),
         KernelSpec::Rnn(s) => vec![s.batch, s.sequence, s.hidden],
     }

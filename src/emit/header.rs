@@ -29,25 +29,55 @@ pub fn c_header(program: &Program, target: &Target, sizes: &Sizes) -> String {
         hash = program.model_hash,
     );
     text += &shared::declarations();
-    text += &memory(&upper, sizes);
+    text += &memory(program, sizes);
     text += &identity(&upper, program, target);
     tensors(&mut text, &format!("{upper}_INPUT"), &inputs);
     tensors(&mut text, &format!("{upper}_OUTPUT"), &outputs);
     text.push_str("\n/* Tensors are dense and row-major, aligned to their elements. They do not overlap each other or the workspace. */\n");
     structure(&mut text, &format!("{name}_inputs"), "const ", &inputs);
     structure(&mut text, &format!("{name}_outputs"), "", &outputs);
-    let _ = write!(text, "{}", functions(name));
+    let _ = write!(text, "{}", functions(program));
     text
 }
 
-fn functions(name: &str) -> String {
+/// What the caller promises about the workspace.
+fn workspace_contents(program: &Program, sizes: &Sizes) -> String {
+    const SHARED: &str = "Memory the caller provides to each call that runs at the same time";
+    if sizes.state_bytes == 0 {
+        return format!("{SHARED}: any contents, kept by nobody.");
+    }
+    let variables = program.variables.iter().map(|kept| format!("\n *   {}: {}", comment(&kept.name), kept.ty));
+    format!(
+        "{SHARED}. Its first {bytes} bytes keep the model's variables from\n * inference to inference: one workspace is one \
+         stream. {name}_reset is called once before the first inference (the\n * memory may hold anything), and where a new \
+         stream begins. Variables, as they lie in it:{variables}\n",
+        bytes = sizes.state_bytes,
+        name = program.name,
+        variables = variables.collect::<String>(),
+    )
+}
+
+/// Declared only where there are variables.
+fn reset(program: &Program) -> String {
+    if program.state_bytes == 0 {
+        return String::new();
+    }
+    format!(
+        "/* Gives the variables in a workspace their initial values. Returns OCTET_OK or a negative code. */\n\
+         int32_t {}_reset(void *workspace);\n\n",
+        program.name
+    )
+}
+
+fn functions(program: &Program) -> String {
+    let (name, reset) = (&program.name, reset(program));
     format!(
         "#ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n\
          /* Computes the outputs. exec may be null: everything runs on this thread. Returns OCTET_OK or a negative code. */\n\
          int32_t {name}_infer(const {name}_inputs *inputs, const {name}_outputs *outputs, void *workspace,\n    \
          const octet_exec *exec);\n\n\
          /* What the model is; never null, valid for ever. */\n\
-         const octet_model_info *{name}_info(void);\n\n\
+         const octet_model_info *{name}_info(void);\n\n{reset}\
          #ifdef __cplusplus\n}}\n#endif\n\n#endif\n"
     )
 }
@@ -90,13 +120,15 @@ pub fn identifier(text: &str) -> String {
     }
 }
 
-fn memory(upper: &str, sizes: &Sizes) -> String {
+fn memory(program: &Program, sizes: &Sizes) -> String {
     format!(
-        "\n/* Memory the caller provides to each call that runs at the same time: any contents, kept by nobody. */\n\
+        "\n/* {contents} */\n\
          #define {upper}_WORKSPACE_BYTES {workspace}u\n#define {upper}_WORKSPACE_ALIGN {WORKSPACE_ALIGN}u\n\
          /* Stack that a call takes at most, and the read-only memory of the model. */\n\
          #define {upper}_STACK_BYTES {stack}u\n#define {upper}_CONSTANT_BYTES {constants}u\n\
          #define {upper}_CODE_BYTES {code}u\n\n",
+        contents = workspace_contents(program, sizes),
+        upper = program.name.to_uppercase(),
         workspace = sizes.workspace_bytes,
         stack = sizes.stack_bytes,
         constants = sizes.constant_bytes,

@@ -23,6 +23,7 @@ pub fn module(program: &Program, target: &Target, sizes: &Sizes) -> String {
     structure(&mut text, "Inputs", "The inputs of an inference.", "", &inputs);
     structure(&mut text, "Outputs", "Where an inference writes its outputs.", "mut ", &outputs);
     text += &workspace(sizes);
+    text += &reset(sizes);
     text += &functions(program, &inputs, &outputs);
     text
 }
@@ -51,14 +52,29 @@ fn structure(text: &mut String, name: &str, doc: &str, qualifier: &str, fields: 
 }
 
 fn workspace(sizes: &Sizes) -> String {
+    let variables = match sizes.state_bytes {
+        0 => "",
+        _ => "/// It keeps the model's variables from inference to inference: one workspace is one stream.\n",
+    };
     format!(
         "/// Memory of an inference, {bytes} bytes on the heap. Inferences that run at the same time have one each.\n\
-         #[derive(Debug)]\npub struct Workspace(::octet_runtime::host::Memory);\n\n\
+         {variables}#[derive(Debug)]\npub struct Workspace(::octet_runtime::host::Memory);\n\n\
          impl Workspace {{\n    pub fn new() -> Workspace {{\n        \
          Workspace(::octet_runtime::host::Memory::new(info()))\n    }}\n}}\n\n\
          impl Default for Workspace {{\n    fn default() -> Workspace {{\n        Workspace::new()\n    }}\n}}\n\n",
         bytes = sizes.workspace_bytes
     )
+}
+
+/// Only of a model with variables.
+fn reset(sizes: &Sizes) -> String {
+    if sizes.state_bytes == 0 {
+        return String::new();
+    }
+    "impl Workspace {\n    \
+     /// Gives the model's variables their initial values, as they have in a new workspace: the next inference begins anew.\n    \
+     pub fn reset(&mut self) {\n        self.0.reset();\n    }\n}\n\n"
+        .to_owned()
 }
 
 fn functions(program: &Program, inputs: &[Field<'_>], outputs: &[Field<'_>]) -> String {

@@ -4,7 +4,7 @@
 //! value is dropped where it dies. A region's node keeps what its inner regions use alive, so the body of a loop can run
 //! many times. Memory is therefore the widest cut of the graph, not its sum.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cranelift_entity::SecondaryMap;
@@ -14,12 +14,25 @@ use crate::ir::{Graph, Node, Op, Region, Tensor, TensorType, Value};
 
 use super::{eval_op, loops, values};
 
+/// What variables hold between inferences, by name. A variable that no inference has assigned has no entry: reading it
+/// gives its initial value.
+pub type State = BTreeMap<String, Arc<Tensor>>;
+
 /// The function's results for these inputs. Variables have their initial values, as in a first inference.
 ///
 /// # Errors
 /// A reason that begins with the node: inputs of other types, or an operation that [`eval_op`] refuses.
 pub fn run(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
-    run_observed(graph, inputs, &mut |_, _| {})
+    run_stateful(graph, inputs, &mut State::new())
+}
+
+/// As [`run`], with the variables that earlier inferences left. What is assigned is read in the next inference, not in this
+/// one.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_stateful(graph: &Graph, inputs: &[Tensor], state: &mut State) -> Result<Vec<Tensor>, String> {
+    infer(graph, inputs, state, &mut |_, _| {})
 }
 
 /// As [`run`]; shows every value when it is computed: inputs first, a loop's body once per iteration.
@@ -31,10 +44,21 @@ pub fn run_observed(
     inputs: &[Tensor],
     observe: &mut dyn FnMut(Value, &Tensor),
 ) -> Result<Vec<Tensor>, String> {
+    infer(graph, inputs, &mut State::new(), observe)
+}
+
+fn infer(
+    graph: &Graph,
+    inputs: &[Tensor],
+    state: &mut State,
+    observe: &mut dyn FnMut(Value, &Tensor),
+) -> Result<Vec<Tensor>, String> {
     let mut deaths = SecondaryMap::new();
     plan_region(graph, graph.body(), &mut deaths);
-    let mut run = Run { graph, deaths, values: SecondaryMap::new(), observe };
+    let mut run = Run { graph, deaths, values: SecondaryMap::new(), state, assigned: State::new(), observe };
     let results = run.region(graph.body(), inputs.iter().cloned().map(Arc::new).collect())?;
+    let assigned = run.assigned;
+    state.extend(assigned);
     Ok(results.into_iter().map(Arc::unwrap_or_clone).collect())
 }
 
@@ -65,6 +89,9 @@ struct Run<'a> {
     graph: &'a Graph,
     deaths: SecondaryMap<Node, Vec<Value>>,
     values: SecondaryMap<Value, Option<Arc<Tensor>>>,
+    state: &'a State,
+    /// What this inference assigned.
+    assigned: State,
     observe: &'a mut dyn FnMut(Value, &Tensor),
 }
 
@@ -128,8 +155,11 @@ impl Run<'_> {
         let types: Vec<TensorType> = graph.results(node).iter().map(|&value| graph.ty(value).clone()).collect();
         match graph.op(node) {
             Op::Const(id) => Ok(vec![graph.tensor(*id).clone()]),
-            // before the first inference a variable holds its initial value
-            Op::ReadValue { .. } | Op::Assign { .. } => Ok(operands.to_vec()),
+            Op::ReadValue { variable } => Ok(vec![self.state.get(variable).unwrap_or(&operands[0]).clone()]),
+            Op::Assign { variable } => {
+                self.assigned.insert(variable.clone(), operands[0].clone());
+                Ok(operands.to_vec())
+            }
             Op::If { then_body, else_body } => {
                 let body = if is_true(&operands[0]) { *then_body } else { *else_body };
                 self.region(body, operands[1..].to_vec())

@@ -32,7 +32,7 @@ mod tests;
 use crate::ir::op::Arity;
 use crate::ir::{Op, Tensor, TensorType};
 
-pub use graph::{run, run_observed};
+pub use graph::{State, run, run_observed, run_stateful};
 pub use interpolate::{Taps, axis_taps};
 pub use quantize::quantize_factor;
 

@@ -436,7 +436,7 @@ pub enum DepthMode {
     DepthFirst,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScatterReduction {
     None,
     Sum,

@@ -11,6 +11,9 @@ const WORTH_NS: u64 = 4_000;
 /// Vector instructions in a nanosecond: two a cycle at 3 GHz.
 const INSTRUCTIONS_PER_NS: u64 = 6;
 
+/// Instructions for the elements of a vector when a few are spent on each alone.
+const SCALAR: usize = 40;
+
 /// Whether a step is worth sharing between threads.
 pub fn is_worth_sharing(spec: &KernelSpec, macs: u64, width: Width, has_dot: bool) -> bool {
     spec.items() > 1 && nanoseconds(spec, macs, width, has_dot) >= WORTH_NS
@@ -47,6 +50,9 @@ fn instructions_per_product(spec: &KernelSpec, has_dot: bool) -> u64 {
         | KernelSpec::Fill(_)
         | KernelSpec::Resize(_)
         | KernelSpec::Gather(_)
+        | KernelSpec::Indexed(_)
+        | KernelSpec::Scan(_)
+        | KernelSpec::TopK(_)
         | KernelSpec::WinogradSource(_) => 0,
     }
 }
@@ -68,6 +74,10 @@ fn instructions_per_element(spec: &KernelSpec) -> u64 {
         KernelSpec::Normalize(_) => 10,
         KernelSpec::Copy(_) => 4,
         KernelSpec::Fill(_) | KernelSpec::Gather(_) => 1,
+        // one element at a time: coordinates of each run, sums that wait for each other, a list to insert into
+        KernelSpec::Indexed(s) => 1 + (SCALAR * s.coordinates.len() * s.elem.bytes()).div_ceil(s.bytes.max(1)) as u64,
+        KernelSpec::Scan(_) => SCALAR as u64,
+        KernelSpec::TopK(s) => (SCALAR * s.k) as u64,
         KernelSpec::Rnn(_) => 100,
     }
 }

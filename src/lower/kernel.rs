@@ -6,7 +6,7 @@
 
 use super::pointwise::Epilogue;
 use crate::ir::ElemType;
-use crate::ir::op::{Activation, Direction, EpsMode, ReduceKind, RnnKind};
+use crate::ir::op::{Activation, Direction, EpsMode, ReduceKind, RnnKind, ScatterReduction};
 use crate::simd::ir::Mem;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,9 @@ pub enum KernelSpec {
     Gather(GatherSpec),
     MatMul(MatMulSpec),
     Rnn(RnnSpec),
+    Indexed(IndexedSpec),
+    Scan(ScanSpec),
+    TopK(TopKSpec),
 }
 
 /// Types of a multiply-accumulate.
@@ -358,6 +361,74 @@ pub struct RnnSpec {
     pub hidden: usize,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IndexedKind {
+    /// The indexed operand is read. Items are the product of `sizes`.
+    Gather,
+    /// The indexed operand is written, in the order of the updates: one item.
+    Scatter(ScatterReduction),
+}
+
+/// Runs of `bytes` bytes at coordinates known at run time. Operands: src, indices, dst; the indexed one is src of a gather, dst
+/// of a scatter.
+///
+/// For each combination of `sizes` the coordinates stand one after the other in the indices, `coordinate_stride` bytes
+/// apart: coordinate `i`, inside `coordinates[i].0`, moves the place in the indexed operand by `coordinates[i].1` bytes. With a
+/// coordinate outside, zeros are read, and nothing is written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct IndexedSpec {
+    pub kind: IndexedKind,
+    pub elem: ElemType,
+    pub index_elem: ElemType,
+    pub sizes: Vec<usize>,
+    pub index_strides: Vec<i64>,
+    pub coordinate_stride: i64,
+    pub coordinates: Vec<(usize, i64)>,
+    /// Negative coordinates count from the end.
+    pub wraps: bool,
+    /// Strides of the indexed operand.
+    pub data_strides: Vec<i64>,
+    /// Strides of the other one.
+    pub other_strides: Vec<i64>,
+    /// A whole number of elements, contiguous in both.
+    pub bytes: usize,
+}
+
+/// Running sums of `axis` elements, f32 or wrapping integers. Operands: src, dst. Items are the product of `outer`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ScanSpec {
+    pub elem: ElemType,
+    /// An element is not part of its own sum.
+    pub exclusive: bool,
+    pub outer: Vec<usize>,
+    pub src_outer: Vec<i64>,
+    pub dst_outer: Vec<i64>,
+    pub axis: usize,
+    pub src_axis: i64,
+    pub dst_axis: i64,
+}
+
+/// The `k` greatest (or least) of `axis` elements, f32 or integers of at most 32 bits, and their indices. Operands: src, a list of
+/// `k` times 8 bytes per item, values, indices. Of equal elements the one with the lower index comes first, NaN comes last.
+/// Items are the product of `outer`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TopKSpec {
+    pub elem: ElemType,
+    pub index_elem: ElemType,
+    pub largest: bool,
+    /// The chosen ones are sorted by their indices.
+    pub by_index: bool,
+    pub k: usize,
+    pub axis: usize,
+    pub outer: Vec<usize>,
+    pub src_outer: Vec<i64>,
+    pub values_outer: Vec<i64>,
+    pub indices_outer: Vec<i64>,
+    pub src_axis: i64,
+    pub values_axis: i64,
+    pub indices_axis: i64,
+}
+
 /// What a kernel does with an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -395,6 +466,10 @@ impl KernelSpec {
             KernelSpec::Gather(_) => "gather",
             KernelSpec::MatMul(_) => "matmul",
             KernelSpec::Rnn(_) => "rnn",
+            KernelSpec::Indexed(s) if s.kind == IndexedKind::Gather => "gather",
+            KernelSpec::Indexed(_) => "scatter",
+            KernelSpec::Scan(_) => "scan",
+            KernelSpec::TopK(_) => "top_k",
         }
     }
 
@@ -409,9 +484,14 @@ impl KernelSpec {
             KernelSpec::Pool(s) => with_epilogue(&[Access::Read], &s.epilogue),
             KernelSpec::Pointwise(s) => with_epilogue(&[], &s.epilogue),
             KernelSpec::Reduce(s) => with_epilogue(&[Access::Read], &s.epilogue),
-            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Copy(_) => {
+            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Copy(_) | KernelSpec::Scan(_) => {
                 vec![Access::Read, Access::Write]
             }
+            KernelSpec::Indexed(s) if s.kind == IndexedKind::Gather => {
+                vec![Access::Read, Access::Read, Access::Write]
+            }
+            KernelSpec::Indexed(_) => vec![Access::Read, Access::Read, Access::ReadWrite],
+            KernelSpec::TopK(_) => vec![Access::Read, Access::ReadWrite, Access::Write, Access::Write],
             KernelSpec::Fill(_) => vec![Access::Write],
             KernelSpec::Resize(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
             KernelSpec::Gather(_) => vec![Access::Read, Access::Read, Access::Write],
@@ -463,6 +543,9 @@ impl KernelSpec {
                     "FP32"
                 }
             }
+            KernelSpec::Indexed(s) => elem(s.elem),
+            KernelSpec::Scan(s) => elem(s.elem),
+            KernelSpec::TopK(s) => elem(s.elem),
             KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Rnn(_) | KernelSpec::Gather(_) => "FP32",
         }
     }
@@ -487,6 +570,9 @@ impl KernelSpec {
             KernelSpec::Gather(s) => s.outer * s.indices * s.bytes / 4,
             KernelSpec::MatMul(s) => product(&s.batch) * s.m * s.n,
             KernelSpec::Rnn(s) => s.batch * s.sequence * s.hidden,
+            KernelSpec::Indexed(s) => product(&s.sizes) * s.bytes / s.elem.bytes(),
+            KernelSpec::Scan(s) => product(&s.outer) * s.axis,
+            KernelSpec::TopK(s) => product(&s.outer) * s.axis,
         }
     }
 
@@ -510,6 +596,10 @@ impl KernelSpec {
             KernelSpec::Gather(s) => s.outer * s.indices,
             KernelSpec::MatMul(s) => s.batch.iter().product(),
             KernelSpec::Rnn(_) => 1,
+            KernelSpec::Indexed(s) if s.kind == IndexedKind::Gather => s.sizes.iter().product(),
+            KernelSpec::Indexed(_) => 1,
+            KernelSpec::Scan(s) => s.outer.iter().product(),
+            KernelSpec::TopK(s) => s.outer.iter().product(),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Lifetimes of buffers to offsets in the workspace.
 //!
-//! A buffer lives from the first step that touches it to the last. Buffers are placed from the largest to the smallest, each
+//! Variables come first, one after the other behind a header: they live for ever. Any other
+//! buffer lives from the first step that touches it to the last. Buffers are placed from the largest to the smallest, each
 //! at the lowest offset where it overlaps no placed buffer that lives at the same time. [`check`] tests the result, not the
 //! algorithm.
 
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 
 use super::place::{StorageData, StorageKind};
-use super::program::{self, ALIGN, Place, READ_SLACK, Step};
+use super::program::{self, ALIGN, Place, READ_SLACK, STATE_HEADER, Step};
 use super::view::Storage;
 use super::{Operand, PendingStep};
 
@@ -40,6 +41,8 @@ impl Buffer {
 pub struct Assignment {
     pub steps: Vec<Step>,
     pub buffers: Vec<program::Buffer>,
+    /// Bytes of the variables and their header; 0 without variables.
+    pub state_bytes: usize,
     pub workspace_bytes: usize,
 }
 
@@ -48,10 +51,13 @@ pub struct Assignment {
 /// # Errors
 /// An internal inconsistency: an operand outside its storage, or two live buffers on the same bytes.
 pub fn assign(storages: &PrimaryMap<Storage, StorageData>, pending: Vec<PendingStep>) -> Result<Assignment, String> {
-    let mut buffers = lifetimes(storages, &pending);
-    buffers.sort_by_key(|buffer| (std::cmp::Reverse(buffer.bytes), buffer.first, buffer.storage));
-    for index in 0..buffers.len() {
-        buffers[index].offset = lowest_offset(&buffers[..index], &buffers[index]);
+    let mut buffers = state_buffers(storages);
+    let state_bytes = buffers.last().map_or(0, |buffer| buffer.offset + buffer.bytes);
+    let mut others = lifetimes(storages, &pending);
+    others.sort_by_key(|buffer| (std::cmp::Reverse(buffer.bytes), buffer.first, buffer.storage));
+    for buffer in others {
+        let offset = lowest_offset(state_bytes, &buffers, &buffer);
+        buffers.push(Buffer { offset, ..buffer });
     }
     check(&buffers)?;
     let mut offsets: SecondaryMap<Storage, usize> = SecondaryMap::new();
@@ -62,11 +68,25 @@ pub fn assign(storages: &PrimaryMap<Storage, StorageData>, pending: Vec<PendingS
     let place = |operand: &Operand| place(storages, &offsets, *operand);
     let step = |pending: PendingStep| -> Result<Step, String> {
         let operands = pending.operands.iter().map(place).collect::<Result<_, _>>()?;
-        Ok(Step { kernel: pending.kernel, operands, parallel: pending.parallel, label: pending.label })
+        let PendingStep { kernel, parallel, after_reset, label, .. } = pending;
+        Ok(Step { kernel, operands, parallel, after_reset, label })
     };
     let steps = pending.into_iter().map(step).collect::<Result<_, _>>()?;
     let workspace_bytes = (end + READ_SLACK).next_multiple_of(ALIGN);
-    Ok(Assignment { steps, buffers: buffers.iter().map(Buffer::published).collect(), workspace_bytes })
+    let buffers = buffers.iter().map(Buffer::published).collect();
+    Ok(Assignment { steps, buffers, state_bytes, workspace_bytes })
+}
+
+/// Variables with their places, whether or not a step touches them.
+fn state_buffers(storages: &PrimaryMap<Storage, StorageData>) -> Vec<Buffer> {
+    let mut offset = STATE_HEADER;
+    let mut buffers = Vec::new();
+    for (storage, data) in storages.iter().filter(|(_, data)| data.kind == StorageKind::State) {
+        let bytes = data.bytes.next_multiple_of(ALIGN);
+        buffers.push(Buffer { storage, bytes, first: 0, last: usize::MAX, offset });
+        offset += bytes;
+    }
+    buffers
 }
 
 /// Workspace buffers that some step touches.
@@ -85,14 +105,15 @@ fn lifetimes(storages: &PrimaryMap<Storage, StorageData>, pending: &[PendingStep
     storages.iter().filter_map(buffer).collect()
 }
 
-fn lowest_offset(placed: &[Buffer], buffer: &Buffer) -> usize {
+/// The lowest offset, `least` or above, where the buffer meets none that lives with it.
+fn lowest_offset(least: usize, placed: &[Buffer], buffer: &Buffer) -> usize {
     let mut taken: Vec<(usize, usize)> = placed
         .iter()
         .filter(|other| other.lives_with(buffer))
         .map(|other| (other.offset, other.offset + other.bytes))
         .collect();
     taken.sort_unstable();
-    let mut offset = 0;
+    let mut offset = least;
     for (begin, end) in taken {
         if offset + buffer.bytes <= begin {
             break;
@@ -126,7 +147,7 @@ fn place(
     let offset = usize::try_from(operand.offset).ok().filter(|&offset| offset <= data.bytes);
     let offset = offset.ok_or_else(|| format!("offset {} of {} lies outside it", operand.offset, operand.storage))?;
     Ok(match data.kind {
-        StorageKind::Workspace => {
+        StorageKind::Workspace | StorageKind::State => {
             Place::Workspace { buffer: operand.storage.index(), offset: offsets[operand.storage] + offset }
         }
         StorageKind::Input(index) => Place::Input { index, offset },
@@ -150,8 +171,8 @@ mod tests {
             Buffer { offset: 192, ..buffer(1, 64, 0, 9) },
             Buffer { offset: 64, ..buffer(2, 128, 0, 1) },
         ];
-        assert_eq!(lowest_offset(&placed, &buffer(3, 128, 2, 3)), 64);
-        assert_eq!(lowest_offset(&placed, &buffer(3, 192, 2, 3)), 256);
+        assert_eq!(lowest_offset(0, &placed, &buffer(3, 128, 2, 3)), 64);
+        assert_eq!(lowest_offset(0, &placed, &buffer(3, 192, 2, 3)), 256);
     }
 
     #[test]

@@ -5,10 +5,12 @@
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
+//! - [`indexed`]: indices known at run time, orders.
 //! - [`tiles`]: which convolutions take tile registers, and how they are cut.
 //! - [`winograd`]: the form of 3x3 convolutions that multiplies less.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
+//! - [`state`]: variables, which outlive an inference.
 //! - [`memory`]: lifetimes to offsets.
 //!
 //! The result: [`program`], and in it [`kernel`] specs.
@@ -17,6 +19,7 @@ mod cost;
 mod elementwise;
 mod expr;
 mod grid;
+mod indexed;
 pub mod kernel;
 mod memory;
 mod movement;
@@ -30,12 +33,11 @@ pub mod program;
 mod recurrent;
 mod reorder;
 mod resize;
+mod state;
 mod tiles;
 mod view;
 mod window;
 mod winograd;
-
-use std::collections::BTreeSet;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
@@ -47,6 +49,7 @@ use kernel::KernelSpec;
 use place::{Placement, StorageData, StorageKind, border_storages, border_view};
 use plan::Plan;
 use program::{ConstId, KernelId, Label, Port, Program};
+use state::{Orders, Variables};
 use view::{Storage, View};
 
 #[derive(Clone, Debug)]
@@ -69,6 +72,7 @@ struct PendingStep {
     kernel: KernelId,
     operands: Vec<Operand>,
     parallel: bool,
+    after_reset: bool,
     label: Label,
 }
 
@@ -106,6 +110,7 @@ struct Lowering<'g> {
     constants: PrimaryMap<ConstId, Vec<u8>>,
     kernels: PrimaryMap<KernelId, KernelSpec>,
     steps: Vec<PendingStep>,
+    variables: Variables,
     /// The node being lowered: its layers name the steps.
     current: Option<Node>,
 }
@@ -115,7 +120,6 @@ struct Lowering<'g> {
 /// # Errors
 /// Every operation without a kernel, with its layer.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
-    refuse_variables(graph)?;
     if options.has_dot {
         return lower_in_order(graph, options);
     }
@@ -126,54 +130,51 @@ pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Progr
 
 /// Lowers a graph with its channels as they are.
 fn lower_in_order(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
-    let plan = Plan::new(graph);
-    let placement = Placement::new(graph, &plan, |value| is_written_by_kernel(graph, &plan, value));
-    let mut storages = PrimaryMap::new();
-    let (inputs, outputs) = border_storages(graph, &mut storages);
-    let mut lowering = Lowering {
-        graph,
-        width: options.width,
-        has_dot: options.has_dot,
-        has_tiles: options.has_tiles,
-        plan,
-        placement,
-        views: SecondaryMap::new(),
-        storages,
-        outputs,
-        constants: PrimaryMap::new(),
-        kernels: PrimaryMap::new(),
-        steps: Vec::new(),
-        current: None,
-    };
-    for (&value, &storage) in graph.inputs().iter().zip(&inputs) {
-        lowering.views[value] = Some(border_view(graph, value, storage));
+    let first = Lowering::new(graph, options, Orders::new())?;
+    let orders = first.assigned_orders();
+    match first.variables.orders() == &orders {
+        true => first.finish(options),
+        false => Lowering::new(graph, options, orders)?.finish(options),
     }
-    lowering.nodes()?;
-    lowering.finish(options)
-}
-
-/// A program keeps nothing from inference to inference.
-fn refuse_variables(graph: &Graph) -> crate::diag::Result<()> {
-    let is_variable = |node: &Node| matches!(graph.op(*node), Op::ReadValue { .. } | Op::Assign { .. });
-    let nodes: Vec<Node> =
-        graph.all_regions().into_iter().flat_map(|region| graph.nodes(region)).filter(is_variable).collect();
-    let layers: BTreeSet<Layer> = nodes.iter().flat_map(|&node| graph.layers(node).iter().copied()).collect();
-    let Some(&first) = nodes.first() else { return Ok(()) };
-    let place = match layers.first() {
-        Some(&layer) => DiagPlace { file: None, line: Some(graph.layer(layer).line), item: None },
-        None => DiagPlace::item(graph.op(first).name()),
-    };
-    let names: Vec<String> = layers.iter().map(|&layer| format!("{:?}", graph.layer(layer).name)).collect();
-    let fact = format!("variables that live from inference to inference are not supported: {}", names.join(", "));
-    let problem = Diagnostic::error(&codes::STATE, place, fact.trim_end_matches(": "));
-    Err(problem.with_help("export the model without state, its variables as inputs and outputs").into())
 }
 
 /// The value gets memory of its own that its kernel writes: not a view of another, not a constant, not an input.
 fn is_written_by_kernel(graph: &Graph, plan: &Plan, value: Value) -> bool {
     let Some(node) = graph.def_node(value) else { return false };
     let op = graph.op(node);
-    plan.is_stored(value) && !place::is_view(op) && !matches!(op, Op::Const(_))
+    plan.is_stored(value) && !place::is_view(op) && !matches!(op, Op::Const(_) | Op::ReadValue { .. })
+}
+
+impl<'g> Lowering<'g> {
+    /// Every node lowered, with variables that lie in memory in `orders`.
+    fn new(graph: &'g Graph, options: &LowerOptions, orders: Orders) -> crate::diag::Result<Lowering<'g>> {
+        let plan = Plan::new(graph);
+        let placement = Placement::new(graph, &plan, |value| is_written_by_kernel(graph, &plan, value));
+        let mut storages = PrimaryMap::new();
+        let (inputs, outputs) = border_storages(graph, &mut storages);
+        let variables = Variables::new(graph, orders, &mut storages);
+        let mut lowering = Lowering {
+            graph,
+            width: options.width,
+            has_dot: options.has_dot,
+            has_tiles: options.has_tiles,
+            plan,
+            placement,
+            views: SecondaryMap::new(),
+            storages,
+            outputs,
+            constants: PrimaryMap::new(),
+            kernels: PrimaryMap::new(),
+            steps: Vec::new(),
+            variables,
+            current: None,
+        };
+        for (&value, &storage) in graph.inputs().iter().zip(&inputs) {
+            lowering.views[value] = Some(border_view(graph, value, storage));
+        }
+        lowering.nodes()?;
+        Ok(lowering)
+    }
 }
 
 impl Lowering<'_> {
@@ -211,7 +212,11 @@ impl Lowering<'_> {
         let needed = results.iter().any(|&result| self.plan.is_stored(result));
         let op = graph.op(node);
         if matches!(op, Op::Return) {
-            return self.outputs();
+            self.outputs()?;
+            return self.commit();
+        }
+        if let Op::Assign { variable } = op {
+            return self.assign(node, variable);
         }
         if !needed {
             return Ok(());
@@ -223,6 +228,7 @@ impl Lowering<'_> {
             Op::Softmax { axis, log } => self.softmax(node, *axis, *log),
             Op::Mvn(_) | Op::NormalizeL2(_) => self.normalize(node),
             Op::Rnn(_) => self.recurrent(node),
+            Op::ReadValue { variable } => self.read_value(node, variable),
             _ => self.movement(node),
         }
     }
@@ -281,14 +287,19 @@ impl Lowering<'_> {
             return;
         }
         debug_assert_eq!(spec.operands().len(), operands.len(), "{} with other operands", spec.family());
-        let kernel = match self.kernels.iter().find(|(_, known)| **known == spec) {
-            Some((id, _)) => id,
-            None => self.kernels.push(spec),
-        };
+        let kernel = self.kernel(spec);
         let spec = &self.kernels[kernel];
         let parallel = cost::is_worth_sharing(spec, macs, self.width, self.has_dot);
+        let after_reset = self.current.is_some_and(|node| self.variables.is_initial(node));
         let label = self.label(covered, macs);
-        self.steps.push(PendingStep { kernel, operands, parallel, label });
+        self.steps.push(PendingStep { kernel, operands, parallel, after_reset, label });
+    }
+
+    fn kernel(&mut self, spec: KernelSpec) -> KernelId {
+        match self.kernels.iter().find(|(_, known)| **known == spec) {
+            Some((id, _)) => id,
+            None => self.kernels.push(spec),
+        }
     }
 
     /// Names of a step: the layer that computes most, and all it covers.
@@ -318,7 +329,7 @@ impl Lowering<'_> {
     }
 
     fn finish(mut self, options: &LowerOptions) -> crate::diag::Result<Program> {
-        let memory::Assignment { steps, buffers, workspace_bytes } =
+        let memory::Assignment { steps, buffers, state_bytes, workspace_bytes } =
             memory::assign(&self.storages, std::mem::take(&mut self.steps))
                 .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;
         let port = |name: &String, value: &Value| Port { name: name.clone(), ty: self.graph.ty(*value).clone() };
@@ -330,6 +341,8 @@ impl Lowering<'_> {
             outputs: self.graph.output_names.iter().zip(self.graph.outputs()).map(|(n, v)| port(n, v)).collect(),
             workspace_bytes,
             buffers,
+            variables: self.variables.published(),
+            state_bytes,
             constants: self.constants,
             kernels: self.kernels,
             steps,

@@ -1,9 +1,12 @@
 //! Operations that move elements: views where strides allow, strided copies elsewhere.
 
-use crate::ir::op::{DepthMode, PadMode, SliceAttrs};
-use crate::ir::{ElemType, Node, Op, Value};
+use crate::interp::eval_op;
+use crate::ir::op::{BinaryOp, DepthMode, PadMode, SliceAttrs};
+use crate::ir::tensor::Data;
+use crate::ir::{ElemType, Node, Op, Shape, Tensor, TensorType, Value};
 
-use super::kernel::{CopySpec, GatherSpec, KernelSpec};
+use super::kernel::{CopySpec, GatherSpec, KernelSpec, PointwiseSpec};
+use super::pointwise::{Epilogue, Inner, PointwiseProgram, PwInst, PwTensor};
 use super::view::{View, merge_common, row_major};
 use super::{Lowering, Operand};
 
@@ -58,8 +61,9 @@ impl Lowering<'_> {
             Op::SpaceToBatch { block, pads_begin, pads_end } => {
                 self.space_to_batch(node, &block.clone(), &pads_begin.clone(), &pads_end.clone())
             }
-            Op::Gather { axis, batch_dims } => self.gather(node, *axis, *batch_dims),
-            other => Err(format!("{} has no kernel", other.name())),
+            Op::Gather { axis, batch_dims: 0 } => self.gather(node, *axis),
+            Op::Convert { elem: ElemType::I64 } => self.widen(node),
+            _ => self.indexed(node),
         }
     }
 
@@ -163,20 +167,29 @@ impl Lowering<'_> {
         }
     }
 
-    fn fill_number(&mut self, view: &View, value: f64) -> Result<(), String> {
+    pub fn fill_number(&mut self, view: &View, value: f64) -> Result<(), String> {
         let integer = value as i32;
-        if f64::from(integer) == value {
+        if f64::from(integer) == value && view.elem.bytes() <= 4 && !matches!(view.elem, ElemType::F16 | ElemType::BF16)
+        {
             self.fill(view, integer);
             return Ok(());
         }
-        let constant = crate::ir::Tensor::f32(crate::ir::Shape::scalar(), vec![value as f32]);
-        if view.elem != ElemType::F32 {
-            return Err(format!("padding {} with {value} has no kernel", view.elem));
-        }
-        let storage = self.const_storage(constant.to_bytes());
-        let scalar = View::dense(storage, ElemType::F32, &[], &[]);
+        let scalar = self.number_view(view.elem, value)?;
         self.copy(&scalar.broadcast(&view.sizes), view);
         Ok(())
+    }
+
+    /// One element.
+    pub fn number_view(&mut self, elem: ElemType, value: f64) -> Result<View, String> {
+        let scalar = Tensor::f32(Shape::scalar(), vec![value as f32]);
+        let ty = TensorType::new(elem, Shape::scalar());
+        let converted = match elem {
+            ElemType::F32 => scalar,
+            ElemType::I64 => Tensor::new(ty, Data::I64(vec![value as i64])),
+            elem => eval_op(&Op::Convert { elem }, &[&scalar], &[ty])?.pop().ok_or("internal error: no constant")?,
+        };
+        let storage = self.const_storage(converted.to_bytes());
+        Ok(View::dense(storage, elem, &[], &[]))
     }
 
     fn tile(&mut self, node: Node, repeats: &[usize]) -> Result<(), String> {
@@ -199,6 +212,43 @@ impl Lowering<'_> {
         }
         self.copy(&from, &to);
         Ok(())
+    }
+
+    /// i32 to i64: the elements are the low halves, their signs the high ones.
+    fn widen(&mut self, node: Node) -> Result<(), String> {
+        let src = self.view(self.graph.operand(node, 0))?;
+        self.expect_elem(&src, &[ElemType::I32], "conversion to i64")?;
+        let result = self.graph.result(node);
+        let dst = self.allocate(result, &src.order());
+        self.views[result] = Some(dst.clone());
+        let signs = self.signs(&src);
+        let half = |offset: i64| View { elem: ElemType::I32, offset: dst.offset + offset, halo: None, ..dst.clone() };
+        self.copy(&src, &half(0));
+        self.copy(&signs, &half(4));
+        Ok(())
+    }
+
+    /// -1 for negative elements of an i32 tensor, 0 for others.
+    fn signs(&mut self, src: &View) -> View {
+        let src = self.copied(src, &row_major(src.rank()));
+        let dst = self.padded(ElemType::I32, &src.sizes, &row_major(src.rank()), None);
+        let mut program = PointwiseProgram::default();
+        let (x, zero, ones) =
+            (program.push(PwInst::Load(0)), program.push(PwInst::ConstI32(0)), program.push(PwInst::ConstI32(-1)));
+        let least = program.push(PwInst::Binary(BinaryOp::Min, x, zero));
+        let sign = program.push(PwInst::Binary(BinaryOp::Max, least, ones));
+        program.stores.push((sign, ElemType::I32));
+        let tensor = PwTensor {
+            elem: ElemType::I32,
+            strides: Vec::new(),
+            inner: Inner::Contiguous,
+            exact_reads: false,
+            aliased: false,
+        };
+        let epilogue = Epilogue { program, loads: vec![tensor.clone()], stores: vec![tensor] };
+        let spec = PointwiseSpec { outer: Vec::new(), inner: src.elements(), epilogue };
+        self.push_step(KernelSpec::Pointwise(spec), vec![Operand::of(&src), Operand::of(&dst)], &[], 0);
+        dst
     }
 
     fn reverse(&mut self, node: Node, axis: usize) -> Result<(), String> {
@@ -270,10 +320,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn gather(&mut self, node: Node, axis: usize, batch_dims: usize) -> Result<(), String> {
-        if batch_dims != 0 {
-            return Err("gather with batch dimensions has no kernel".into());
-        }
+    fn gather(&mut self, node: Node, axis: usize) -> Result<(), String> {
         let src = self.view(self.graph.operand(node, 0))?;
         let indices = self.view(self.graph.operand(node, 1))?;
         self.expect_elem(&indices, &[ElemType::I32, ElemType::I64], "gather with indices")?;

@@ -21,6 +21,8 @@ use super::{Lowering, Operand};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageKind {
     Workspace,
+    /// A variable: workspace that is never given to anything else.
+    State,
     Input(usize),
     Output(usize),
     Const(ConstId),
@@ -116,6 +118,7 @@ pub fn is_view(op: &Op) -> bool {
             | Op::Slice(_)
             | Op::Broadcast { .. }
             | Op::Reverse { .. }
+            | Op::Assign { .. }
     )
 }
 
@@ -171,7 +174,10 @@ impl Lowering<'_> {
             return view.clone();
         }
         let order = channels_last(self.graph.ty(value).shape.rank());
+        // Its border is filled on behalf of the concatenation, whichever part comes first.
+        let part = self.current.replace(concat);
         let view = self.allocate(value, &order);
+        self.current = part;
         self.views[value] = Some(view.clone());
         view
     }

@@ -1,12 +1,15 @@
 //! Pooling over windows of channels-last tensors.
+//!
+//! Windows of one or two dimensions have a kernel that leaves out what is outside. Windows of three dimensions are reductions over
+//! strided views of a source with borders that change nothing.
 
-use crate::ir::op::PoolAttrs;
+use crate::ir::op::{PoolAttrs, ReduceKind};
 use crate::ir::{ElemType, Node, Op, Value};
 
 use super::elementwise::covered;
 use super::expr::{self, Finish};
 use super::grid::Dims;
-use super::kernel::{Grid, KernelSpec, PoolKind, PoolSpec};
+use super::kernel::{Grid, KernelSpec, PoolKind, PoolSpec, ReduceSpec};
 use super::plan::{Anchor, accumulated_source};
 use super::view::{View, channels_last};
 use super::window::unravel;
@@ -23,7 +26,7 @@ impl Lowering<'_> {
         let view = self.view(accumulated_source(self.graph, node, 0))?;
         self.expect_elem(&view, &[ElemType::F32, ElemType::U8, ElemType::I8], "pooling")?;
         if view.rank() > 4 {
-            return Err(format!("pooling over {} dimensions has no kernel", view.rank() - 2));
+            return self.pool_volume(root, node, kind, &attrs, view);
         }
         let src = self.channels_innermost(view);
         let dst = self.graph.ty(self.graph.result(node)).shape.dims().to_vec();
@@ -59,6 +62,72 @@ impl Lowering<'_> {
         let operands = [vec![Operand::of(&src)], laid.operands()].concat();
         self.push_step(KernelSpec::Pool(spec), operands, &covered(&tree, node), 0);
         Ok(())
+    }
+
+    /// Any number of spatial dimensions.
+    fn pool_volume(
+        &mut self,
+        root: Value,
+        node: Node,
+        kind: PoolKind,
+        attrs: &PoolAttrs,
+        view: View,
+    ) -> Result<(), String> {
+        let dst = self.graph.ty(self.graph.result(node)).shape.dims().to_vec();
+        let finish = self.pool_finish(node, kind, attrs, &view.sizes, &dst);
+        let src = self.with_neutral_border(view, kind, attrs, &dst)?;
+        let tree = expr::tree(self.graph, &self.plan, root, expr::lane_of(src.elem), &finish)?;
+        let laid = self.lay_out(root, &tree, &channels_last(src.rank()), Some(1))?;
+        let outer: Vec<usize> = std::iter::once(0).chain(2..src.rank()).collect();
+        let dims = Dims::of(&laid.views().collect::<Vec<_>>(), &outer);
+        let along = |steps: &[usize]| -> Vec<i64> {
+            steps.iter().zip(&src.strides[2..]).map(|(&step, stride)| step as i64 * stride).collect()
+        };
+        let spec = ReduceSpec {
+            kind: if kind == PoolKind::Max { ReduceKind::Max } else { ReduceKind::Sum },
+            elem: src.elem,
+            outer: dims.sizes.clone(),
+            outer_strides: [vec![src.strides[0]], along(&attrs.strides)].concat(),
+            reduced: attrs.kernel.clone(),
+            reduced_strides: along(&attrs.dilations),
+            inner: src.sizes[1],
+            inner_reduced: false,
+            exact_reads: false,
+            epilogue: self.epilogue(&tree, &laid, &dims, 0, Some(1)),
+        };
+        let operands = [vec![Operand::of(&src)], laid.operands()].concat();
+        self.push_step(KernelSpec::Reduce(spec), operands, &covered(&tree, node), 0);
+        Ok(())
+    }
+
+    /// The source, channels last, with what is outside it in every window: zeros for a sum, the least value for a maximum.
+    fn with_neutral_border(
+        &mut self,
+        view: View,
+        kind: PoolKind,
+        attrs: &PoolAttrs,
+        dst: &[usize],
+    ) -> Result<View, String> {
+        let reach = |dim: usize| {
+            let last = dst[dim + 2].saturating_sub(1) * attrs.strides[dim];
+            last + (attrs.kernel[dim] - 1) * attrs.dilations[dim] + 1
+        };
+        let (mut begin, mut sizes) = (vec![0; view.rank()], view.sizes.clone());
+        for dim in 0..attrs.kernel.len() {
+            begin[dim + 2] = attrs.pads_begin[dim];
+            sizes[dim + 2] = reach(dim).max(attrs.pads_begin[dim] + view.sizes[dim + 2]);
+        }
+        if sizes == view.sizes {
+            return Ok(self.channels_innermost(view));
+        }
+        let least = match view.elem.int_range() {
+            Some((least, _)) => least as f64,
+            None => f64::NEG_INFINITY,
+        };
+        let whole = self.padded(view.elem, &sizes, &channels_last(view.rank()), None);
+        self.fill_number(&whole, if kind == PoolKind::Max { least } else { 0.0 })?;
+        self.copy(&view, &whole.sliced(&begin, &view.sizes, &vec![1; view.rank()]));
+        Ok(whole)
     }
 
     /// A sum becomes an average; integers become what they stand for.

@@ -1,7 +1,8 @@
 //! A compiled model before machine code: kernels, constants, and steps that run kernels on places in memory.
 //!
 //! Invariants: every operand of a step lies inside its constant, buffer, input or output; a kernel never writes what it
-//! declares `Mem::Const`; workspace places of values that live at the same time do not overlap; constants are followed by
+//! declares `Mem::Const`; workspace places of values that live at the same time do not overlap; the first `state_bytes` of
+//! the workspace are the variables', where nothing else has its place; constants are followed by
 //! at least [`READ_SLACK`] readable bytes, and so is the workspace's last buffer, because kernels load whole vectors.
 
 use cranelift_entity::{PrimaryMap, entity_impl};
@@ -15,6 +16,10 @@ pub const READ_SLACK: usize = 256;
 
 /// Alignment of constants and buffers.
 pub const ALIGN: usize = 64;
+
+/// Bytes in front of the variables in the workspace. The first eight tell whether it was reset and whether an inference has
+/// run since; the entry writes them.
+pub const STATE_HEADER: usize = ALIGN;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KernelId(u32);
@@ -37,6 +42,11 @@ pub struct Program {
     pub workspace_bytes: usize,
     /// What lies in the workspace when, in no order that matters.
     pub buffers: Vec<Buffer>,
+    /// What the model remembers from inference to inference, in the order of the state.
+    pub variables: Vec<Variable>,
+    /// Bytes at the beginning of the workspace that keep the variables: a mark of [`STATE_HEADER`] bytes, then their buffers.
+    /// 0 without variables.
+    pub state_bytes: usize,
     pub constants: PrimaryMap<ConstId, Vec<u8>>,
     /// Each spec once.
     pub kernels: PrimaryMap<KernelId, KernelSpec>,
@@ -57,16 +67,23 @@ impl Program {
     }
 }
 
-/// A part of the workspace that holds one value, perhaps in parts, from its first step to its last.
+/// A part of the workspace that holds one value, perhaps in parts, from its first step to its last; a variable lives in all
+/// steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buffer {
     /// Number in [`Place::Workspace`].
     pub number: usize,
     pub bytes: usize,
     pub offset: usize,
-    /// Steps, both inclusive.
+    /// Steps, both inclusive; 0 and [`usize::MAX`] of a variable.
     pub first: usize,
     pub last: usize,
+}
+
+impl Buffer {
+    pub fn is_variable(&self) -> bool {
+        self.last == usize::MAX
+    }
 }
 
 /// A tensor at the model's border: dense and row-major in the model's order of dimensions.
@@ -74,6 +91,16 @@ pub struct Buffer {
 pub struct Port {
     pub name: String,
     pub ty: TensorType,
+}
+
+/// A tensor in the state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Variable {
+    pub name: String,
+    /// In memory, where a model's f32 may be quantized.
+    pub ty: TensorType,
+    /// How its dimensions lie there, outermost first.
+    pub order: Vec<usize>,
 }
 
 /// One call of a kernel.
@@ -84,6 +111,8 @@ pub struct Step {
     pub operands: Vec<Place>,
     /// Large enough to be shared between threads.
     pub parallel: bool,
+    /// Runs in the first inference after a reset only: it computes the initial value of a variable.
+    pub after_reset: bool,
     pub label: Label,
 }
 
@@ -132,8 +161,13 @@ mod tests {
     #[test]
     fn the_peak_is_where_most_bytes_live() {
         let buffer = |number, bytes, first, last| Buffer { number, bytes, offset: 0, first, last };
-        let step =
-            Step { kernel: KernelId::from_u32(0), operands: Vec::new(), parallel: false, label: Label::default() };
+        let step = Step {
+            kernel: KernelId::from_u32(0),
+            operands: Vec::new(),
+            parallel: false,
+            after_reset: false,
+            label: Label::default(),
+        };
         let mut program = Program {
             name: "p".into(),
             model_hash: String::new(),
@@ -142,6 +176,8 @@ mod tests {
             outputs: Vec::new(),
             workspace_bytes: 0,
             buffers: vec![buffer(0, 64, 0, 1), buffer(1, 128, 1, 2), buffer(2, 64, 2, 3)],
+            variables: Vec::new(),
+            state_bytes: 0,
             constants: PrimaryMap::new(),
             kernels: PrimaryMap::new(),
             steps: vec![step; 4],

@@ -336,6 +336,27 @@ mod tests {
         assert_eq!(free.filter(|&node| !is_fixed(graph.result(node))).count(), 1);
     }
 
+    /// Their states may be continued by code in which channels keep their order.
+    #[test]
+    fn variables_fix_their_order() {
+        let text = r#"func @f(%x: tensor<1x8x2x2xu8>) -> (y: tensor<1x8x2x2xu8>) {
+  %0 = const dense<1> : tensor<8x8x1x1xi8>
+  %1 = const dense<1> : tensor<1x8x2x2xu8>
+  %2 = convolution %x, %0 {strides = [1, 1], dilations = [1, 1], pads_begin = [0, 0], pads_end = [0, 0]} : tensor<1x8x2x2xi32>
+  %3 = requantize %2 {multiplier = [1.0], bias = [0.0]} : tensor<1x8x2x2xu8>
+  %4 = assign %3 {variable = "v"} : tensor<1x8x2x2xu8>
+  %5 = read_value %1 {variable = "v"} : tensor<1x8x2x2xu8>
+  %6 = max_pool %5 {kernel = [1, 1], strides = [1, 1], pads_begin = [0, 0], pads_end = [0, 0]} : tensor<1x8x2x2xu8>
+  %7 = convolution %6, %0 {strides = [1, 1], dilations = [1, 1], pads_begin = [0, 0], pads_end = [0, 0]} : tensor<1x8x2x2xi32>
+  %8 = requantize %7 {multiplier = [1.0], bias = [0.0]} : tensor<1x8x2x2xu8>
+  return %8
+}"#;
+        let graph = crate::ir::parse::parse_text(text, "f").expect("a graph").graph;
+        let classes = Classes::of(&graph);
+        let values = graph.body_nodes().filter(|&node| matches!(graph.op(node), Op::Requantize(_) | Op::MaxPool(_)));
+        assert!(values.map(|node| classes.find(graph.results(node)[0])).all(|root| classes.fixed[root]));
+    }
+
     #[test]
     fn permutations_are_inverse_where_they_meet() {
         let tensor = Tensor::i8(shape(&[2, 3]), vec![1, 2, 3, 4, 5, 6]);

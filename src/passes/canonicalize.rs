@@ -13,6 +13,8 @@
 //! matmul of a vector               -> reshape(matmul of a matrix with one row or column)
 //! interpolate with pads            -> interpolate(pad(x))
 //! relu(relu(x)), neg(neg(x)), ..   -> relu(x), x
+//! assign(x) -> x                   for its users; gone if nobody reads the variable
+//! read_value(initial)              -> initial      if nobody assigns the variable
 //! ```
 
 use super::PassContext;
@@ -40,6 +42,8 @@ const RULES: &[Rule] = &[
     Rule { name: "matmul-takes-transpose", apply: matmul_takes_transpose },
     Rule { name: "padded-interpolate", apply: padded_interpolate },
     Rule { name: "unary-of-unary", apply: unary_of_unary },
+    Rule { name: "unused-variable", apply: unused_variable },
+    Rule { name: "assign-gives-its-operand", apply: assign_gives_its_operand },
 ];
 
 /// The operation gives its operand unchanged.
@@ -330,6 +334,28 @@ fn unary_of_unary(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
         UnaryOp::Neg | UnaryOp::LogicalNot | UnaryOp::BitwiseNot => rewriter.replace(node, &[source]),
         _ => false,
     }
+}
+
+/// A variable that is read or assigned only.
+fn unused_variable(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let (Op::ReadValue { variable } | Op::Assign { variable }) = graph.op(node) else {
+        return false;
+    };
+    let other_side = |other: Node| match (graph.op(node), graph.op(other)) {
+        (Op::ReadValue { .. }, Op::Assign { variable: other }) => other == variable,
+        (Op::Assign { .. }, Op::ReadValue { variable: other }) => other == variable,
+        _ => false,
+    };
+    let used = graph.all_regions().into_iter().flat_map(|region| graph.nodes(region)).any(other_side);
+    let source = graph.operand(node, 0);
+    !used && rewriter.replace(node, &[source])
+}
+
+fn assign_gives_its_operand(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let source = graph.operands(node).first().copied();
+    matches!(graph.op(node), Op::Assign { .. }) && source.is_some_and(|source| rewriter.forward(node, source))
 }
 
 /// The operation that makes a node's only operand, and that operation's first operand.

@@ -8,16 +8,19 @@
 //! - [`meaning`] compares what a graph computes before and after a pass;
 //! - [`rewrite`] is the driver for passes made of local rules;
 //! - [`canonicalize`], [`fold_constants`], [`cse`], [`dce`] are the general passes;
+//! - [`unroll`] takes loops and branches apart; [`legalize`] leaves what lowering has kernels for;
 //! - [`lpt`] turns float operations around `fake_quantize` into integer arithmetic.
 
 pub mod canonicalize;
 pub mod cse;
 pub mod dce;
 pub mod fold_constants;
+pub mod legalize;
 pub mod lpt;
 pub mod manager;
 pub mod meaning;
 pub mod rewrite;
+pub mod unroll;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,6 +89,22 @@ pub const PASSES: &[Pass] = &[
         run: fold_constants::fold,
     },
     Pass {
+        name: "unroll",
+        doc: "bodies of loops and branches become part of the graph around them",
+        needs: "nothing",
+        keeps: "loops of very many operations, and bodies with variables",
+        fidelity: Fidelity::Exact,
+        run: unroll::run,
+    },
+    Pass {
+        name: "legalize",
+        doc: "operations that have no kernel become operations that have one",
+        needs: "nothing",
+        keeps: "what quantizes, and operations that have a kernel",
+        fidelity: Fidelity::Roundings,
+        run: legalize::run,
+    },
+    Pass {
         name: "lpt-prepare",
         doc: "integers that the model spells out become dequantize of u8",
         needs: "fold-shapes: what scales and shifts is constant",
@@ -129,6 +148,8 @@ pub const PASSES: &[Pass] = &[
 
 /// The passes between frontend and lowering, in order.
 pub const PIPELINE: &[&str] = &[
+    // Everything after works on one graph without borders.
+    "unroll",
     // The importer writes layers as they come; everything after wants one form of each.
     "canonicalize",
     // Shapes and ranges as constants: what recognises quantized weights looks for constants.
@@ -142,6 +163,8 @@ pub const PIPELINE: &[&str] = &[
     "lpt-fuse",
     "lpt-cleanup",
     // Weights of operations that stayed in float.
+    "fold",
+    "legalize",
     "fold",
     "canonicalize",
     "cse",

@@ -103,6 +103,17 @@ impl Rewriter<'_> {
         true
     }
 
+    /// Users of the node's only result read `value` instead; the node stays, for its effect. Gives whether there were any.
+    pub fn forward(&mut self, node: Node, value: Value) -> bool {
+        let result = self.graph.result(node);
+        let used = !self.graph.users(result).is_empty() && self.graph.ty(result) == self.graph.ty(value);
+        if used {
+            self.push_users(result);
+            self.graph.replace_value(result, value);
+        }
+        used
+    }
+
     /// Replaces the node by one with another operation or other operands, and one result of the same type.
     pub fn replace_op(&mut self, node: Node, op: Op, operands: &[Value]) -> bool {
         match self.insert(node, op, operands) {

@@ -12,15 +12,32 @@ use super::interp::{self, Arg, Memory};
 use super::ir::{Function, Width};
 use super::kernels;
 
-/// Outputs of the program. Every step is cut into `parts` ranges of items, run one after the other.
+/// Outputs of the program after a reset. Every step is cut into `parts` ranges of items, run one after the other.
 ///
 /// # Errors
 /// An input of another type, or a kernel that breaks its contract.
 pub fn execute(program: &Program, width: Width, inputs: &[Tensor], parts: usize) -> Result<Vec<Tensor>, String> {
+    execute_next(program, width, inputs, parts, &mut None)
+}
+
+/// As [`execute`], for one inference of several: `state` is what the inference before left of the workspace, none after a reset.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_next(
+    program: &Program,
+    width: Width,
+    inputs: &[Tensor],
+    parts: usize,
+    state: &mut Option<Vec<u8>>,
+) -> Result<Vec<Tensor>, String> {
     let mut memory = Memory::new();
     let regions = Regions::new(program, inputs, &mut memory)?;
+    if let Some(state) = state {
+        memory.regions[regions.workspace][..state.len()].copy_from_slice(state);
+    }
     let mut functions: SecondaryMap<KernelId, Option<Function>> = SecondaryMap::new();
-    for (index, step) in program.steps.iter().enumerate() {
+    for (index, step) in program.steps.iter().enumerate().filter(|(_, step)| !step.after_reset || state.is_none()) {
         let spec = &program.kernels[step.kernel];
         let function = functions[step.kernel].get_or_insert_with(|| kernels::build(spec, spec.family(), width));
         let places = step.operands.iter().map(|place| regions.arg(*place));
@@ -33,6 +50,7 @@ pub fn execute(program: &Program, width: Width, inputs: &[Tensor], parts: usize)
                 .map_err(|error| format!("step {index} ({} of \"{}\"): {error}", spec.family(), step.label.layer))?;
         }
     }
+    *state = Some(memory.regions[regions.workspace][..program.state_bytes].to_vec());
     program
         .outputs
         .iter()

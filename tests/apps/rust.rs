@@ -48,13 +48,16 @@ fn example() {
     assert_eq!(run(Command::new(program).args(arguments(&folder))), expected(&folder));
 }
 
-/// Several inputs and outputs of several types, names that are keywords, threads, two models in one program, `info`.
+/// Several inputs and outputs of several types, names that are keywords, threads, variables, three models in one program, `info`.
 #[test]
 fn typed_interface() {
     let folder = digits("typed");
-    fs::copy(root().join("tests/apps/mixed.oir"), folder.join("mixed.oir")).unwrap();
+    for model in ["mixed.oir", "state.oir"] {
+        fs::copy(root().join("tests/apps").join(model), folder.join(model)).unwrap();
+    }
     let models = [
         Model::new(folder.join("mixed.oir")),
+        Model::new(folder.join("state.oir")),
         Model::new(folder.join("digits.xml")).name("many").batch(48).cpu("native").strip_debug(),
     ];
     let program = build(&root().join("tests/apps/typed.rs"), &folder, &models);

@@ -64,6 +64,16 @@ fn a_workspace_can_be_limited() {
     assert!(sum > workspace / 2 && sum <= workspace, "{sum} of {workspace}: {}", failed.stderr);
 }
 
+/// Variables are in use in every step.
+#[test]
+fn a_limited_workspace_has_variables() {
+    let folder = Folder::new("workspace-variables");
+    fs::copy(root().join("tests/apps/state.oir"), folder.file("state.oir")).unwrap();
+    let failed = folder.octet("compile state.oir --emit obj --max-workspace 1");
+    let expected = "variable: 320 bytes (320 bytes) from inference to inference";
+    assert!(failed.code == 1 && failed.stderr.contains(expected), "{}", failed.stderr);
+}
+
 #[test]
 fn compile_reports() {
     let folder = Folder::new("report");

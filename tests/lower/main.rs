@@ -3,10 +3,11 @@
 //! close.
 
 mod cases;
+mod ops;
+mod state;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use octet::interp;
-use octet::ir::parse::parse_text;
 use octet::ir::tensor::Data;
 use octet::ir::{Graph, Op, Tensor};
 use octet::lower::kernel::KernelSpec;
@@ -19,7 +20,16 @@ fn main() {
     let args = Arguments::from_args();
     let mut trials: Vec<Trial> =
         cases::all().into_iter().map(|case| Trial::test(case.name.clone(), move || check(&case))).collect();
-    trials.push(Trial::test("variables_are_refused_once", variables));
+    trials.extend(
+        ops::cases()
+            .into_iter()
+            .map(|(name, graph)| Trial::test(format!("ops: {name}"), move || compare_programs(&graph, |_, _| Ok(())))),
+    );
+    trials.push(Trial::test("ops: every operation of the table has a case", || match ops::uncovered()[..] {
+        [] => Ok(()),
+        ref names => Err(names.join(", ").into()),
+    }));
+    trials.extend(state::CASES.iter().map(|case| Trial::test(format!("state: {}", case.name), || state::check(case))));
     libtest_mimic::run(&args, trials).exit();
 }
 
@@ -28,29 +38,19 @@ fn options(width: Width, has_dot: bool) -> LowerOptions {
     LowerOptions { width, has_dot, has_tiles, model_hash: String::new(), source: None }
 }
 
-fn variables() -> Result<(), Failed> {
-    let text = r#"func @f(%x: tensor<2xf32>) -> (y: tensor<2xf32>) {
-  %0 = read_value %x {variable = "a"} : tensor<2xf32> loc("first" ReadValue 7)
-  %1 = add %0, %x : tensor<2xf32> loc("sum" Add 8)
-  %2 = assign %1 {variable = "a"} : tensor<2xf32> loc("second" Assign 9)
-  return %1
-}"#;
-    let graph = parse_text(text, "variables").map_err(|problems| problems.to_string())?.graph;
-    let problems = lower(&graph, &options(Width::W128, false)).err().ok_or("lowered")?;
-    let fact = "variables that live from inference to inference are not supported: \"first\", \"second\"";
-    let [problem] = problems.0.as_slice() else { return Err(problems.to_string().into()) };
-    if problem.message == fact { Ok(()) } else { Err(problem.message.clone().into()) }
+fn check(case: &cases::Case) -> Result<(), Failed> {
+    compare_programs(&cases::graph(case), once)
 }
 
-fn check(case: &cases::Case) -> Result<(), Failed> {
-    let graph = cases::graph(case);
+/// The graph as it is against its programs, which `also` looks at.
+fn compare_programs(graph: &Graph, also: fn(&Graph, &Program) -> Result<(), String>) -> Result<(), Failed> {
     let inputs: Vec<Tensor> =
         graph.inputs().iter().enumerate().map(|(i, &v)| cases::random(graph.ty(v), i as u64)).collect();
-    let expected = interp::run(&graph, &inputs)?;
+    let expected = interp::run(graph, &inputs)?;
     for width in [Width::W128, Width::W256, Width::W512] {
         for (parts, has_dot) in [(1, false), (3, true)] {
-            let program = lower(&graph, &options(width, has_dot)).map_err(|problems| problems.to_string())?;
-            once(&graph, &program)?;
+            let program = lower(graph, &options(width, has_dot)).map_err(|problems| problems.to_string())?;
+            also(graph, &program)?;
             let got = execute(&program, width, &inputs, parts).map_err(|e| format!("{} bytes: {e}", width.bytes()))?;
             for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 compare(got, expected)
@@ -87,7 +87,7 @@ fn compare(got: &Tensor, expected: &Tensor) -> Result<(), String> {
     let largest = expected.iter().fold(1.0f64, |max, x| max.max(x.abs()));
     for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
         let close = if float { (got - expected).abs() <= 1e-5 * largest } else { got == expected };
-        let equal = close || got.is_nan() && expected.is_nan();
+        let equal = close || got == expected || got.is_nan() && expected.is_nan();
         if !equal {
             return Err(format!("element {at} is {got}, expected {expected}"));
         }

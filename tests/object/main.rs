@@ -9,12 +9,14 @@ use std::process::Command;
 
 use cranelift_entity::PrimaryMap;
 use object::{Object as _, ObjectSymbol as _};
-use octet::codegen::object as objects;
+use octet::codegen::object::{self as objects, Version};
 use octet::codegen::target::Target;
 use octet::emit::header;
+use octet::ir::parse::parse_text;
 use octet::ir::{ElemType, Shape, TensorType};
 use octet::lower::kernel::{CopySpec, KernelSpec};
-use octet::lower::program::{ConstId, KernelId, Label, Place, Port, Program, Step};
+use octet::lower::program::{ConstId, KernelId, Label, Place, Port, Program, Step, Variable};
+use octet::lower::{LowerOptions, lower};
 use octet::simd::ir::Width;
 
 const ROWS: usize = 4;
@@ -28,7 +30,7 @@ fn port(name: &str) -> Port {
 fn step(kernel: u32, operands: [Place; 2], parallel: bool, layer: &str, line: u32) -> Step {
     let layers = vec![layer.to_string(), "folded".to_string()];
     let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), line, macs: 12 };
-    Step { kernel: KernelId::from_u32(kernel), operands: operands.to_vec(), parallel, label }
+    Step { kernel: KernelId::from_u32(kernel), operands: operands.to_vec(), parallel, after_reset: false, label }
 }
 
 /// Copies `x` by way of the workspace to `y`, its rows reversed, and a constant to `table`.
@@ -72,6 +74,8 @@ fn program() -> Program {
         outputs: vec![port("y"), port("table")],
         workspace_bytes: 256,
         buffers: Vec::new(),
+        variables: Vec::new(),
+        state_bytes: 0,
         constants,
         kernels,
         steps,
@@ -120,16 +124,87 @@ fn host(name: &str, cpu: &str) -> PathBuf {
     let object = objects::build(&program(), &target).unwrap();
     fs::write(folder.join("toy.h"), header::c_header(&program(), &target, &object.sizes)).unwrap();
     fs::write(folder.join("toy.o"), &object.bytes).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/object/host.c");
+    link(&folder, "tests/object/host.c", "toy.o")
+}
+
+/// The program made of a source of ours and an object in the folder.
+fn link(folder: &Path, source: &str, object: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
     let output = Command::new("cc")
         .args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic", "-I."])
         .arg(source)
-        .args(["toy.o", "-o", "host"])
-        .current_dir(&folder)
+        .args([object, "-o", "host"])
+        .current_dir(folder)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     folder.join("host")
+}
+
+/// A model with a variable, for several CPUs, the best first.
+#[test]
+fn variables_live_in_the_workspace() {
+    let expected = "\
+not reset: -5, y = 0 0 0
+zeroed: -5, y = 0 0 0
+reset: -1 -2 0
+first: 0, y = 11 11 11
+first: 0, y = 13 13 13
+reset: 0
+second: 0, y = 15 15 15
+first: 0, y = 16 16 16
+copy of first: 0, y = 17 17 17
+in the last version: 0, y = 20 20 20
+reset: 0
+first: 0, y = 11 11 11
+the workspace was not reset before its first inference
+";
+    let versions: &[&[&str]] =
+        if cfg!(target_arch = "x86_64") { &[&["native"], &["native", "x86-64-v2"]] } else { &[&["native"]] };
+    for cpus in versions {
+        assert_eq!(output(&mut Command::new(stateful(cpus))), expected, "{cpus:?}");
+    }
+}
+
+fn stateful(cpus: &[&str]) -> PathBuf {
+    let text = r#"func @sum(%x: tensor<3xf32>) -> (y: tensor<3xf32>) {
+  %0 = const dense<10.0> : tensor<3xf32>
+  %1 = read_value %0 {variable = "sum"} : tensor<3xf32>
+  %2 = add %1, %x : tensor<3xf32>
+  %3 = assign %2 {variable = "sum"} : tensor<3xf32>
+  return %2
+}"#;
+    let graph = parse_text(text, "sum").unwrap().graph;
+    let targets: Vec<Target> = cpus.iter().map(|cpu| Target::parse(None, cpu).unwrap()).collect();
+    let lowered = |target: &Target| {
+        let options = LowerOptions {
+            width: target.width,
+            has_dot: false,
+            has_tiles: false,
+            model_hash: "00ff".into(),
+            source: None,
+        };
+        lower(&graph, &options).unwrap()
+    };
+    let programs: Vec<Program> = targets.iter().map(lowered).collect();
+    let versions = programs.iter().zip(&targets).map(|(program, target)| Version { program, target });
+    let object = objects::build_versions(&versions.collect::<Vec<_>>()).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("object-state-{}", cpus.len()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("sum.h"), header::c_header(&programs[0], &targets[0], &object.sizes)).unwrap();
+    fs::write(folder.join("sum.o"), &object.bytes).unwrap();
+    link(&folder, "tests/object/state.c", "sum.o")
+}
+
+/// A state begun by one version could not be continued by the other.
+#[test]
+fn versions_with_other_variables_are_an_error() {
+    let target = target(None, "");
+    let other = Variable { name: "v".into(), ty: port("v").ty, order: vec![0, 1] };
+    let programs = [program(), Program { variables: vec![other], ..program() }];
+    let versions = programs.each_ref().map(|program| Version { program, target: &target });
+    let problems = objects::build_versions(&versions).unwrap_err().to_string();
+    assert!(problems.contains("the variables lie differently"), "{problems}");
 }
 
 fn output(command: &mut Command) -> String {

@@ -32,6 +32,8 @@ typedef struct {
   const tensor_info *inputs, *outputs;
   const layer_info *layers;
   uint32_t input_count, output_count, layer_count, stack_bytes, version, version_count;
+  int32_t (*reset)(void *workspace);
+  uint64_t state_bytes;
 } model_info;
 
 typedef void (*task)(const void *context, int64_t begin, int64_t end);

@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char};
 use core::slice;
 
-use crate::abi::{ElementType, LayerInfo, ModelInfo, TensorInfo};
+use crate::abi::{ElementType, LayerInfo, ModelInfo, Reset, TensorInfo};
 
 /// The description of a model.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +77,16 @@ impl Info {
     /// What an inference takes of the stack at most.
     pub fn stack_bytes(self) -> usize {
         self.0.stack_bytes as usize
+    }
+
+    /// The part of the workspace that keeps the variables between inferences; 0 of a model without variables.
+    pub fn state_bytes(self) -> usize {
+        self.0.state_bytes as usize
+    }
+
+    /// Gives the variables in a workspace their initial values.
+    pub(super) fn reset(self) -> Option<Reset> {
+        self.0.reset
     }
 
     pub fn inputs(self) -> impl ExactSizeIterator<Item = TensorDescription> {

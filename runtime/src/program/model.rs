@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use core::ffi::{CStr, c_char};
 
 use super::error::Failure;
-use crate::abi::{ABI_VERSION, ElementType, Infer, Info, LayerInfo, ModelInfo, ModelSlot, TensorInfo};
+use crate::abi::{ABI_VERSION, ElementType, Infer, Info, LayerInfo, ModelInfo, ModelSlot, Reset, TensorInfo};
 use crate::npy::TensorType;
 
 type Text = Cow<'static, str>;
@@ -16,6 +16,8 @@ type Text = Cow<'static, str>;
 /// What is known about the model, and its entry.
 pub struct Model {
     pub infer: Infer,
+    /// Of a model with variables.
+    pub reset: Option<Reset>,
     pub name: Text,
     pub hash: Text,
     pub compiler: Text,
@@ -90,6 +92,7 @@ impl Model {
             let layers = slice(info.layers, info.layer_count);
             Ok(Model {
                 infer,
+                reset: info.reset,
                 name: text(info.name),
                 hash: text(info.model_hash),
                 compiler: text(info.compiler),

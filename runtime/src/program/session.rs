@@ -43,18 +43,23 @@ fn check_cpu(model: &Model, process: &Process) -> Result<(), Failure> {
 }
 
 impl<'a> Session<'a> {
-    /// `threads` includes the calling one.
+    /// Variables have their initial values. `threads` includes the calling one.
     pub fn new(model: &'a Model, process: &Process, inputs: Vec<Buffer>, threads: usize) -> Result<Self, Failure> {
         check_cpu(model, process)?;
         let outputs = tensors::buffers(&model.outputs)?;
         let pool = Pool::new(threads).map_err(|errno| Failure::system("cannot start the threads", errno))?;
+        let workspace = Buffer::new(model.workspace_bytes, model.workspace_align)?;
+        if let Some(reset) = model.reset {
+            // SAFETY: a workspace of the size and alignment the model asks for.
+            checked(unsafe { reset(workspace.as_ptr().cast()) })?;
+        }
         Ok(Session {
             model,
             input_pointers: inputs.iter().map(|buffer| buffer.as_ptr().cast_const().cast()).collect(),
             output_pointers: outputs.iter().map(|buffer| buffer.as_ptr().cast()).collect(),
             _inputs: inputs,
             outputs,
-            workspace: Buffer::new(model.workspace_bytes, model.workspace_align)?,
+            workspace,
             pool,
             layer_ns: vec![0; model.layers.len()],
         })
@@ -102,10 +107,15 @@ impl<'a> Session<'a> {
                 &exec,
             )
         };
-        match code {
-            status::OK => Ok(()),
-            status::CPU_UNSUPPORTED => Err(Failure::unsupported(status::describe(code))),
-            code => Err(Failure::internal(format!("the model returned {code}: {}", status::describe(code)))),
-        }
+        checked(code)
+    }
+}
+
+/// A status as a result.
+fn checked(code: i32) -> Result<(), Failure> {
+    match code {
+        status::OK => Ok(()),
+        status::CPU_UNSUPPORTED => Err(Failure::unsupported(status::describe(code))),
+        code => Err(Failure::internal(format!("the model returned {code}: {}", status::describe(code)))),
     }
 }

@@ -22,12 +22,13 @@ pub fn declarations() -> String {
     )
 }
 
-const STATUSES: [(&str, i32); 5] = [
+const STATUSES: [(&str, i32); 6] = [
     ("OCTET_OK", status::OK),
     ("OCTET_NULL_POINTER", status::NULL_POINTER),
     ("OCTET_MISALIGNED", status::MISALIGNED),
     ("OCTET_ABI_MISMATCH", status::ABI_MISMATCH),
     ("OCTET_CPU_UNSUPPORTED", status::CPU_UNSUPPORTED),
+    ("OCTET_NOT_RESET", status::NOT_RESET),
 ];
 
 fn statuses() -> String {
@@ -113,6 +114,8 @@ typedef struct {
   uint32_t stack_bytes;
   uint32_t version; /* of the model that this describes: the best one for this CPU */
   uint32_t version_count;
+  int32_t (*reset)(void *workspace); /* null in a model without variables */
+  uint64_t state_bytes; /* at the beginning of the workspace: left alone between inferences */
 } octet_model_info;
 
 /* A share of a step's work: the items begin <= i < end. */

@@ -1,6 +1,6 @@
 //! Whole graphs: regions, captured values, loops, variables, observation.
 
-use super::super::{run, run_observed};
+use super::super::{State, run, run_observed, run_stateful};
 use super::*;
 use crate::ir::{Region, Value};
 
@@ -136,4 +136,8 @@ fn variables_have_their_initial_values() {
     let stored = add(&mut graph, body, Op::Assign { variable: "state".into() }, &[next]);
     finish(&mut graph, body, &[stored]);
     assert_eq!(run(&graph, &[f(&[2], &[1.0, 2.0])]).expect("runs"), [f(&[2], &[11.0, 22.0])]);
+    let mut kept = State::new();
+    for expected in [[11.0, 22.0], [12.0, 24.0], [13.0, 26.0]] {
+        assert_eq!(run_stateful(&graph, &[f(&[2], &[1.0, 2.0])], &mut kept).expect("runs"), [f(&[2], &expected)]);
+    }
 }

@@ -10,13 +10,14 @@
 use std::collections::BTreeSet;
 
 use crate::diag;
-use crate::ir::{ElemType, Graph, Node, Op, Value, op::QuantBehaviour};
+use crate::ir::op::{QuantBehaviour, ScatterReduction};
+use crate::ir::{ElemType, Graph, Node, Op, Value};
 
 use crate::passes::PassContext;
 
 use super::ranges::{MAX_LEVELS, Ranges};
 use super::refusal::Refusal;
-use super::walk::{is_quantized, regions, replace};
+use super::walk::{across_variable, is_quantized, regions, replace};
 use super::weights;
 
 /// See the file's description.
@@ -29,8 +30,9 @@ pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
             };
             let source = graph.operand(node, 0);
             let constant = weights::constant_values(graph, source).is_some();
-            let mut markup = Markup::new(graph);
-            if constant || !(markup.made_of_integers(source) || markup.read_as_integers(graph.result(node))) {
+            let made_of_integers = || Markup::new(graph).made_of_integers(source);
+            let read_as_integers = || Markup::new(graph).read_as_integers(graph.result(node));
+            if constant || !(made_of_integers() || read_as_integers()) {
                 continue;
             }
             match split(graph, node, levels) {
@@ -87,6 +89,9 @@ impl<'a> Markup<'a> {
             if passes(self.graph.op(node)) {
                 open.extend_from_slice(self.graph.operands(node));
             }
+            if matches!(self.graph.op(node), Op::ReadValue { .. }) {
+                open.extend(across_variable(self.graph, node));
+            }
         }
         false
     }
@@ -120,6 +125,9 @@ impl<'a> Markup<'a> {
                 if passes(self.graph.op(user)) {
                     open.extend_from_slice(self.graph.results(user));
                 }
+                if matches!(self.graph.op(user), Op::Assign { .. }) {
+                    open.extend(across_variable(self.graph, user));
+                }
             }
         }
         false
@@ -147,6 +155,7 @@ impl<'a> Markup<'a> {
 fn passes(op: &Op) -> bool {
     match op {
         Op::Unary(_) | Op::Binary(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Reduce(_) | Op::Interpolate(_) => true,
+        Op::Select | Op::ScatterElements { reduction: ScatterReduction::None, .. } | Op::ScatterNd => true,
         op => op.info().quant == QuantBehaviour::Preserves,
     }
 }

@@ -41,6 +41,12 @@ pub enum Refusal {
     ElementType(ElemType),
     /// Part of an operation's attributes has no integer form.
     Unsupported(&'static str),
+    /// What is assigned to a variable is made of values of several grids.
+    VariableGrids,
+    /// A variable begins with a value that the grid of what is assigned to it lacks.
+    InitialValue { value: f64 },
+    /// A variable begins with what the model computes in float.
+    InitialValueComputed,
     /// The recurrent products of a cell read a state that no `FakeQuantize` rounds.
     RecurrentState,
     /// Inference does not take the integer operands, and says why.
@@ -109,6 +115,11 @@ impl fmt::Display for Refusal {
             }
             Refusal::ElementType(elem) => write!(f, "source elements are {elem}"),
             Refusal::Unsupported(what) => f.write_str(what),
+            Refusal::VariableGrids => f.write_str("what is assigned to the variable has several scales"),
+            Refusal::InitialValue { value } => {
+                write!(f, "the variable begins with {value}, which the scale of what is assigned to it cannot express")
+            }
+            Refusal::InitialValueComputed => f.write_str("the variable begins with a value computed in float"),
             Refusal::RecurrentState => {
                 f.write_str("recurrent state is kept in float: the model does not quantize it between steps")
             }

@@ -55,6 +55,22 @@ pub fn is_quantized(graph: &Graph, mut value: Value) -> bool {
     }
 }
 
+/// What an operation on a variable is tied to by it: the values it gets, of a read; the values read from it, of an assignment.
+pub fn across_variable(graph: &Graph, node: Node) -> Vec<Value> {
+    let nodes = || graph.all_regions().into_iter().flat_map(|region| graph.nodes(region));
+    match graph.op(node) {
+        Op::ReadValue { variable: own } => {
+            let assigns = |other: &Node| matches!(graph.op(*other), Op::Assign { variable } if variable == own);
+            nodes().filter(assigns).map(|other| graph.operand(other, 0)).collect()
+        }
+        Op::Assign { variable: own } => {
+            let reads = |other: &Node| matches!(graph.op(*other), Op::ReadValue { variable } if variable == own);
+            nodes().filter(reads).map(|other| graph.result(other)).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// Replaces the results of a node and removes it, with what only it used.
 pub fn replace_all(graph: &mut Graph, node: Node, new: &[Value]) {
     for (old, &new) in graph.results(node).to_vec().into_iter().zip(new) {

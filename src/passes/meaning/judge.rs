@@ -15,7 +15,7 @@
 
 use std::fmt;
 
-use crate::interp;
+use super::results;
 use crate::ir::op::{BinaryOp, RequantizeAttrs};
 use crate::ir::quant::ZERO_POINT_TOLERANCE;
 use crate::ir::{ElemType, Graph, Node, Op, Tensor, Value};
@@ -77,8 +77,8 @@ impl Reference {
     /// # Errors
     /// The graph cannot be evaluated on these inputs.
     pub fn new(graph: &Graph, inputs: &[Tensor]) -> Result<Reference, String> {
-        let outputs = interp::run(graph, inputs)?;
-        let run = |nudge: &Nudge| interp::run(&nudged(graph, *nudge)?, inputs);
+        let outputs = results(graph, inputs)?;
+        let run = |nudge: &Nudge| results(&nudged(graph, *nudge)?, inputs);
         Ok(Reference { outputs, nudged: Some(NUDGES.iter().map(run).collect::<Result<_, _>>()?) })
     }
 

@@ -17,7 +17,7 @@ use std::fmt;
 
 use super::{Pass, PassContext};
 use crate::interp;
-use crate::ir::{Graph, Tensor};
+use crate::ir::{Graph, Op, Tensor};
 
 pub use judge::{Difference, Reference};
 pub use samples::{Sample, samples};
@@ -74,12 +74,30 @@ pub fn shrink_for_pass(pass: &Pass, before: &Graph) -> Graph {
     })
 }
 
+/// Inferences in a row that show what variables do.
+const INFERENCES: usize = 3;
+
+/// Results of an inference; of a graph with variables, of several in a row on the same inputs.
+///
+/// # Errors
+/// As [`interp::run`].
+pub fn results(graph: &Graph, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+    let mut nodes = graph.all_regions().into_iter().flat_map(|region| graph.nodes(region));
+    let inferences = if nodes.any(|node| matches!(graph.op(node), Op::ReadValue { .. })) { INFERENCES } else { 1 };
+    let mut state = interp::State::new();
+    let mut results = Vec::new();
+    for _ in 0..inferences {
+        results.extend(interp::run_stateful(graph, inputs, &mut state)?);
+    }
+    Ok(results)
+}
+
 /// What `before` cannot evaluate says nothing about the pass; what `after` cannot is its fault.
 fn compare(before: &Graph, after: &Graph, inputs: &[Tensor], fidelity: Fidelity) -> Result<(), String> {
-    let Ok(expected) = interp::run(before, inputs) else {
+    let Ok(expected) = results(before, inputs) else {
         return Ok(());
     };
-    let actual = interp::run(after, inputs).map_err(|reason| format!("it cannot be evaluated any more: {reason}"))?;
+    let actual = results(after, inputs).map_err(|reason| format!("it cannot be evaluated any more: {reason}"))?;
     if judge::first_difference(&expected, &actual).is_none() {
         return Ok(());
     }
@@ -99,7 +117,7 @@ mod tests {
     use crate::diag;
     use crate::ir::op::UnaryOp;
     use crate::ir::parse::parse_text;
-    use crate::ir::{Node, Op, QuantParams};
+    use crate::ir::{Node, QuantParams};
 
     const NET: &str = "func @net(%x: tensor<2x8xf32>) -> tensor<2x8xf32> {
       %a = tanh %x : tensor<2x8xf32>

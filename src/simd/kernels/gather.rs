@@ -24,7 +24,8 @@ pub fn build(b: &mut Builder, spec: &GatherSpec, operands: &[Pointer], items: It
     });
 }
 
-fn index_mem(elem: ElemType) -> IntMem {
+/// The integer in memory that an element of this type is.
+pub fn index_mem(elem: ElemType) -> IntMem {
     match elem {
         ElemType::I64 => IntMem::I64,
         ElemType::I32 => IntMem::I32,

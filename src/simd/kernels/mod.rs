@@ -13,6 +13,7 @@ pub mod depthwise;
 pub mod epilogue;
 pub mod fill;
 pub mod gather;
+pub mod indexed;
 pub mod lanes;
 pub mod matmul;
 pub mod nest;
@@ -22,9 +23,11 @@ pub mod pool;
 pub mod reduce;
 pub mod resize;
 pub mod rnn;
+pub mod scan;
 pub mod softmax;
 pub mod strip;
 pub mod tile_conv;
+pub mod top_k;
 mod transpose;
 pub mod winograd;
 
@@ -60,6 +63,9 @@ pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
         KernelSpec::Softmax(spec) => softmax::build(&mut b, spec, &operands, items),
         KernelSpec::Normalize(spec) => normalize::build(&mut b, spec, &operands, items),
         KernelSpec::MatMul(spec) => matmul::build(&mut b, spec, &operands, items),
+        KernelSpec::Indexed(spec) => indexed::build(&mut b, spec, &operands, items),
+        KernelSpec::Scan(spec) => scan::build(&mut b, spec, &operands, items),
+        KernelSpec::TopK(spec) => top_k::build(&mut b, spec, &operands, items),
         KernelSpec::Rnn(spec) => rnn::build(&mut b, spec, &operands, items),
     }
     b.finish()

@@ -7,6 +7,7 @@
 //! Which rule an operation has is the `match` in [`rule`]; the rules:
 //! - [`convolution`] (with its geometry, [`taps`]), [`matmul`] by constants, [`product`] of two computed operands: integer
 //!   products, zero point corrections, scales per output channel;
+//! - [`state`]: variables, whose reads and writes change together and first;
 //! - [`movement`]: operations that move elements take parameters along to the axis where the slices went;
 //! - [`table`]: rows of quantized constants, as embeddings are;
 //! - [`pool`]: maxima and minima, which commute with a growing map; sums and means, which are linear;
@@ -23,11 +24,12 @@ mod normalize;
 mod pointwise;
 mod pool;
 mod product;
+mod state;
 mod table;
 mod taps;
 
 use crate::diag;
-use crate::ir::op::{BinaryOp, QuantBehaviour};
+use crate::ir::op::{BinaryOp, QuantBehaviour, ScatterReduction};
 use crate::ir::{ElemType, Graph, Layer, Node, Op, QuantParams, Tensor, Value, ty::Shape};
 
 use crate::passes::PassContext;
@@ -45,7 +47,7 @@ type Outcome = Result<bool, Refusal>;
 
 /// Sinks every `dequantize` as far as the rules take it. Remarks tell which operations stayed in float, and why.
 pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
-    let mut changed = false;
+    let mut changed = state::run(graph, context);
     for region in regions(graph) {
         for node in graph.nodes(region).collect::<Vec<_>>() {
             if graph.region_of(node).is_none() || !concerned(graph, node) {
@@ -100,16 +102,17 @@ fn rule(graph: &mut Graph, node: Node) -> Outcome {
         Op::Gather { axis, .. } if table::is_lookup(graph, node) => table::gather(graph, node, axis),
         Op::Gather { axis, batch_dims } => movement::gather(graph, node, axis, batch_dims),
         Op::GatherElements { .. } | Op::GatherNd { .. } => movement::gather_any(graph, node),
+        Op::ScatterElements { reduction: ScatterReduction::None, .. } | Op::ScatterNd => {
+            movement::chosen(graph, node, [0, 2])
+        }
+        Op::Select => movement::chosen(graph, node, [1, 2]),
         Op::Reverse { axis } => movement::reverse(graph, node, axis),
         Op::Mvn(attrs) => normalize::mvn(graph, node, &attrs),
         Op::NormalizeL2(attrs) => normalize::normalize_l2(graph, node, &attrs),
         Op::Rnn(attrs) => Err(recurrent(graph, node, attrs.projected)),
-        Op::AvgPool(_)
-        | Op::Softmax { .. }
-        | Op::Select
-        | Op::ScatterElements { .. }
-        | Op::ScatterNd
-        | Op::CumSum { .. } => Err(Refusal::FloatFunction),
+        Op::AvgPool(_) | Op::Softmax { .. } | Op::ScatterElements { .. } | Op::CumSum { .. } => {
+            Err(Refusal::FloatFunction)
+        }
         Op::Const(_)
         | Op::Return
         | Op::FakeQuantize { .. }

@@ -45,6 +45,24 @@ pub fn uniform(graph: &mut Graph, node: Node) -> Outcome {
     moved(graph, node, params)
 }
 
+/// Operations whose every element is one of either of two operands, which must have the same parameters.
+pub fn chosen(graph: &mut Graph, node: Node, sources: [usize; 2]) -> Outcome {
+    let mut operands = graph.operands(node).to_vec();
+    let [(a, params), (b, other)] = [narrow(graph, operands[sources[0]])?, narrow(graph, operands[sources[1]])?];
+    if let Some(axis) = params.axis.or(other.axis) {
+        return Err(Refusal::PartsDiffer { axis });
+    }
+    if params != other || graph.ty(a).elem != graph.ty(b).elem {
+        return Err(Refusal::FloatFunction);
+    }
+    (operands[sources[0]], operands[sources[1]]) = (a, b);
+    let op = graph.op(node).clone();
+    let mut site = Site::new(graph, node);
+    let q = site.insert(op, &operands)?;
+    let result = site.dequantize(q, params)?;
+    site.replace(&[result])
+}
+
 pub fn reshape(graph: &mut Graph, node: Node, shape: &Shape) -> Outcome {
     let (_, params) = narrow(graph, graph.operand(node, 0))?;
     let from = source_shape(graph, node);
