@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Modules of the library, and those each may use. Below: `lower` names the vector width and how operands are accessed,
-/// which are the vector IR's; `simd` reads kernel specs.
+/// Modules of the library, and those each may use. Below: `lower` names the vector width, sizes of tiles and how operands
+/// are accessed, which are the vector IR's; `simd` reads kernel specs.
 const EDGES: &[(&str, &[&str])] = &[
     ("diag", &[]),
     ("ir", &["diag"]),
     ("interp", &["diag", "ir"]),
     ("frontend", &["diag", "ir", "interp"]),
     ("passes", &["diag", "ir", "interp"]),
-    ("lower", &["diag", "ir", "interp", "passes", "simd::ir"]),
+    ("lower", &["diag", "ir", "interp", "passes", "simd::ir", "simd::tiles"]),
     ("simd", &["diag", "ir", "lower"]),
     ("codegen", &["diag", "ir::ElemType", "lower", "simd"]),
     ("emit", &["diag", "ir", "passes", "lower", "codegen"]),
