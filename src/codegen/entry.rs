@@ -23,7 +23,7 @@ use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use octet_runtime::abi::{ABI_VERSION, Exec, WORKSPACE_ALIGN, exec_flags, status};
 
-use crate::lower::program::{Place, Port, Program, Step};
+use crate::lower::program::{Place, Port, Program, Step, Variable};
 
 /// Three pointers: the caller's inputs and outputs, the workspace.
 pub const CONTEXT_BYTES: u32 = 24;
@@ -157,12 +157,16 @@ pub fn reset(builder: &mut FunctionBuilder<'_>, program: &Program) {
     builder.ins().return_(&[ok]);
 }
 
-/// What `reset` writes into the workspace: differs from model to model, never zero. FNV-1a of 64 bits over digest and name.
-/// Its complement, which is not zero either, says that an inference has run since.
+/// What `reset` writes into the workspace: differs from model to model and from layout to layout, never zero. FNV-1a of 64 bits
+/// over digest, name and variables. Its complement, which is not zero either, says that an inference has run since.
 fn fresh_mark(program: &Program) -> i64 {
-    let text = program.model_hash.bytes().chain(program.name.bytes());
-    let hash =
-        text.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+    let mut text = format!("{} {}", program.model_hash, program.name);
+    for Variable { name, ty, order } in &program.variables {
+        text += &format!(" {name:?} {ty} {order:?}");
+    }
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     ((hash | 1) & !(1 << 63)) as i64
 }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 use octet::build::Model;
 
 use super::examples::{arguments, expected};
-use super::{digits, folder, root, run};
+use super::{digits, folder, has, root, run};
 
 fn rustc() -> Command {
     Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
@@ -48,20 +48,33 @@ fn example() {
     assert_eq!(run(Command::new(program).args(arguments(&folder))), expected(&folder));
 }
 
-/// Several inputs and outputs of several types, names that are keywords, threads, variables, three models in one program, `info`.
+/// Several inputs and outputs of several types, names that are keywords, threads, two models in one program, `info`.
 #[test]
 fn typed_interface() {
     let folder = digits("typed");
-    for model in ["mixed.oir", "state.oir"] {
-        fs::copy(root().join("tests/apps").join(model), folder.join(model)).unwrap();
-    }
+    fs::copy(root().join("tests/apps/mixed.oir"), folder.join("mixed.oir")).unwrap();
     let models = [
         Model::new(folder.join("mixed.oir")),
-        Model::new(folder.join("state.oir")),
         Model::new(folder.join("digits.xml")).name("many").batch(48).cpu("native").strip_debug(),
     ];
     let program = build(&root().join("tests/apps/typed.rs"), &folder, &models);
     assert_eq!(run(&mut Command::new(program)), "ok\n");
+}
+
+/// Variables, in a new workspace and after a reset. On an emulated CPU that cannot run the best version of the model every
+/// inference is that of another.
+#[test]
+fn streams() {
+    let folder = folder("stream");
+    fs::copy(root().join("tests/apps/state.oir"), folder.join("state.oir")).unwrap();
+    let is_x86 = cfg!(target_arch = "x86_64");
+    let cpu = if is_x86 { "x86-64-v3,x86-64-v2" } else { "native" };
+    let program =
+        build(&root().join("tests/apps/stream.rs"), &folder, &[Model::new(folder.join("state.oir")).cpu(cpu)]);
+    assert_eq!(run(&mut Command::new(&program)), "ok\n");
+    if is_x86 && has("qemu-x86_64", "every version is run on this CPU only") {
+        assert_eq!(run(Command::new("qemu-x86_64").args(["-cpu", "Nehalem"]).arg(&program)), "ok\n");
+    }
 }
 
 #[test]

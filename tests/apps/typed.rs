@@ -1,4 +1,4 @@
-//! A program with three models; `tests/apps/rust.rs` builds it. Its own code has nothing unsafe.
+//! A program with two models; `tests/apps/rust.rs` builds it. Its own code has nothing unsafe.
 #![deny(unsafe_code)]
 
 use octet_runtime::abi::ElementType;
@@ -6,7 +6,6 @@ use octet_runtime::host::{Tensor, Threads, Work};
 
 octet_runtime::include_model!(mixed);
 octet_runtime::include_model!(pub(crate) many);
-octet_runtime::include_model!(state);
 
 /// Threads started for the occasion.
 struct Scoped(usize);
@@ -25,7 +24,6 @@ fn main() {
     types();
     threads();
     info();
-    variables();
     println!("ok");
 }
 
@@ -64,22 +62,4 @@ fn info() {
     assert!(info.stack_bytes() > 0 && info.code_bytes() > 0);
     assert_eq!(many::info().inputs().next().unwrap().dims, [48, 1, 8, 8]);
     assert!(many::info().layers().any(|layer| layer.layer_type == "Convolution" && layer.macs > 0));
-}
-
-/// A workspace is one stream.
-fn variables() {
-    let mut streams = [state::Workspace::new(), state::Workspace::new()];
-    let mut next = |stream: usize, reset: bool| {
-        if reset {
-            streams[stream].reset();
-        }
-        let mut y = [0.0; 2];
-        let mut outputs = state::Outputs { y: &mut y };
-        state::infer(&state::Inputs { x: &[1.0, 2.0] }, &mut outputs, &mut streams[stream]).unwrap();
-        y
-    };
-    let sums = [next(0, false), next(0, false), next(1, false), next(0, false), next(0, true), next(1, false)];
-    assert_eq!(sums.map(|[first, _]| first), [11.0, 12.0, 11.0, 13.0, 11.0, 12.0]);
-    assert_eq!(sums.map(|[_, second]| second), [22.0, 24.0, 22.0, 26.0, 22.0, 24.0]);
-    assert!(state::info().state_bytes() > 0 && mixed::info().state_bytes() == 0);
 }

@@ -84,6 +84,11 @@ impl Info {
         self.0.state_bytes as usize
     }
 
+    /// Which of the model's versions for several CPUs suits this one.
+    pub(super) fn version(self) -> u32 {
+        self.0.version
+    }
+
     /// Gives the variables in a workspace their initial values.
     pub(super) fn reset(self) -> Option<Reset> {
         self.0.reset

@@ -17,7 +17,7 @@ use core::ffi::c_void;
 use core::fmt;
 use core::ptr;
 
-use crate::abi::{ABI_VERSION, Exec, Infer, exec_flags, status};
+use crate::abi::{ABI_VERSION, Exec, Infer, status};
 
 pub use info::{Info, Layer, TensorDescription};
 pub use memory::Memory;
@@ -75,7 +75,7 @@ pub unsafe fn infer(
 ) -> Result<(), Error> {
     let exec = Exec {
         abi_version: ABI_VERSION,
-        flags: if memory.cpu_is_checked { exec_flags::CPU_CHECKED } else { 0 },
+        flags: memory.exec_flags(),
         context: (&raw const threads).cast_mut().cast(),
         parallel_for: threads.map(|_| work::parallel_for as _),
         clock: None,
