@@ -16,4 +16,5 @@ mod random;
 mod reduce;
 mod reference;
 mod rnn;
+mod tile_conv;
 mod wide;
