@@ -304,13 +304,13 @@ fn reductions() {
 fn lanes_of_chunks_in_order() {
     let unchunk = row("Unchunk", &[Ty::V8], |b, v| b.unchunk(v[0]));
     for width in WIDTHS {
-        let chunks = width.chunks();
-        let lanes: Vec<u32> = (0..width.lanes32() * BLOCKS).map(|lane| lane as u32).collect();
-        let result = interpret(&unchunk, width, lanes.iter().flat_map(|lane| lane.to_le_bytes()).collect());
+        let (chunks, lanes) = (width.chunks(), width.lanes32());
+        let src: Vec<u32> = (0..3 * lanes * BLOCKS).map(|lane| lane as u32).collect();
+        let result = interpret(&unchunk, width, src.iter().flat_map(|lane| lane.to_le_bytes()).collect());
         let found: Vec<u32> = result.as_chunks().0.iter().map(|lane| u32::from_le_bytes(*lane)).collect();
         let ordered =
-            |vector: &[u32]| (0..4 * chunks).map(|at| vector[at % chunks * 4 + at / chunks]).collect::<Vec<_>>();
-        assert_eq!(found, lanes.chunks(4 * chunks).flat_map(ordered).collect::<Vec<_>>(), "{width:?}");
+            |operands: &[u32]| (0..lanes).map(|at| operands[at % chunks * 4 + at / chunks]).collect::<Vec<_>>();
+        assert_eq!(found, src.chunks(3 * lanes).flat_map(ordered).collect::<Vec<_>>(), "{width:?}");
     }
     check_rows(&[unchunk]);
 }
