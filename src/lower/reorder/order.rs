@@ -165,7 +165,7 @@ mod tests {
     use crate::ir::Shape;
 
     fn order(weights: &[i8], ic: usize) -> Vec<usize> {
-        let shape = Shape::new(&[weights.len() / ic, ic]).expect("small");
+        let shape = Shape::new([weights.len() / ic, ic]).expect("small");
         best_order(&[Consumer::new(&Tensor::i8(shape, weights.to_vec()))])
     }
 
