@@ -212,7 +212,13 @@ impl Strip {
 
     fn store_bytes(self, b: &mut Builder, signed: bool, to: Pointer, offset: i32, values: &[Val]) {
         let last = values.len() - 1;
-        let bytes = b.pack4(signed, std::array::from_fn(|v| values[v.min(last)]));
+        let bytes = if last < 2 {
+            // both halves of a chunk: only the first is stored
+            let words = b.pack(Pack::I32ToI16, values[0], values[last]);
+            b.pack(if signed { Pack::I16ToI8 } else { Pack::I16ToU8 }, words, words)
+        } else {
+            b.pack4(signed, std::array::from_fn(|v| values[v.min(last)]))
+        };
         let stride = 4 * self.vectors;
         b.store_partial_chunks(to, offset, Span { stride: stride as i32, head: stride, limit: self.valid }, bytes);
     }
