@@ -6,6 +6,7 @@ use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Shape, Value};
 use super::expr::{self, Finish, Load, Tree};
 use super::grid::Dims;
 use super::kernel::{KernelSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, ReduceSpec, SoftmaxSpec};
+use super::pack;
 use super::place::{StorageKind, wants_border};
 use super::plan::{Anchor, absorbed_dequantize, accumulated_source};
 use super::pointwise::{Epilogue, Inner, LaneType, PwTensor};
@@ -124,6 +125,23 @@ impl Lowering<'_> {
         let mut tensors: Vec<PwTensor> = laid.views().enumerate().map(tensor).collect();
         let stores = tensors.pop().into_iter().collect();
         Epilogue { program: tree.program.clone(), loads: tensors, stores }
+    }
+
+    /// Brings constants per channel into the order of a kernel that works in blocks of `vectors` vectors of channels.
+    pub fn pack_tables(&mut self, epilogue: &mut Epilogue, tree: &Tree, laid: &Laid, channel: usize, vectors: usize) {
+        for ((load, view), tensor) in tree.loads.iter().zip(&laid.loads).zip(&mut epilogue.loads) {
+            let Load::Table { values, .. } = load else { continue };
+            // every table has a storage of its own
+            let StorageKind::Const(id) = self.storages[view.storage].kind else { continue };
+            let per_channel = values.len() == view.sizes[channel] && tensor.strides.iter().all(|&stride| stride == 0);
+            if per_channel && tensor.inner == Inner::Contiguous {
+                let mut bytes = pack::pack_strips(self.width, vectors, values);
+                bytes.resize(bytes.len() + READ_SLACK, 0);
+                self.storages[view.storage].bytes = bytes.len();
+                self.constants[id] = bytes;
+                tensor.inner = Inner::Strips;
+            }
+        }
     }
 
     /// A stored value without an accumulator.

@@ -112,6 +112,10 @@ impl Lowering<'_> {
         let mut dims = Dims::of(&views, &outer).merged().with_rows(ROW_PIXELS);
         let steps = dims.unrolled_to(3);
         let dims = dims.padded_to(3);
+        let mut epilogue = self.epilogue(tree, &laid, &dims, 1, Some(channel));
+        if groups.len() == 1 {
+            self.pack_tables(&mut epilogue, tree, &laid, channel, block_vectors);
+        }
         let spec = ConvSpec {
             mac,
             batch: dims.sizes[0],
@@ -123,7 +127,7 @@ impl Lowering<'_> {
             block_channels: packed.block_channels,
             tile_pixels,
             blocks_outer,
-            epilogue: self.epilogue(tree, &laid, &dims, 1, Some(channel)),
+            epilogue,
         };
         let share = macs / steps.len() as u64;
         for offsets in steps {
@@ -146,6 +150,8 @@ impl Lowering<'_> {
         let mut dims = Dims::of(&views, &outer).merged();
         let steps = dims.unrolled_to(3);
         let dims = dims.padded_to(3);
+        let mut epilogue = self.epilogue(tree, &laid, &dims, 1, Some(1));
+        self.pack_tables(&mut epilogue, tree, &laid, 1, 4);
         let spec = DepthwiseSpec {
             mac,
             batch: dims.sizes[0],
@@ -155,7 +161,7 @@ impl Lowering<'_> {
             src: grid(&dims.strides[0]),
             taps: taps.iter().map(|tap| tap.offset).collect(),
             safe_blocks: packed.safe_blocks,
-            epilogue: self.epilogue(tree, &laid, &dims, 1, Some(1)),
+            epilogue,
         };
         let share = macs / steps.len() as u64;
         for offsets in steps {

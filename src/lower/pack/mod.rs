@@ -18,6 +18,8 @@ pub use form::Forms;
 pub use matmul::{MatMulScratch, matmul_scratch_bytes};
 pub use rnn::{pack_rnn, rnn_gates};
 
+use crate::simd::ir::Width;
+
 /// Alignment of blocks inside a blob.
 const BLOCK_ALIGN: usize = 64;
 
@@ -27,6 +29,17 @@ const BLOCK_ALIGN: usize = 64;
 pub enum Weights<'a> {
     Int(&'a [i32]),
     F32(&'a [f32]),
+}
+
+/// Values of channels in the order of blocks of `vectors` 32-bit vectors; zeros behind the last channel.
+pub fn pack_strips(width: Width, vectors: usize, values: &[f32]) -> Vec<u8> {
+    let block = vectors * width.lanes32();
+    let place = |i: usize| {
+        let (vector, lane) = (i % block / width.lanes32(), i % width.lanes32());
+        i / block * block + width.block_channel(vectors, vector, lane)
+    };
+    let places = (0..values.len().next_multiple_of(block)).map(place);
+    places.flat_map(|channel| values.get(channel).copied().unwrap_or(0.0).to_le_bytes()).collect()
 }
 
 fn align(blob: &mut Vec<u8>) {
