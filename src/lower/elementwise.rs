@@ -23,6 +23,15 @@ pub struct Laid {
     pub dst: View,
 }
 
+/// How a kernel cuts channels into blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Strips {
+    /// 32-bit vectors of a block.
+    pub vectors: usize,
+    /// Pixels whose channels stand one behind the other as those of one pixel.
+    pub repeated: usize,
+}
+
 impl Laid {
     /// Loads, then the store.
     pub fn views(&self) -> impl Iterator<Item = &View> {
@@ -127,18 +136,22 @@ impl Lowering<'_> {
         Epilogue { program: tree.program.clone(), loads: tensors, stores }
     }
 
-    /// Brings constants per channel into the order of a kernel that works in blocks of `vectors` vectors of channels.
-    pub fn pack_tables(&mut self, epilogue: &mut Epilogue, tree: &Tree, laid: &Laid, channel: usize, vectors: usize) {
-        for ((load, view), tensor) in tree.loads.iter().zip(&laid.loads).zip(&mut epilogue.loads) {
+    /// Brings constants per channel into the order of a kernel that works in blocks of channels; other steps keep theirs.
+    pub fn pack_tables(
+        &mut self,
+        epilogue: &mut Epilogue,
+        tree: &Tree,
+        laid: &mut Laid,
+        channel: usize,
+        strips: Strips,
+    ) {
+        for ((load, view), tensor) in tree.loads.iter().zip(&mut laid.loads).zip(&mut epilogue.loads) {
             let Load::Table { values, .. } = load else { continue };
-            // every table has a storage of its own
-            let StorageKind::Const(id) = self.storages[view.storage].kind else { continue };
             let per_channel = values.len() == view.sizes[channel] && tensor.strides.iter().all(|&stride| stride == 0);
             if per_channel && tensor.inner == Inner::Contiguous {
-                let mut bytes = pack::pack_strips(self.width, vectors, values);
+                let mut bytes = pack::pack_strips(self.width, strips.vectors, &values.repeat(strips.repeated));
                 bytes.resize(bytes.len() + READ_SLACK, 0);
-                self.storages[view.storage].bytes = bytes.len();
-                self.constants[id] = bytes;
+                *view = View { storage: self.const_storage(bytes), offset: 0, ..view.clone() };
                 tensor.inner = Inner::Strips;
             }
         }
