@@ -16,6 +16,7 @@
 mod cost;
 mod elementwise;
 mod expr;
+mod fold;
 mod grid;
 pub mod kernel;
 mod memory;
@@ -46,7 +47,7 @@ use crate::simd::ir::Width;
 use kernel::KernelSpec;
 use place::{Placement, StorageData, StorageKind, border_storages, border_view};
 use plan::Plan;
-use program::{ConstId, KernelId, Label, Port, Program};
+use program::{ConstId, KernelId, Label, Place, Port, Program, Step};
 use view::{Storage, View};
 
 #[derive(Clone, Debug)]
@@ -321,6 +322,7 @@ impl Lowering<'_> {
         let memory::Assignment { steps, buffers, workspace_bytes } =
             memory::assign(&self.storages, std::mem::take(&mut self.steps))
                 .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;
+        drop_unread(&mut self.constants, &steps);
         let port = |name: &String, value: &Value| Port { name: name.clone(), ty: self.graph.ty(*value).clone() };
         Ok(Program {
             name: self.graph.name.clone(),
@@ -342,5 +344,19 @@ impl Lowering<'_> {
             true => Ok(()),
             false => Err(format!("{what} of {} has no kernel", view.elem)),
         }
+    }
+}
+
+/// Constants that no step reads, such as those whose only reader took them in another order, hold no bytes.
+fn drop_unread(constants: &mut PrimaryMap<ConstId, Vec<u8>>, steps: &[Step]) {
+    let places = steps.iter().flat_map(|step| &step.operands);
+    let read: BTreeSet<ConstId> = places
+        .filter_map(|place| match place {
+            Place::Const { id, .. } => Some(*id),
+            Place::Input { .. } | Place::Output { .. } | Place::Workspace { .. } => None,
+        })
+        .collect();
+    for (_, bytes) in constants.iter_mut().filter(|(id, _)| !read.contains(id)) {
+        *bytes = Vec::new();
     }
 }

@@ -6,7 +6,7 @@
 use crate::ir::ElemType;
 use crate::lower::pointwise::{Epilogue, Inner, PwInst, PwTensor, Ref};
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::Val;
+use crate::simd::ir::{Ty, Val};
 
 use super::lanes;
 use super::strip::{Strip, load_splat};
@@ -62,7 +62,7 @@ impl Operands {
 /// Bytes from one channel to the next.
 fn channel_bytes(tensor: &PwTensor) -> i64 {
     match tensor.inner {
-        Inner::Contiguous => tensor.elem.bytes() as i64,
+        Inner::Contiguous | Inner::Strips => tensor.elem.bytes() as i64,
         Inner::Splat => 0,
     }
 }
@@ -168,6 +168,7 @@ impl<'a> Evaluation<'a> {
         let (pointer, offset) = self.place(b, tensor, self.operands.stores[index], pixel);
         let strip = match tensor.inner {
             Inner::Contiguous => self.tile.strip,
+            Inner::Strips => panic!("internal error: results in the order of strips"),
             Inner::Splat => Strip { valid: 1, ..self.tile.strip },
         };
         strip.store(b, elem, pointer, offset, &values[..strip.live()]);
@@ -217,7 +218,7 @@ impl<'a> Evaluation<'a> {
                 pixels[pixel.min(pixels.len() - 1)][vector]
             }
             PwInst::ConstF32(x) => b.splat_const_f32(x),
-            PwInst::ConstI32(x) => b.splat_const(crate::simd::ir::Ty::V32, x.into()),
+            PwInst::ConstI32(x) => b.splat_const(Ty::V32, x.into()),
             PwInst::ToFloat(x) => b.to_float(value(x)),
             PwInst::Quantize { x, low, high } => lanes::quantize(b, value(x), low, high),
             PwInst::Truncate(x) => lanes::truncate(b, value(x)),
@@ -232,6 +233,10 @@ fn load_strip(b: &mut Builder, tensor: &PwTensor, strip: Strip, pointer: Pointer
     match tensor.inner {
         Inner::Contiguous => strip.load(b, tensor.elem, pointer, offset, tensor.exact_reads),
         Inner::Splat => vec![load_splat(b, tensor.elem, pointer, offset); strip.live()],
+        Inner::Strips => {
+            let width = b.width().bytes();
+            (0..strip.live()).map(|v| b.load(Ty::VF32, pointer, offset + (v * width) as i32)).collect()
+        }
     }
 }
 

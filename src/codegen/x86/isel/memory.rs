@@ -211,7 +211,7 @@ impl Selector<'_> {
                 self.store_chunks(address, value, span);
             }
             Inst::Prefetch(addr) => {
-                let address = self.address(addr);
+                let address = self.address(addr, Mem::Mutable);
                 self.write_memory(Code::Prefetcht1_m8, address, &[]);
             }
             Inst::Tile(inst) => self.tile(inst),
