@@ -185,6 +185,9 @@ mod tests {
         let code = x86_64(cpu::SSSE3);
         // The failure: mov eax, -4; pop rbx; ret.
         assert_eq!(code[code.len() - 7..], [0xb8, 0xfc, 0xff, 0xff, 0xff, 0x5b, 0xc3]);
+        let asks = |features| x86_64(features).windows(2).any(|pair| pair == [0x0f, 0x05]);
+        assert!(asks(cpu::AVX | cpu::AVX512 | cpu::AMX_TILE | cpu::AMX_INT8), "the right to use tiles");
+        assert!(!asks(cpu::AVX | cpu::AVX512), "nothing to ask for");
         let jump = code.windows(2).position(|pair| pair == [0x0f, 0x85]).expect("a jump");
         let distance = u32::from_le_bytes(code[jump + 2..jump + 6].try_into().expect("four bytes")) as usize;
         assert_eq!(jump + 6 + distance, code.len() - 7);

@@ -6,6 +6,7 @@ use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Shape, Value};
 use super::expr::{self, Finish, Load, Tree};
 use super::grid::Dims;
 use super::kernel::{KernelSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, ReduceSpec, SoftmaxSpec};
+use super::pack;
 use super::place::{StorageKind, wants_border};
 use super::plan::{Anchor, absorbed_dequantize};
 use super::pointwise::{Epilogue, Inner, LaneType, PwTensor};
@@ -20,6 +21,15 @@ const FLAT_ROW: usize = 256;
 pub struct Laid {
     pub loads: Vec<View>,
     pub dst: View,
+}
+
+/// How a kernel cuts channels into blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Strips {
+    /// 32-bit vectors of a block.
+    pub vectors: usize,
+    /// Pixels whose channels stand one behind the other as those of one pixel.
+    pub repeated: usize,
 }
 
 impl Laid {
@@ -124,6 +134,27 @@ impl Lowering<'_> {
         let mut tensors: Vec<PwTensor> = laid.views().enumerate().map(tensor).collect();
         let stores = tensors.pop().into_iter().collect();
         Epilogue { program: tree.program.clone(), loads: tensors, stores }
+    }
+
+    /// Brings constants per channel into the order of a kernel that works in blocks of channels; other steps keep theirs.
+    pub fn pack_tables(
+        &mut self,
+        epilogue: &mut Epilogue,
+        tree: &Tree,
+        laid: &mut Laid,
+        channel: usize,
+        strips: Strips,
+    ) {
+        for ((load, view), tensor) in tree.loads.iter().zip(&mut laid.loads).zip(&mut epilogue.loads) {
+            let Load::Table { values, .. } = load else { continue };
+            let per_channel = values.len() == view.sizes[channel] && tensor.strides.iter().all(|&stride| stride == 0);
+            if per_channel && tensor.inner == Inner::Contiguous {
+                let mut bytes = pack::pack_strips(self.width, strips.vectors, &values.repeat(strips.repeated));
+                bytes.resize(bytes.len() + READ_SLACK, 0);
+                *view = View { storage: self.const_storage(bytes), offset: 0, ..view.clone() };
+                tensor.inner = Inner::Strips;
+            }
+        }
     }
 
     /// A stored value without an accumulator.

@@ -36,6 +36,16 @@ impl Dims {
         self
     }
 
+    /// Takes `count` neighbours of the last dimension, whose size it divides, as one.
+    pub fn fold_last(&mut self, count: usize) {
+        if let Some(size) = self.sizes.last_mut() {
+            *size /= count;
+        }
+        for stride in self.strides.iter_mut().filter_map(|strides| strides.last_mut()) {
+            *stride *= count as i64;
+        }
+    }
+
     /// Takes leading dimensions off until `rank` are left: for each combination of their indices, every operand's offset.
     pub fn unrolled_to(&mut self, rank: usize) -> Vec<Vec<i64>> {
         let mut offsets = vec![vec![0; self.strides.len()]];

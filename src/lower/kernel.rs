@@ -95,8 +95,10 @@ pub struct TileConvSpec {
     pub step_bytes: usize,
     /// Pixels of a tile; a row's last tile overlaps the one before it. At most `ow`.
     pub tile_pixels: usize,
-    /// Tiles of pixels of a panel, which share loaded weights: 1 or 2.
+    /// Tiles of pixels of a panel, which share loaded weights, and tiles of channels computed together with them. Their
+    /// product is at most 4.
     pub panel_tiles: usize,
+    pub channel_tiles: usize,
     /// Blocks are the outer loop (weights stay in cache); else panels are.
     pub blocks_outer: bool,
     pub epilogue: Epilogue,

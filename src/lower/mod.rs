@@ -18,6 +18,7 @@
 mod cost;
 mod elementwise;
 mod expr;
+mod fold;
 mod grid;
 mod indexed;
 pub mod kernel;
@@ -39,6 +40,8 @@ mod view;
 mod window;
 mod winograd;
 
+use std::collections::BTreeSet;
+
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use crate::diag::{Diagnostic, Diagnostics, Place as DiagPlace, codes};
@@ -48,7 +51,7 @@ use crate::simd::ir::Width;
 use kernel::KernelSpec;
 use place::{Placement, StorageData, StorageKind, border_storages, border_view};
 use plan::Plan;
-use program::{ConstId, KernelId, Label, Port, Program};
+use program::{ConstId, KernelId, Label, Place, Port, Program, Step};
 use state::{Orders, Variables};
 use view::{Storage, View};
 
@@ -332,6 +335,7 @@ impl Lowering<'_> {
         let memory::Assignment { steps, buffers, state_bytes, workspace_bytes } =
             memory::assign(&self.storages, std::mem::take(&mut self.steps))
                 .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;
+        drop_unread(&mut self.constants, &steps);
         let port = |name: &String, value: &Value| Port { name: name.clone(), ty: self.graph.ty(*value).clone() };
         Ok(Program {
             name: self.graph.name.clone(),
@@ -355,5 +359,19 @@ impl Lowering<'_> {
             true => Ok(()),
             false => Err(format!("{what} of {} has no kernel", view.elem)),
         }
+    }
+}
+
+/// Constants that no step reads, such as those whose only reader took them in another order, hold no bytes.
+fn drop_unread(constants: &mut PrimaryMap<ConstId, Vec<u8>>, steps: &[Step]) {
+    let places = steps.iter().flat_map(|step| &step.operands);
+    let read: BTreeSet<ConstId> = places
+        .filter_map(|place| match place {
+            Place::Const { id, .. } => Some(*id),
+            Place::Input { .. } | Place::Output { .. } | Place::Workspace { .. } => None,
+        })
+        .collect();
+    for (_, bytes) in constants.iter_mut().filter(|(id, _)| !read.contains(id)) {
+        *bytes = Vec::new();
     }
 }

@@ -69,6 +69,9 @@ pub enum Inner {
     Contiguous,
     /// One element for all of them.
     Splat,
+    /// f32 constants in the order of the strips of a kernel that works in blocks of channels
+    /// ([`block_channel`](crate::simd::ir::Width::block_channel)): a vector of them is a vector in memory.
+    Strips,
 }
 
 /// A tensor as a pointwise program walks it: byte strides of the kernel's outer dimensions, and the innermost one.

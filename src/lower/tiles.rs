@@ -11,16 +11,15 @@ use super::pack::{self, Group, TileLayout};
 use super::view::View;
 use super::window::{Convolved, grid, operands_at};
 use super::{Lowering, Operand};
-use crate::simd::tiles::{TILE_ROW_BYTES, TILE_ROWS};
-
-/// Weights of this size and above are walked once, with all pixels inside.
-const BLOCKS_OUTER_BYTES: usize = 512 << 10;
+use crate::simd::ir::{TILE_ROW_BYTES, TILE_ROWS};
 
 /// Cycles of a product beside one for each row, and the rows it takes at least.
 const PRODUCT_CYCLES: usize = 2;
 const PRODUCT_ROWS: usize = 8;
 /// Cycles of loading a row that crosses a cache line.
 const SPLIT_CYCLES: usize = 4;
+/// Up to so many tiles of pixels it is the weights that products wait for.
+const FEW_TILES: usize = 8;
 /// Dot products of vectors a cycle, which tiles compete with.
 const DOTS_PER_CYCLE: usize = 2;
 
@@ -30,6 +29,43 @@ pub struct TilePlan {
     steps: Vec<Vec<i64>>,
     step_bytes: usize,
     tile_pixels: usize,
+    panel: Panel,
+    blocks_outer: bool,
+}
+
+impl TilePlan {
+    /// Cycles for one row of pixels and the channels of a group, with tiles and with dot products of vectors.
+    fn is_faster(&self, src_offset: i64, group: &Group) -> bool {
+        let (pixels, stride) = (self.dims.sizes[2], self.dims.strides[0][2]);
+        let vectors = TileLayout::vectors(group.oc);
+        let steps = pack::steps(&group.runs, self.step_bytes);
+        let split = |step: &pack::Step| split_rows(src_offset + step.offset, stride, self.step_bytes, pixels);
+        let splits: usize = steps.iter().map(split).sum();
+        let loads = splits * vectors.div_ceil(self.panel.channel_tiles) * SPLIT_CYCLES;
+        let product = self.tile_pixels.max(PRODUCT_ROWS) + PRODUCT_CYCLES;
+        let products = pixels.div_ceil(self.tile_pixels) * steps.len() * vectors * product;
+        let quads: usize = group.runs.iter().map(|run| run.len.div_ceil(4)).sum();
+        products + loads < pixels * quads * vectors / DOTS_PER_CYCLE
+    }
+}
+
+/// Weights of an output channel.
+fn row_bytes(group: &Group) -> usize {
+    group.runs.iter().map(|run| run.len).sum()
+}
+
+/// Tiles of pixels and of channels that are computed together: four accumulators, or fewer.
+struct Panel {
+    tiles: usize,
+    channel_tiles: usize,
+}
+
+/// Panels of many pixels read each weight seldom, those of few pixels load less often what both need.
+fn panel(tiles: usize, blocks_outer: bool) -> Panel {
+    match tiles {
+        3..=FEW_TILES if blocks_outer => Panel { tiles: 4, channel_tiles: 1 },
+        _ => Panel { tiles: tiles.min(2), channel_tiles: 2 },
+    }
 }
 
 impl Lowering<'_> {
@@ -43,22 +79,16 @@ impl Lowering<'_> {
         if dims.sizes.contains(&0) || groups.iter().any(|group| group.runs.is_empty()) {
             return None;
         }
+        let tile_pixels = tile_pixels(dims.sizes[2]);
+        let tiles = dims.sizes[0] * dims.sizes[1] * dims.sizes[2].div_ceil(tile_pixels);
+        // The greater of source and weights is walked once.
+        let weight_bytes: usize = groups.iter().map(|group| group.oc * row_bytes(group)).sum();
+        let blocks_outer = weight_bytes >= source_bytes(&dims);
+        let panel = panel(tiles, blocks_outer);
         // Groups differ in their offsets only.
         let step_bytes = pack::step_bytes(&first.runs);
-        let ow = dims.sizes[2];
-        let tile_pixels = tile_pixels(ow);
-        let tiles = ow.div_ceil(tile_pixels);
-        let offsets: Vec<i64> = pack::steps(&first.runs, step_bytes).iter().map(|step| step.offset).collect();
-        let vectors = TileLayout::vectors(first.oc);
-        let loads = vectors.div_ceil(TileLayout::TOGETHER);
-        let splits: usize = offsets
-            .iter()
-            .map(|offset| splits(convolved.src.offset + offset, dims.strides[0][2], step_bytes, ow))
-            .sum();
-        let products = tiles * offsets.len() * vectors * (tile_pixels.max(PRODUCT_ROWS) + PRODUCT_CYCLES);
-        let quads: usize = first.runs.iter().map(|run| run.len.div_ceil(4)).sum();
-        let faster = products + loads * splits * SPLIT_CYCLES < ow * quads * vectors / DOTS_PER_CYCLE;
-        faster.then_some(TilePlan { dims, steps, step_bytes, tile_pixels })
+        let plan = TilePlan { dims, steps, step_bytes, tile_pixels, panel, blocks_outer };
+        plan.is_faster(convolved.src.offset, first).then_some(plan)
     }
 
     pub fn tile_convolution(
@@ -71,11 +101,9 @@ impl Lowering<'_> {
         let Convolved { anchor, tree, laid, src, channel, macs, .. } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
-        let packed = pack::pack_tiles(plan.step_bytes, groups, rows, &init);
-        let blocks_outer = packed.blob.len() >= BLOCKS_OUTER_BYTES;
+        let packed = pack::pack_tiles(plan.step_bytes, plan.panel.channel_tiles, groups, rows, &init);
         let blob = self.const_storage(packed.blob);
         let dims = &plan.dims;
-        let tiles = dims.sizes[0] * dims.sizes[1] * dims.sizes[2].div_ceil(plan.tile_pixels);
         let spec = TileConvSpec {
             batch: dims.sizes[0],
             oh: dims.sizes[1],
@@ -85,8 +113,9 @@ impl Lowering<'_> {
             block_channels: packed.block_channels,
             step_bytes: plan.step_bytes,
             tile_pixels: plan.tile_pixels,
-            panel_tiles: tiles.min(2),
-            blocks_outer,
+            panel_tiles: plan.panel.tiles,
+            channel_tiles: plan.panel.channel_tiles,
+            blocks_outer: plan.blocks_outer,
             epilogue: self.epilogue(tree, &laid, dims, 1, Some(channel)),
         };
         let share = macs / plan.steps.len() as u64;
@@ -98,14 +127,21 @@ impl Lowering<'_> {
     }
 }
 
+/// Bytes from the first to the last pixel of the source, about.
+fn source_bytes(dims: &Dims) -> usize {
+    let extent = dims.sizes.iter().zip(&dims.strides[0]).map(|(&size, &stride)| size as i64 * stride.abs());
+    extent.max().unwrap_or(0) as usize
+}
+
 /// Pixels of a tile in a row of `length`: the number that costs least over the row, the greater of equals.
 fn tile_pixels(length: usize) -> usize {
     let cost = |pixels: usize| length.div_ceil(pixels) * (pixels.max(PRODUCT_ROWS) + PRODUCT_CYCLES);
     (1..=length.min(TILE_ROWS)).rev().min_by_key(|&pixels| cost(pixels)).unwrap_or(1)
 }
 
-/// Of `pixels` rows of `bytes` bytes, `stride` apart, how many cross a cache line.
-fn splits(begin: i64, stride: i64, bytes: usize, pixels: usize) -> usize {
+/// Of `pixels` rows of `bytes` bytes, `stride` apart, about how many cross a cache line: the lines begin anew every 64 rows.
+fn split_rows(begin: i64, stride: i64, bytes: usize, pixels: usize) -> usize {
     let line = TILE_ROW_BYTES as i64;
-    (0..pixels as i64).filter(|pixel| (begin + pixel * stride).rem_euclid(line) + bytes as i64 > line).count()
+    let crosses = |row: &i64| (begin + row * stride).rem_euclid(line) + bytes as i64 > line;
+    (0..line).filter(crosses).count() * pixels / TILE_ROW_BYTES
 }

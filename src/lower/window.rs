@@ -4,8 +4,9 @@ use crate::ir::op::{ConvAttrs, DeconvAttrs};
 use crate::ir::{ElemType, Node, Op, Tensor, Value};
 use crate::simd::ir::Width;
 
-use super::elementwise::{Laid, covered};
+use super::elementwise::{Laid, Strips, covered};
 use super::expr::{self, Tree};
+use super::fold;
 use super::grid::Dims;
 use super::kernel::{ConvSpec, DepthwiseSpec, Grid, KernelSpec, Mac};
 use super::pack::{self, Group, PackedConv, Run, Weights};
@@ -111,7 +112,7 @@ impl Lowering<'_> {
         {
             return self.tile_convolution(convolved, &plan, groups, rows);
         }
-        let Convolved { anchor, tree, laid, src, outer, channel, macs } = convolved;
+        let Convolved { anchor, tree, mut laid, src, outer, channel, macs } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
         let (packed, (block_vectors, tile_pixels)) = pack_best(mac, self.width, groups, weights, &init);
@@ -121,6 +122,10 @@ impl Lowering<'_> {
         let mut dims = Dims::of(&views, &outer).merged().with_rows(ROW_PIXELS);
         let steps = dims.unrolled_to(3);
         let dims = dims.padded_to(3);
+        let mut epilogue = self.epilogue(tree, &laid, &dims, 1, Some(channel));
+        if groups.len() == 1 {
+            self.pack_tables(&mut epilogue, tree, &mut laid, channel, Strips { vectors: block_vectors, repeated: 1 });
+        }
         let spec = ConvSpec {
             mac,
             batch: dims.sizes[0],
@@ -132,7 +137,7 @@ impl Lowering<'_> {
             block_channels: packed.block_channels,
             tile_pixels,
             blocks_outer,
-            epilogue: self.epilogue(tree, &laid, &dims, 1, Some(channel)),
+            epilogue,
         };
         let share = macs / steps.len() as u64;
         for offsets in steps {
@@ -143,18 +148,23 @@ impl Lowering<'_> {
     }
 
     fn depthwise(&mut self, convolved: Convolved, taps: &[Tap], weights: &Tensor, mac: Mac) -> Result<(), String> {
-        let Convolved { anchor, tree, laid, src, outer, macs, .. } = convolved;
-        let channels = laid.dst.sizes[1];
-        let per_channel = taps.len();
-        let rows =
-            Rows::pick(weights, per_channel * channels, |i| (i % channels) * per_channel + taps[i / channels].weight)?;
-        let init = self.init_of(anchor, channels)?;
-        let packed = pack::pack_depthwise(mac, self.width, rows.as_weights(), channels, &init);
-        let blob = self.const_storage(packed.blob);
+        let Convolved { anchor, tree, mut laid, src, outer, macs, .. } = convolved;
         let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
         let mut dims = Dims::of(&views, &outer).merged();
         let steps = dims.unrolled_to(3);
-        let dims = dims.padded_to(3);
+        let mut dims = dims.padded_to(3);
+        let own = laid.dst.sizes[1];
+        let pixels = fold::pixels(self.width, own, &src, tree, &laid, &dims);
+        dims.fold_last(pixels);
+        let (channels, per_channel) = (own * pixels, taps.len());
+        let rows = Rows::pick(weights, per_channel * channels, |i| {
+            (i % channels % own) * per_channel + taps[i / channels].weight
+        })?;
+        let init = self.init_of(anchor, own)?.repeat(pixels);
+        let packed = pack::pack_depthwise(mac, self.width, rows.as_weights(), channels, &init);
+        let blob = self.const_storage(packed.blob);
+        let mut epilogue = self.epilogue(tree, &laid, &dims, 1, Some(1));
+        self.pack_tables(&mut epilogue, tree, &mut laid, 1, Strips { vectors: 4, repeated: pixels });
         let spec = DepthwiseSpec {
             mac,
             batch: dims.sizes[0],
@@ -164,7 +174,7 @@ impl Lowering<'_> {
             src: grid(&dims.strides[0]),
             taps: taps.iter().map(|tap| tap.offset).collect(),
             safe_blocks: packed.safe_blocks,
-            epilogue: self.epilogue(tree, &laid, &dims, 1, Some(1)),
+            epilogue,
         };
         let share = macs / steps.len() as u64;
         for offsets in steps {

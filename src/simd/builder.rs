@@ -450,6 +450,15 @@ impl Builder {
         self.define(self.ty(value), Inst::Shuffle { value, pattern })
     }
 
+    /// See [`Inst::Unchunk`].
+    pub fn unchunk(&mut self, value: Val) -> Val {
+        self.expect_vector(value);
+        match self.width.chunks() {
+            1 => value,
+            _ => self.define(self.ty(value), Inst::Unchunk(value)),
+        }
+    }
+
     pub fn reduce(&mut self, reduction: Reduction, value: Val) -> Val {
         let (from, to) = match reduction {
             Reduction::AddI32 | Reduction::MaxI32 => (Ty::V32, Ty::I64),
@@ -457,6 +466,10 @@ impl Builder {
         };
         self.expect(value, from);
         self.define(to, Inst::Reduce(reduction, value))
+    }
+
+    pub fn prefetch(&mut self, pointer: Pointer, offset: i32) {
+        self.effect(Inst::Prefetch(addr(pointer, offset)));
     }
 
     // Tiles.

@@ -167,6 +167,9 @@ impl Machine<'_> {
         if let Some(value) = self.scalar(inst)? {
             return Ok(Some(value));
         }
+        if let Inst::Prefetch(_) = inst {
+            return Ok(None);
+        }
         if let Inst::Tile(inst) = inst {
             return self.tile(inst).map(|()| None);
         }
@@ -376,6 +379,7 @@ impl Machine<'_> {
             Inst::Pack(pack, a, b) => lanes::pack(pack, v(a), v(b)),
             Inst::Interleave { half, lane_bytes, a, b } => lanes::interleave(half, lane_bytes, v(a), v(b)),
             Inst::Shuffle { value, pattern } => lanes::shuffle(v(value), pattern),
+            Inst::Unchunk(value) => lanes::unchunk(v(value), self.width),
             Inst::Reduce(reduction, value) => {
                 return Ok(match lanes::reduce(reduction, v(value), self.width) {
                     lanes::Reduced::Int(int) => Value::Int(int),

@@ -6,6 +6,7 @@
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 
+pub use super::tiles::{TILE_ROW_BYTES, TILE_ROWS};
 use super::tiles::{TileInst, TileShapes};
 
 /// A value of a kernel.
@@ -446,11 +447,15 @@ pub enum Inst {
         value: Val,
         pattern: [u8; CHUNK],
     },
+    /// 32-bit lane `i` of chunk `j` becomes lane `i * chunks + j`: the bytes of four packed vectors one vector behind the other.
+    Unchunk(Val),
     /// V32 -> I64 (sign-extended) or VF32 -> F32. Lane `i` meets lane `i + n/2`, then halves again: a fixed tree.
     Reduce(Reduction, Val),
 
     /// The kernel's own memory (`Function::scratch`), aligned to 64 bytes. It holds nothing of use at first.
     Scratch,
+    /// The cache line at the address will be read. It need not exist.
+    Prefetch(Addr),
     /// Only in kernels with tiles.
     Tile(TileInst),
 
@@ -465,7 +470,8 @@ impl Inst {
         match self {
             Inst::ConstI64(_) | Inst::ConstF32(_) | Inst::VecConst { .. } | Inst::Scratch => {}
             Inst::Tile(inst) => inst.operands().into_iter().for_each(f),
-            Inst::LoadInt { addr, .. }
+            Inst::Prefetch(addr)
+            | Inst::LoadInt { addr, .. }
             | Inst::LoadF32 { addr, .. }
             | Inst::Load { addr, .. }
             | Inst::LoadPartial { addr, .. }
@@ -490,6 +496,7 @@ impl Inst {
             | Inst::ToInt(a)
             | Inst::FloatUnary(_, a)
             | Inst::Shuffle { value: a, .. }
+            | Inst::Unchunk(a)
             | Inst::Reduce(_, a) => f(*a),
             Inst::Int(_, a, b)
             | Inst::IntCmp(_, a, b)

@@ -9,7 +9,7 @@
 //!
 //! A kernel must not know its width. It asks [`ir::Width`] how many lanes there are, and respects one rule: **nothing crosses
 //! a 16-byte chunk**. Packs, unpacks and byte shuffles work inside each chunk of a vector, as the wide instruction sets do;
-//! only loads, stores, splats and reductions see the whole vector. Where bytes become 32-bit lanes and back, this gives the
+//! only loads, stores, splats, reductions and one permutation see the whole vector. Where bytes become 32-bit lanes and back, this gives the
 //! *packed order* of channels ([`ir::Width::packed_channel`]), and constants are laid out in it at compile time.
 
 pub mod builder;

@@ -227,6 +227,7 @@ impl Verifier<'_> {
             Inst::LoadWiden { widen, addr, .. } => load(addr, widen.result()),
             Inst::StoreInt { addr, value, .. } => store(addr, value, Ty::I64),
             Inst::StoreF32 { addr, value } => store(addr, value, Ty::F32),
+            Inst::Prefetch(addr) => Some(Signature { operands: vec![(addr.base, Ty::Ptr)], results: vec![] }),
             Inst::Scratch => Some(Signature { operands: vec![], results: vec![Ty::Ptr] }),
             Inst::Tile(inst) => Some(tile_signature(inst)),
             Inst::Store { addr, value }
@@ -269,7 +270,7 @@ impl Verifier<'_> {
             Inst::Pack(Pack::I32ToI16, a, b) => binary(a, b, Ty::V32, Ty::V16),
             Inst::Pack(Pack::I16ToI8 | Pack::I16ToU8, a, b) => binary(a, b, Ty::V16, Ty::V8),
             Inst::Interleave { a, b, .. } => binary(a, b, any(a), any(a)),
-            Inst::Shuffle { value, .. } => unary(value, any(value), any(value)),
+            Inst::Shuffle { value, .. } | Inst::Unchunk(value) => unary(value, any(value), any(value)),
             Inst::Reduce(Reduction::AddI32 | Reduction::MaxI32, value) => unary(value, Ty::V32, Ty::I64),
             Inst::Reduce(Reduction::AddF32 | Reduction::MaxF32 | Reduction::MinF32, value) => {
                 unary(value, Ty::VF32, Ty::F32)

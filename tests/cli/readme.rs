@@ -55,8 +55,15 @@ fn commands_of_the_readme_work() {
         if command.starts_with("cargo test") {
             continue;
         }
+        if command.contains("bench --compare") {
+            folder.octet_ok("bench model.xml --iterations 20 --json a.json");
+            fs::copy(folder.file("a.json"), folder.file("b.json")).unwrap();
+        }
         // Three seconds say nothing more about a line than three inferences.
-        let command = command.replacen(" bench ", " bench --iterations 3 ", 1);
+        let command = match command.contains("--compare") {
+            true => command,
+            false => command.replacen(" bench ", " bench --iterations 3 ", 1),
+        };
         let output = folder.shell(&command);
         assert_eq!(output.code, 0, "{command}\n{}{}", output.stdout, output.stderr);
         run += 1;

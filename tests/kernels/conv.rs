@@ -62,11 +62,11 @@ pub const BASE: Shape = Shape {
 };
 
 impl Shape {
-    fn ih(&self) -> usize {
+    pub fn ih(&self) -> usize {
         (self.oh - 1) * self.stride + (self.kernel[0] - 1) * self.dilation + 1
     }
 
-    fn iw(&self) -> usize {
+    pub fn iw(&self) -> usize {
         (self.ow - 1) * self.stride + (self.kernel[1] - 1) * self.dilation + 1
     }
 
@@ -83,11 +83,11 @@ impl Shape {
     }
 
     /// Bytes of a source pixel.
-    fn pixel(&self) -> usize {
+    pub fn pixel(&self) -> usize {
         self.groups * self.ic * self.elem().bytes()
     }
 
-    fn source(&self, random: &mut Random) -> Vec<u8> {
+    pub fn source(&self, random: &mut Random) -> Vec<u8> {
         let count = self.batch * self.ih() * self.iw() * self.groups * self.ic;
         match self.values {
             Values::Extreme | Values::Paired | Values::HalfPaired if !self.is_float() => {
@@ -97,7 +97,7 @@ impl Shape {
         }
     }
 
-    fn int_weights(&self, random: &mut Random) -> Vec<i32> {
+    pub fn int_weights(&self, random: &mut Random) -> Vec<i32> {
         let wide = self.mac == Mac::U8I16;
         let count = self.groups * self.oc * self.taps() * self.ic;
         let weight = |random: &mut Random| match self.values {
@@ -112,7 +112,7 @@ impl Shape {
         (0..count).map(|_| weight(random)).collect()
     }
 
-    fn runs(&self, group: usize) -> Vec<Run> {
+    pub fn runs(&self, group: usize) -> Vec<Run> {
         let bytes = self.elem().bytes();
         let row = self.iw() * self.pixel();
         let whole_rows = self.groups == 1 && self.dilation == 1;
@@ -174,7 +174,7 @@ impl Shape {
         case
     }
 
-    fn sum(&self, src: &[u8], ints: &[i32], floats: &[f32], init: &[i32], at: &[usize], channel: usize) -> Lane {
+    pub fn sum(&self, src: &[u8], ints: &[i32], floats: &[f32], init: &[i32], at: &[usize], channel: usize) -> Lane {
         let group = channel / self.oc;
         let (mut int, mut float) = (init[channel], 0.0f32);
         for (tap, (y, x)) in window(self.kernel).enumerate() {

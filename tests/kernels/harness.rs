@@ -43,7 +43,12 @@ pub const WIDTHS: [Width; 3] = [Width::W128, Width::W256, Width::W512];
 
 /// Builds and checks a case at every width.
 pub fn check(name: &str, case: impl Fn(Width) -> Case) {
-    for width in WIDTHS {
+    check_at(&WIDTHS, name, case);
+}
+
+/// Builds and checks a case at some widths.
+pub fn check_at(widths: &[Width], name: &str, case: impl Fn(Width) -> Case) {
+    for &width in widths {
         let name = format!("{name} at {} bits", 8 * width.bytes());
         let mut case = case(width);
         for (i, (region, expected)) in case.regions.iter_mut().zip(&mut case.expected).enumerate() {
@@ -57,7 +62,8 @@ pub fn check(name: &str, case: impl Fn(Width) -> Case) {
         verify(&function).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         let interpreted = interpret(&name, &function, &case);
         compare(&name, &case, &interpreted);
-        for target in targets(width) {
+        let runs = |target: &Target| function.tiles.is_none() || target.has_tiles() && may_use_tiles();
+        for target in targets(width).into_iter().filter(runs) {
             let ran = run_here(&function, &case, &target);
             for (region, (ran, interpreted)) in ran.iter().zip(&interpreted).enumerate() {
                 let differs = ran.iter().zip(interpreted).position(|(a, b)| a != b);
@@ -66,6 +72,11 @@ pub fn check(name: &str, case: impl Fn(Width) -> Case) {
             }
         }
     }
+}
+
+/// Whether the system lets this process use the registers of AMX.
+fn may_use_tiles() -> bool {
+    octet_runtime::cpu::detect(Default::default()) & octet_runtime::abi::cpu::AMX_INT8 != 0
 }
 
 /// The items in two calls, the later half first.

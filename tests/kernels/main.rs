@@ -16,5 +16,6 @@ mod random;
 mod reduce;
 mod reference;
 mod rnn;
+mod tile_conv;
 mod wide;
 mod winograd;

@@ -5,11 +5,12 @@ use octet::codegen::target::Target;
 use octet::codegen::x86;
 use octet::ir::ElemType;
 use octet::lower::kernel::Mac;
-use octet::simd::ir::Width;
+use octet::simd::ir::{Function, Width};
 use octet::simd::kernels;
 
 use crate::conv::{BASE, Shape, Values};
 use crate::reference::Outcome;
+use crate::tile_conv;
 
 fn target(cpu: &str) -> Target {
     Target::parse(Some("x86_64-unknown-linux-gnu"), cpu).unwrap()
@@ -17,8 +18,11 @@ fn target(cpu: &str) -> Target {
 
 /// The instructions of a kernel up to its return; constants stand behind.
 fn decode(shape: &Shape, width: Width, target: &Target) -> Vec<Instruction> {
-    let function = kernels::build(&shape.case(width).spec, "kernel", width);
-    let code = x86::compile(&function, &target.clone().with_width(width)).unwrap();
+    decoded(&kernels::build(&shape.case(width).spec, "kernel", width), width, target)
+}
+
+fn decoded(function: &Function, width: Width, target: &Target) -> Vec<Instruction> {
+    let code = x86::compile(function, &target.clone().with_width(width)).unwrap();
     let mut instructions = Vec::new();
     for instruction in Decoder::new(64, &code.bytes, DecoderOptions::NONE).iter() {
         assert!(!instruction.is_invalid(), "bytes that are no instruction behind {instructions:?}");
@@ -163,4 +167,37 @@ fn no_instruction_is_beyond_the_target() {
             }
         }
     }
+}
+
+/// The loop over the steps of a convolution: four products, what they load, and what every step costs besides.
+#[test]
+fn products_of_tiles_need_nothing_else() {
+    let shape = Shape { mac: Mac::U8I8Dot, ic: 128, oc: 64, oh: 2, ow: 16, tile_pixels: 16, ..BASE };
+    let function = kernels::build(&tile_conv::case(&shape).spec, "kernel", Width::W512);
+    let instructions = decoded(&function, Width::W512, &target("x86-64-v4,+amx-int8"));
+    let mut expected = vec![
+        (Mnemonic::Tileloadd, 4),
+        (Mnemonic::Tdpbusd, 4),
+        (Mnemonic::Movsxd, 1),
+        (Mnemonic::Lea, 4),
+        (Mnemonic::Add, 1),
+        (Mnemonic::Jg, 1),
+    ];
+    expected.sort();
+    let loops = inner_loops(&instructions);
+    let found = loops.iter().filter(|body| count(body, Mnemonic::Tdpbusd) > 0).map(|body| {
+        let mut counts: Vec<(Mnemonic, usize)> = Vec::new();
+        for instruction in body.iter() {
+            match counts.iter_mut().find(|(mnemonic, _)| *mnemonic == instruction.mnemonic()) {
+                Some((_, number)) => *number += 1,
+                None => counts.push((instruction.mnemonic(), 1)),
+            }
+        }
+        counts.sort();
+        counts
+    });
+    let found: Vec<_> = found.collect();
+    assert_eq!(found, [expected.clone(), expected]);
+    assert_eq!(count(&instructions, Mnemonic::Ldtilecfg), 1);
+    assert_eq!(count(&instructions, Mnemonic::Tilerelease), 1);
 }

@@ -181,6 +181,8 @@ fn convolutions() -> Vec<Case> {
             vec![16, 1, 5, 5],
             Window { groups: 16, stride: 2, pad: 2, ..PLAIN },
         ),
+        ("depthwise_folded", U8, I8, vec![1, 8, 5, 8], vec![8, 1, 3, 3], Window { groups: 8, pad_value: 9, ..same }),
+        ("depthwise_folded_floats", F32, F32, vec![2, 6, 5, 4], vec![6, 1, 3, 3], Window { groups: 6, ..same }),
         ("depthwise_wide", U8, I16, vec![1, 19, 5, 5], vec![19, 1, 3, 3], Window { groups: 19, ..same }),
         ("depthwise_floats", F32, F32, vec![1, 21, 5, 5], vec![21, 1, 3, 3], Window { groups: 21, ..same }),
     ];
@@ -656,6 +658,15 @@ fn chains() -> Vec<Case> {
             let y = b.per_channel(acc, 1);
             let y = b.quantize(y, 0.1, 128.0);
             vec![b.op(Op::Concat { axis: 1 }, &[parts[0], y])]
+        }),
+        case("chain/folded_depthwise_with_residual", move |b| {
+            let q = b.input(U8, &[1, 12, 6, 8]);
+            let w = b.weights(I8, &[12, 1, 5, 5]);
+            let acc = b.conv(q, w, Window { groups: 12, pad: 2, pad_value: 7, ..PLAIN });
+            let y = b.per_channel(acc, 1);
+            let residual = b.dequantize(q, 0.05, 7.0);
+            let y = b.op(Op::Binary(BinaryOp::Add), &[y, residual]);
+            vec![b.quantize(y, 0.1, 128.0)]
         }),
         case("chain/quantized_accumulator_with_two_readers", move |b| {
             let q = b.input(U8, &[1, 16, 4, 4]);

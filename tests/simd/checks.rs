@@ -3,6 +3,7 @@
 use octet::simd::builder::{Builder, Pointer};
 use octet::simd::interp::{self, Arg, Memory};
 use octet::simd::ir::{Function, Inst, IntOp, Mem, Ty, Val, Width};
+use octet::simd::tiles::{Signs, TileInst, TileReg, TileShape};
 use octet::simd::verify::verify;
 
 /// Runs `fn(src, dst)` on two regions of 32 bytes of ones; the source is const.
@@ -114,6 +115,37 @@ fn the_verifier_names_what_is_wrong() {
         let problems = verify(&function).unwrap_err();
         assert!(problems.contains(expected), "{expected:?} is not in {problems}");
     }
+}
+
+/// A kernel whose eight tiles have these rows and bytes in turn.
+fn with_tiles(shapes: [(usize, usize); 2], inst: TileInst) -> Function {
+    let mut b = Builder::new("k", Width::W512);
+    let shape = |i: usize| TileShape { rows: shapes[i % 2].0, bytes: shapes[i % 2].1 };
+    b.use_tiles(std::array::from_fn(shape));
+    let mut function = b.finish();
+    function.body.insts.push((vec![], Inst::Tile(inst)));
+    function
+}
+
+#[test]
+fn the_verifier_knows_tiles() {
+    let [t0, t1, t9] = [0, 1, 9].map(TileReg);
+    let signs = Signs { a: false, b: true };
+    let dot = TileInst::Dot { acc: t0, a: t1, b: t0, signs };
+    let mut without = with_tiles([(16, 64), (16, 64)], TileInst::Zero(t0));
+    without.tiles = None;
+    let rows = [
+        ("no such tile register", with_tiles([(16, 64), (16, 64)], TileInst::Zero(t9))),
+        ("a tile has 1 to 16 rows", with_tiles([(17, 64), (16, 64)], TileInst::Zero(t0))),
+        ("a tile has 1 to 16 rows", with_tiles([(16, 30), (16, 64)], TileInst::Zero(t0))),
+        ("do not make a product", with_tiles([(16, 64), (16, 32)], dot)),
+        ("the kernel has no tiles", without),
+    ];
+    for (expected, function) in rows {
+        let problems = verify(&function).unwrap_err();
+        assert!(problems.contains(expected), "{expected:?} is not in {problems}");
+    }
+    verify(&with_tiles([(16, 64), (16, 64)], dot)).unwrap();
 }
 
 #[test]

@@ -13,3 +13,4 @@ mod machine;
 mod math;
 mod programs;
 mod rows;
+mod tiles;

@@ -299,6 +299,22 @@ fn reductions() {
     check_rows(&reduction_rows());
 }
 
+/// The one row that crosses chunks: lanes `i` of all chunks come together.
+#[test]
+fn lanes_of_chunks_in_order() {
+    let unchunk = row("Unchunk", &[Ty::V8], |b, v| b.unchunk(v[0]));
+    for width in WIDTHS {
+        let (chunks, lanes) = (width.chunks(), width.lanes32());
+        let src: Vec<u32> = (0..3 * lanes * BLOCKS).map(|lane| lane as u32).collect();
+        let result = interpret(&unchunk, width, src.iter().flat_map(|lane| lane.to_le_bytes()).collect());
+        let found: Vec<u32> = result.as_chunks().0.iter().map(|lane| u32::from_le_bytes(*lane)).collect();
+        let ordered =
+            |operands: &[u32]| (0..lanes).map(|at| operands[at % chunks * 4 + at / chunks]).collect::<Vec<_>>();
+        assert_eq!(found, src.chunks(3 * lanes).flat_map(ordered).collect::<Vec<_>>(), "{width:?}");
+    }
+    check_rows(&[unchunk]);
+}
+
 #[test]
 fn scalars() {
     check_rows(&scalar_rows());

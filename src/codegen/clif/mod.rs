@@ -155,6 +155,7 @@ impl Lowering<'_> {
             | Inst::FloatFromBits(_)
             | Inst::FloatCmp(..) => Some(self.scalar(inst)),
             Inst::Madd(..) | Inst::MaddUbs { .. } | Inst::Dot4 { .. } => Some(self.multiply(inst)),
+            Inst::Unchunk(value) => Some(self.get(*value)),
             Inst::Pack(..) | Inst::Interleave { .. } | Inst::Shuffle { .. } | Inst::Reduce(..) => {
                 Some(self.rearrange(inst))
             }
@@ -170,6 +171,7 @@ impl Lowering<'_> {
             | Inst::Float(..)
             | Inst::FloatUnary(..)
             | Inst::FloatVecCmp(..) => Some(self.vector(inst)),
+            Inst::Prefetch(_) => None,
             Inst::Scratch => Some(self.scratch()),
             Inst::Tile(_) => unreachable!("internal error: a kernel with tiles is refused"),
             Inst::Loop(_) | Inst::If(_) => unreachable!("internal error: control is lowered with its block"),

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! - [`codes`]: which instruction does what at which width;
-//! - [`constants`]: the constants behind the code.
+//! - [`constants`]: the constants behind the code;
+//! - `isel::tiles`: matrices in the tile registers of AMX, which kernels name and nobody allocates.
 //!
 //! Chunks of the vector IR are what AVX calls 128-bit lanes, so packs, interleaves and shuffles are one instruction each. What
 //! decides the speed of an inner loop:

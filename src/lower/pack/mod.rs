@@ -25,6 +25,8 @@ pub use rnn::{pack_rnn, rnn_gates};
 pub use tiles::{PackedTiles, Step, TileLayout, pack_tiles, step_bytes, steps};
 pub use winograd::{WinogradLayout, pack_winograd};
 
+use crate::simd::ir::Width;
+
 /// Alignment of blocks inside a blob.
 const BLOCK_ALIGN: usize = 64;
 
@@ -34,6 +36,17 @@ const BLOCK_ALIGN: usize = 64;
 pub enum Weights<'a> {
     Int(&'a [i32]),
     F32(&'a [f32]),
+}
+
+/// Values of channels in the order of blocks of `vectors` 32-bit vectors; zeros behind the last channel.
+pub fn pack_strips(width: Width, vectors: usize, values: &[f32]) -> Vec<u8> {
+    let block = vectors * width.lanes32();
+    let place = |i: usize| {
+        let (vector, lane) = (i % block / width.lanes32(), i % width.lanes32());
+        i / block * block + width.block_channel(vectors, vector, lane)
+    };
+    let places = (0..values.len().next_multiple_of(block)).map(place);
+    places.flat_map(|channel| values.get(channel).copied().unwrap_or(0.0).to_le_bytes()).collect()
 }
 
 fn align(blob: &mut Vec<u8>) {

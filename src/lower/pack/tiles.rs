@@ -5,11 +5,10 @@
 
 use super::conv::{Group, Run};
 use super::{BLOCK_ALIGN, align};
-use crate::simd::ir::Width;
-use crate::simd::tiles::TILE_ROW_BYTES;
+use crate::simd::ir::{TILE_ROW_BYTES, Width};
 
 /// A blob of weights: a header per block; then per block the start values of its channels, the source offsets of all steps, and
-/// for each pair of its channel tiles (the last may be alone) the weights of all steps, tile behind tile.
+/// for each set of channel tiles that are computed together (the last may be smaller) the weights of all steps, tile behind tile.
 pub struct TileLayout;
 
 impl TileLayout {
@@ -24,8 +23,6 @@ impl TileLayout {
 
     /// Channels of a block.
     pub const BLOCK: usize = 64;
-    /// Channel tiles that are computed together.
-    pub const TOGETHER: usize = 2;
     const WIDTH: Width = Width::W512;
 
     /// Channel tiles of a block.
@@ -70,8 +67,8 @@ pub fn steps(runs: &[Run], bytes: usize) -> Vec<Step> {
     steps
 }
 
-/// Packs weights (rows as in [`super::Weights`], each in i8). `init` is the start of each output channel's accumulator.
-pub fn pack_tiles(step_bytes: usize, groups: &[Group], weights: &[i32], init: &[i32]) -> PackedTiles {
+/// Packs weights (rows as in [`super::Weights`], each in i8) for `together` channel tiles computed together. `init` is the start of each output channel's accumulator.
+pub fn pack_tiles(step_bytes: usize, together: usize, groups: &[Group], weights: &[i32], init: &[i32]) -> PackedTiles {
     let mut packed = PackedTiles { block_channels: Vec::new(), blob: Vec::new() };
     let blocks: usize = groups.iter().map(|group| group.oc.div_ceil(TileLayout::BLOCK)).sum();
     packed.blob.resize((blocks * TileLayout::HEADER_BYTES).next_multiple_of(BLOCK_ALIGN), 0);
@@ -83,7 +80,7 @@ pub fn pack_tiles(step_bytes: usize, groups: &[Group], weights: &[i32], init: &[
             let channels = (group.oc - first).min(TileLayout::BLOCK);
             let begin = row + first * row_len;
             let weights = &weights[begin..begin + channels * row_len];
-            let block = TileBlock { steps: &steps, step_bytes, channels, row_len, weights };
+            let block = TileBlock { steps: &steps, step_bytes, together, channels, row_len, weights };
             packed.push(&block, group.first_oc + first, init);
         }
         row += group.oc * row_len;
@@ -95,6 +92,7 @@ pub fn pack_tiles(step_bytes: usize, groups: &[Group], weights: &[i32], init: &[
 struct TileBlock<'a> {
     steps: &'a [Step],
     step_bytes: usize,
+    together: usize,
     channels: usize,
     row_len: usize,
     weights: &'a [i32],
@@ -117,9 +115,9 @@ impl PackedTiles {
         }
         align(&mut self.blob);
         let weights_at = self.blob.len();
-        for first in (0..vectors).step_by(TileLayout::TOGETHER) {
+        for first in (0..vectors).step_by(block.together) {
             for &step in block.steps {
-                for vector in first..vectors.min(first + TileLayout::TOGETHER) {
+                for vector in first..vectors.min(first + block.together) {
                     block.tile(vector, step, &mut self.blob);
                 }
             }
@@ -135,11 +133,11 @@ impl PackedTiles {
 }
 
 impl TileBlock<'_> {
-    /// The channels of one vector, lane by lane, where they exist. A pixel's vectors are a strip.
+    /// The channels of one vector, lane by lane, where they exist. A pixel's vectors are a natural strip.
     fn lanes(&self, vector: usize) -> Vec<Option<usize>> {
-        let (width, vectors) = (TileLayout::WIDTH, TileLayout::vectors(self.channels));
-        let channel = |lane: usize| width.strip_channel(vectors, vector, lane);
-        (0..width.lanes32()).map(channel).map(|channel| (channel < self.channels).then_some(channel)).collect()
+        let lanes = TileLayout::WIDTH.lanes32();
+        let channels = vector * lanes..(vector + 1) * lanes;
+        channels.map(|channel| (channel < self.channels).then_some(channel)).collect()
     }
 
     /// Four weights of every channel a row.

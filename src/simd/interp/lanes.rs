@@ -246,6 +246,13 @@ pub fn shuffle(value: Vector, pattern: [u8; CHUNK]) -> Vector {
     Vector::from_bytes(&bytes)
 }
 
+pub fn unchunk(value: Vector, width: usize) -> Vector {
+    const LANE: usize = 4;
+    let lane = |i: usize, chunk: usize| &value.0[chunk * CHUNK + i * LANE..][..LANE];
+    let lanes = (0..CHUNK / LANE).flat_map(|i| (0..width / CHUNK).map(move |chunk| lane(i, chunk)));
+    Vector::from_bytes(&lanes.collect::<Vec<_>>().concat())
+}
+
 pub enum Reduced {
     Int(i64),
     Float(f32),

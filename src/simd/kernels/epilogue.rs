@@ -6,7 +6,7 @@
 use crate::ir::ElemType;
 use crate::lower::pointwise::{Epilogue, Inner, PwInst, PwTensor, Ref};
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::Val;
+use crate::simd::ir::{Ty, Val};
 
 use super::lanes;
 use super::strip::{Strip, load_splat};
@@ -62,7 +62,7 @@ impl Operands {
 /// Bytes from one channel to the next.
 fn channel_bytes(tensor: &PwTensor) -> i64 {
     match tensor.inner {
-        Inner::Contiguous => tensor.elem.bytes() as i64,
+        Inner::Contiguous | Inner::Strips => tensor.elem.bytes() as i64,
         Inner::Splat => 0,
     }
 }
@@ -79,7 +79,32 @@ pub struct Tile {
 /// Runs the program on a tile and stores its results. `accumulators[pixel][vector]` has all live vectors of the strip, or is empty
 /// if the program uses none.
 pub fn apply(b: &mut Builder, epilogue: &Epilogue, operands: &Operands, tile: Tile, accumulators: &[Vec<Val>]) {
-    let evaluation = Evaluation::new(b, epilogue, operands, tile, accumulators);
+    apply_with(b, epilogue, operands, tile, accumulators, &vec![None; epilogue.loads.len()]);
+}
+
+/// What some loads give, one value per live vector of a strip; `None` for those still to be done.
+pub type Loaded = Vec<Option<Vec<Val>>>;
+
+/// The loads of a strip that are the same for all outer indices: a kernel does them once for many tiles.
+pub fn load_constants(b: &mut Builder, epilogue: &Epilogue, operands: &Operands, strip: Strip) -> Loaded {
+    let loads = epilogue.loads.iter().zip(&operands.loads);
+    let load = loads.map(|(tensor, &pointer)| {
+        let constant = tensor.strides.iter().all(|&stride| stride == 0) && !tensor.aliased;
+        constant.then(|| load_strip(b, tensor, strip, pointer, 0))
+    });
+    load.collect()
+}
+
+/// As [`apply`] with loads that are done.
+pub fn apply_with(
+    b: &mut Builder,
+    epilogue: &Epilogue,
+    operands: &Operands,
+    tile: Tile,
+    accumulators: &[Vec<Val>],
+    known: &[Option<Vec<Val>>],
+) {
+    let evaluation = Evaluation::new(b, epilogue, operands, tile, accumulators, known);
     let mut results = vec![vec![Vec::new(); epilogue.stores.len()]; tile.pixels];
     for vector in 0..tile.strip.live() {
         let shared = evaluation.shared(b, vector);
@@ -115,10 +140,15 @@ impl<'a> Evaluation<'a> {
         operands: &'a Operands,
         tile: Tile,
         accumulators: &'a [Vec<Val>],
+        known: &[Option<Vec<Val>>],
     ) -> Evaluation<'a> {
         let mut evaluation =
             Evaluation { epilogue, operands, tile, accumulators, uniform: uniform(epilogue), loaded: Vec::new() };
-        for (tensor, &pointer) in epilogue.loads.iter().zip(&operands.loads) {
+        for ((tensor, &pointer), known) in epilogue.loads.iter().zip(&operands.loads).zip(known) {
+            if let Some(known) = known {
+                evaluation.loaded.push(vec![known.clone()]);
+                continue;
+            }
             let pixels = if pixel_stride(tensor) == 0 { 1 } else { tile.pixels };
             let loaded = (0..pixels).map(|pixel| evaluation.load(b, tensor, pointer, pixel)).collect();
             evaluation.loaded.push(loaded);
@@ -128,10 +158,7 @@ impl<'a> Evaluation<'a> {
 
     fn load(&self, b: &mut Builder, tensor: &PwTensor, pointer: Pointer, pixel: usize) -> Vec<Val> {
         let (pointer, offset) = self.place(b, tensor, pointer, pixel);
-        match tensor.inner {
-            Inner::Contiguous => self.tile.strip.load(b, tensor.elem, pointer, offset, tensor.exact_reads),
-            Inner::Splat => vec![load_splat(b, tensor.elem, pointer, offset); self.tile.strip.live()],
-        }
+        load_strip(b, tensor, self.tile.strip, pointer, offset)
     }
 
     fn store(&self, b: &mut Builder, index: usize, pixel: usize, values: &[Val]) {
@@ -141,6 +168,7 @@ impl<'a> Evaluation<'a> {
         let (pointer, offset) = self.place(b, tensor, self.operands.stores[index], pixel);
         let strip = match tensor.inner {
             Inner::Contiguous => self.tile.strip,
+            Inner::Strips => panic!("internal error: results in the order of strips"),
             Inner::Splat => Strip { valid: 1, ..self.tile.strip },
         };
         strip.store(b, elem, pointer, offset, &values[..strip.live()]);
@@ -190,13 +218,24 @@ impl<'a> Evaluation<'a> {
                 pixels[pixel.min(pixels.len() - 1)][vector]
             }
             PwInst::ConstF32(x) => b.splat_const_f32(x),
-            PwInst::ConstI32(x) => b.splat_const(crate::simd::ir::Ty::V32, x.into()),
+            PwInst::ConstI32(x) => b.splat_const(Ty::V32, x.into()),
             PwInst::ToFloat(x) => b.to_float(value(x)),
             PwInst::Quantize { x, low, high } => lanes::quantize(b, value(x), low, high),
             PwInst::Truncate(x) => lanes::truncate(b, value(x)),
             PwInst::Unary(op, x) => lanes::unary(b, op, value(x)),
             PwInst::Binary(op, x, y) => lanes::binary(b, op, value(x), value(y)),
             PwInst::Select(condition, x, y) => lanes::select(b, value(condition), value(x), value(y)),
+        }
+    }
+}
+
+fn load_strip(b: &mut Builder, tensor: &PwTensor, strip: Strip, pointer: Pointer, offset: i32) -> Vec<Val> {
+    match tensor.inner {
+        Inner::Contiguous => strip.load(b, tensor.elem, pointer, offset, tensor.exact_reads),
+        Inner::Splat => vec![load_splat(b, tensor.elem, pointer, offset); strip.live()],
+        Inner::Strips => {
+            let width = b.width().bytes();
+            (0..strip.live()).map(|v| b.load(Ty::VF32, pointer, offset + (v * width) as i32)).collect()
         }
     }
 }

@@ -27,7 +27,7 @@ pub fn build(b: &mut Builder, spec: &ReduceSpec, operands: &[Pointer], items: It
         }
         if spec.inner_reduced {
             let result = to_one(b, spec, src);
-            let strip = Strip { vectors: 1, valid: 1 };
+            let strip = Strip { vectors: 1, valid: 1, natural: false };
             finish(b, spec, &operands, strip, vec![result]);
         } else {
             nest::for_strips(b, spec.inner, 4, |b, channel, strip| {

@@ -1,7 +1,8 @@
 //! Strips: consecutive channels in one to four 32-bit vectors, and how they come from memory and go back.
 //!
 //! Lane `l` of vector `v` holds channel [`Width::strip_channel`]`(vectors, v, l)` of the strip. In this order narrow elements
-//! widen and pack inside chunks. A strip with fewer valid channels than lanes stores the valid ones only; it may load
+//! widen and pack inside chunks. A *natural* strip holds channel `v * lanes + l` there instead: each vector is a strip of its
+//! own, which suits f32 in memory and wide vectors; only bytes are stored together. A strip with fewer valid channels than lanes stores the valid ones only; it may load
 //! more, except from a tensor that demands exact reads.
 
 use crate::ir::ElemType;
@@ -9,24 +10,33 @@ use crate::lower::program::READ_SLACK;
 use crate::simd::builder::{Builder, Pointer};
 use crate::simd::ir::{CHUNK, Half, Pack, ShiftOp, Span, Ty, Val, VecOp, Widen, Width};
 
+/// Lanes of the vectors of natural strips, which only kernels of 512 bits use.
+const NATURAL_LANES: usize = 16;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Strip {
     /// 1..=4
     pub vectors: usize,
     /// Channels that exist, from the first; at least one.
     pub valid: usize,
+    pub natural: bool,
 }
 
 impl Strip {
     /// The strip of `vectors` vectors, all lanes valid.
     pub fn full(width: Width, vectors: usize) -> Strip {
-        Strip { vectors, valid: vectors * width.lanes32() }
+        Strip { vectors, valid: vectors * width.lanes32(), natural: false }
     }
 
     /// The smallest strip of `channels` channels, at most four vectors of them.
     pub fn covering(width: Width, channels: usize) -> Strip {
         assert!(channels <= width.bytes(), "internal error: {channels} channels in one strip");
-        Strip { vectors: channels.div_ceil(width.lanes32()), valid: channels }
+        Strip { vectors: channels.div_ceil(width.lanes32()), valid: channels, natural: false }
+    }
+
+    /// As [`Self::covering`] in natural order.
+    pub fn natural(width: Width, channels: usize) -> Strip {
+        Strip { natural: true, ..Strip::covering(width, channels) }
     }
 
     /// Cuts `vectors` vectors with `valid` valid channels into strips of at most four: (first vector, first channel, strip).
@@ -37,18 +47,26 @@ impl Strip {
             .map(|first| (first, first * width.lanes32(), (vectors - first).min(4)))
             .filter(|&(_, channel, _)| channel < valid)
             .map(|(first, channel, vectors)| {
-                (first, channel, Strip { vectors, valid: (valid - channel).min(vectors * width.lanes32()) })
+                let valid = (valid - channel).min(vectors * width.lanes32());
+                (first, channel, Strip { vectors, valid, natural: false })
             })
             .collect()
     }
 
     /// Vectors with a valid channel: the first ones. Only these are loaded, computed and stored.
     pub fn live(self) -> usize {
-        self.vectors.min(self.valid.div_ceil(4))
+        let channels = if self.natural { NATURAL_LANES } else { 4 };
+        self.vectors.min(self.valid.div_ceil(channels))
     }
 
     /// f32 as VF32, integers and bool as V32; one per live vector.
     pub fn load(self, b: &mut Builder, elem: ElemType, from: Pointer, offset: i32, exact: bool) -> Vec<Val> {
+        if self.natural {
+            let single = |(channel, strip): (usize, Strip)| {
+                strip.load(b, elem, from, offset + (channel * elem.bytes()) as i32, exact)
+            };
+            return self.singles().into_iter().flat_map(single).collect();
+        }
         // elements that may be touched
         let slack = if exact { 0 } else { READ_SLACK / elem.bytes() };
         let limit = (self.valid + slack).min(self.vectors * b.width().lanes32());
@@ -67,6 +85,13 @@ impl Strip {
     pub fn store(self, b: &mut Builder, elem: ElemType, to: Pointer, offset: i32, values: &[Val]) {
         assert_eq!(values.len(), self.live(), "internal error: a strip of another size");
         match elem {
+            ElemType::U8 | ElemType::Bool if self.natural => self.store_natural_bytes(b, false, to, offset, values),
+            ElemType::I8 if self.natural => self.store_natural_bytes(b, true, to, offset, values),
+            _ if self.natural => {
+                for ((channel, strip), value) in self.singles().into_iter().zip(values) {
+                    strip.store(b, elem, to, offset + (channel * elem.bytes()) as i32, &[*value]);
+                }
+            }
             ElemType::F32 | ElemType::I32 => self.store_words(b, to, offset, values),
             ElemType::I64 => self.store_longs(b, to, offset, values),
             ElemType::I16 => self.store_halves(b, to, offset, values),
@@ -140,6 +165,13 @@ impl Strip {
         quarters[..self.live()].to_vec()
     }
 
+    /// The vectors of a natural strip: first channel, and the strip each is.
+    fn singles(self) -> Vec<(usize, Strip)> {
+        let lanes = NATURAL_LANES;
+        let single = |channel: usize| Strip { vectors: 1, valid: (self.valid - channel).min(lanes), natural: false };
+        (0..self.valid).step_by(lanes).map(|channel| (channel, single(channel))).collect()
+    }
+
     /// Whether the strip's order is the natural one.
     fn is_natural(self, width: Width) -> bool {
         self.vectors == 1 || width.chunks() == 1
@@ -171,9 +203,22 @@ impl Strip {
         }
     }
 
+    fn store_natural_bytes(self, b: &mut Builder, signed: bool, to: Pointer, offset: i32, values: &[Val]) {
+        let last = values.len() - 1;
+        let packed = b.pack4(signed, std::array::from_fn(|v| values[v.min(last)]));
+        let bytes = b.unchunk(packed);
+        b.store_partial(to, offset, bytes, self.valid);
+    }
+
     fn store_bytes(self, b: &mut Builder, signed: bool, to: Pointer, offset: i32, values: &[Val]) {
         let last = values.len() - 1;
-        let bytes = b.pack4(signed, std::array::from_fn(|v| values[v.min(last)]));
+        let bytes = if last < 2 {
+            // both halves of a chunk: only the first is stored
+            let words = b.pack(Pack::I32ToI16, values[0], values[last]);
+            b.pack(if signed { Pack::I16ToI8 } else { Pack::I16ToU8 }, words, words)
+        } else {
+            b.pack4(signed, std::array::from_fn(|v| values[v.min(last)]))
+        };
         let stride = 4 * self.vectors;
         b.store_partial_chunks(to, offset, Span { stride: stride as i32, head: stride, limit: self.valid }, bytes);
     }

@@ -2,31 +2,36 @@
 //!
 //! ```text
 //! item = block of channels, panel of pixels:
-//!   for each pair of the block's channel tiles:
-//!     start values into accumulators              t0 .. t3
-//!     for each step: pixels (t4, t5) x weights (t6, t7)
+//!   for some of the block's channel tiles together (two, or one with more pixels):
+//!     start values into accumulators
+//!     for each step: pixels x weights
 //!     accumulators into the scratch memory
 //!   epilogue, from the scratch memory, some pixels at a time
 //! ```
 //!
-//! The scratch memory holds a row of 64 accumulators for each pixel of the panel, in the order of a strip. Tiles at the end of
-//! a row overlap the one before; their products are computed twice, their epilogue once, because it may work in place.
+//! Tile registers: four accumulators, then pixels, then weights.
+//!
+//! Where weights are walked once, each step fetches some of the next block's.
+//!
+//! The scratch memory holds a row of 64 accumulators for each pixel of the panel, in the order of their channels. Tiles at the
+//! end of a row overlap the one before; their products are computed twice, their epilogue once, because it may work in place.
 
 use crate::lower::kernel::TileConvSpec;
 use crate::lower::pack::TileLayout;
 use crate::simd::builder::{Builder, Pointer};
 use crate::simd::ir::{Cmp, IntMem, IntOp, Ty, Val};
-use crate::simd::tiles::{Signs, TILE_ROW_BYTES, TILE_ROWS, TileReg, TileShape};
+use crate::simd::tiles::{Signs, TILE_REGS, TILE_ROW_BYTES, TILE_ROWS, TileReg, TileShape};
 
 use super::Items;
-use super::epilogue::{self, Operands, Tile};
+use super::epilogue::{self, Loaded, Operands, Tile};
 use super::nest;
 use super::strip::Strip;
 
 /// Scratch bytes of a pixel.
 const PIXEL_BYTES: usize = 4 * TileLayout::BLOCK;
-/// Pixels of an epilogue together: their accumulators share registers with what they load.
+/// Pixels of an iteration of an epilogue.
 const EPILOGUE_PIXELS: usize = 4;
+const ACCUMULATORS: usize = 4;
 const SIGNS: Signs = Signs { a: false, b: true };
 
 pub fn build(b: &mut Builder, spec: &TileConvSpec, operands: &[Pointer], items: Items) {
@@ -34,7 +39,11 @@ pub fn build(b: &mut Builder, spec: &TileConvSpec, operands: &[Pointer], items: 
     let accumulators = TileShape { rows: spec.tile_pixels, bytes: TILE_ROW_BYTES };
     let pixels = TileShape { rows: spec.tile_pixels, bytes: spec.step_bytes };
     let matrix = TileShape { rows: spec.step_bytes / 4, bytes: TILE_ROW_BYTES };
-    b.use_tiles([accumulators, accumulators, accumulators, accumulators, pixels, pixels, matrix, matrix]);
+    b.use_tiles(std::array::from_fn(|register| match register {
+        0..ACCUMULATORS => accumulators,
+        _ if register < TILE_REGS - spec.channel_tiles => pixels,
+        _ => matrix,
+    }));
     let scratch = b.scratch(spec.panel_tiles * TILE_ROWS * PIXEL_BYTES);
     let conv = TileConv { spec, src, weights, scratch, operands: Operands::new(&spec.epilogue, rest) };
     let (blocks, panels) = (spec.block_channels.len(), spec.panels());
@@ -54,6 +63,12 @@ struct TileConv<'a> {
     operands: Operands,
 }
 
+/// Tiles of pixels that are computed together.
+struct Panel {
+    number: Val,
+    tiles: Vec<PixelTile>,
+}
+
 /// A tile of pixels: where it is.
 struct PixelTile {
     /// Its number among all; one behind the last is none, and computes what the last does.
@@ -67,12 +82,13 @@ impl TileConv<'_> {
     fn item(&self, b: &mut Builder, block: Val, panel: Val) {
         let header = b.index(self.weights, block, TileLayout::HEADER_BYTES as i64);
         let first = b.imul_imm(panel, self.spec.panel_tiles as i64);
-        let tiles: Vec<PixelTile> = (0..self.spec.panel_tiles).map(|i| self.tile(b, first, i)).collect();
+        let tiles = (0..self.spec.panel_tiles).map(|i| self.tile(b, first, i)).collect();
+        let panel = Panel { number: panel, tiles };
         let mut sizes: Vec<usize> = self.spec.block_channels.iter().map(|&(_, channels)| channels).collect();
         sizes.sort_unstable();
         sizes.dedup();
         let channels = b.load_int(header, TileLayout::CHANNELS, IntMem::I32);
-        self.block_of(b, &tiles, header, channels, &sizes);
+        self.block_of(b, &panel, header, channels, &sizes);
     }
 
     fn tile(&self, b: &mut Builder, first: Val, i: usize) -> PixelTile {
@@ -89,21 +105,21 @@ impl TileConv<'_> {
     }
 
     /// Blocks of other sizes are other code: the header says which is meant.
-    fn block_of(&self, b: &mut Builder, tiles: &[PixelTile], header: Pointer, channels: Val, sizes: &[usize]) {
+    fn block_of(&self, b: &mut Builder, panel: &Panel, header: Pointer, channels: Val, sizes: &[usize]) {
         match *sizes {
             [] => {}
-            [size] => self.block(b, tiles, header, size),
+            [size] => self.block(b, panel, header, size),
             [ref rest @ .., size] => {
                 let expected = b.int(size as i64);
                 let same = b.int_cmp(Cmp::Eq, channels, expected);
                 b.if_else(
                     same,
                     |b| {
-                        self.block(b, tiles, header, size);
+                        self.block(b, panel, header, size);
                         Vec::new()
                     },
                     |b| {
-                        self.block_of(b, tiles, header, channels, rest);
+                        self.block_of(b, panel, header, channels, rest);
                         Vec::new()
                     },
                 );
@@ -111,135 +127,181 @@ impl TileConv<'_> {
         }
     }
 
-    fn block(&self, b: &mut Builder, tiles: &[PixelTile], header: Pointer, channels: usize) {
-        self.products(b, tiles, header, TileLayout::vectors(channels));
+    fn block(&self, b: &mut Builder, panel: &Panel, header: Pointer, channels: usize) {
+        self.products(b, panel, header, TileLayout::vectors(channels));
         let first_channel = b.load_int(header, TileLayout::FIRST_CHANNEL, IntMem::I32);
         let operands = self.operands.at_channel(b, &self.spec.epilogue, first_channel);
-        let strip = Strip::covering(b.width(), channels);
-        for (i, tile) in tiles.iter().enumerate() {
+        let strip = Strip::natural(b.width(), channels);
+        let constants = epilogue::load_constants(b, &self.spec.epilogue, &operands, strip);
+        let finish = Finish { spec: self.spec, operands, strip, constants };
+        for (i, tile) in panel.tiles.iter().enumerate() {
             let at = b.int((i * TILE_ROWS * PIXEL_BYTES) as i64);
             let accumulators = b.advance(self.scratch, at);
             if i == 0 {
-                self.finish_tile(b, tile, &operands, accumulators, strip);
+                finish.tile(b, tile, accumulators);
                 continue;
             }
             let end = b.int(self.spec.tiles() as i64);
             let exists = b.int_cmp(Cmp::Lt, tile.number, end);
-            b.if_then(exists, |b| self.finish_tile(b, tile, &operands, accumulators, strip));
+            b.if_then(exists, |b| finish.tile(b, tile, accumulators));
         }
     }
 
     /// All sums of a panel into the scratch memory.
-    fn products(&self, b: &mut Builder, tiles: &[PixelTile], header: Pointer, vectors: usize) {
+    fn products(&self, b: &mut Builder, panel: &Panel, header: Pointer, vectors: usize) {
         let [init, offsets, weights] = [TileLayout::INIT, TileLayout::OFFSETS, TileLayout::WEIGHTS].map(|field| {
             let at = b.load_int(header, field, IntMem::I32);
             b.advance(self.weights, at)
         });
         let steps = b.load_int(header, TileLayout::STEPS, IntMem::I32);
         let (zero, row) = (b.int(0), b.int(PIXEL_BYTES as i64));
-        let mut weights = weights;
-        for first in (0..vectors).step_by(TileLayout::TOGETHER) {
-            let together = (vectors - first).min(TileLayout::TOGETHER);
-            let places = |i: usize, v: usize| (accumulator(i, v), (first + v) * TILE_ROW_BYTES);
-            for (i, v) in pairs(tiles.len(), together) {
+        let tiles = panel.tiles.len();
+        let mut moving = vec![weights.base];
+        moving.extend(self.prefetched(b, panel, weights, steps, vectors));
+        for first in (0..vectors).step_by(self.spec.channel_tiles) {
+            let together = (vectors - first).min(self.spec.channel_tiles);
+            let places = |i: usize, v: usize| (self.accumulator(i, v), (first + v) * TILE_ROW_BYTES);
+            for (i, v) in pairs(tiles, together) {
                 let (register, at) = places(i, v);
                 b.tile_load(register, init, at as i32, zero);
             }
-            let carried = b.for_range((zero, steps, 1), &[weights.base, offsets.base], |b, _, carried| {
-                let [weights, offsets] = [carried[0], carried[1]].map(|base| Pointer { base, mem: self.weights.mem });
-                self.step(b, tiles, weights, offsets, together)
+            moving.push(offsets.base);
+            moving = b.for_range((zero, steps, 1), &moving, |b, _, moving| {
+                let pointers: Vec<Pointer> =
+                    moving.iter().map(|&base| Pointer { base, mem: self.weights.mem }).collect();
+                self.step(b, panel, &pointers, together)
             });
-            weights = Pointer { base: carried[0], mem: weights.mem };
-            for (i, v) in pairs(tiles.len(), together) {
+            moving.pop();
+            for (i, v) in pairs(tiles, together) {
                 let (register, at) = places(i, v);
                 b.tile_store(register, self.scratch, (i * TILE_ROWS * PIXEL_BYTES + at) as i32, row);
             }
         }
     }
 
-    fn step(
-        &self,
-        b: &mut Builder,
-        tiles: &[PixelTile],
-        weights: Pointer,
-        offsets: Pointer,
-        together: usize,
-    ) -> Vec<Val> {
-        let offset = b.load_int(offsets, 0, IntMem::I32);
-        let (pixel, line) = (b.int(self.spec.src.pixel), b.int(TILE_ROW_BYTES as i64));
-        let matrix_bytes = self.spec.step_bytes * TILE_ROW_BYTES / 4;
-        for (i, tile) in tiles.iter().enumerate() {
-            let src = b.advance(tile.src, offset);
-            b.tile_load(pixels(i), src, 0, pixel);
-            for v in 0..together {
-                if i == 0 {
-                    b.tile_load(matrix(v), weights, (v * matrix_bytes) as i32, line);
-                }
-                b.tile_dot(accumulator(i, v), pixels(i), matrix(v), SIGNS);
-            }
+    /// Where the part of the next block's weights begins that this panel fetches: while weights are walked once, every panel
+    /// fetches its share of what comes behind the block, so that memory and products work at the same time.
+    fn prefetched(&self, b: &mut Builder, panel: &Panel, weights: Pointer, steps: Val, vectors: usize) -> Option<Val> {
+        if !self.spec.blocks_outer {
+            return None;
         }
-        let (weight_step, offset_step) = (b.int((together * matrix_bytes) as i64), b.int(4));
-        vec![b.advance(weights, weight_step).base, b.advance(offsets, offset_step).base]
+        let block_bytes = b.imul_imm(steps, (vectors * self.matrix_bytes()) as i64);
+        let pairs = vectors.div_ceil(self.spec.channel_tiles);
+        let share = b.imul_imm(steps, (pairs * self.prefetched_lines() * TILE_ROW_BYTES) as i64);
+        let share = b.int_op(IntOp::Mul, share, panel.number);
+        let at = b.iadd(block_bytes, share);
+        Some(b.advance(weights, at).base)
     }
 
-    /// The epilogue of a tile. The last of a row leaves out the pixels of the one before it.
-    fn finish_tile(&self, b: &mut Builder, tile: &PixelTile, operands: &Operands, accumulators: Pointer, strip: Strip) {
+    /// Cache lines fetched in a step: all of a pair's weights, shared by the panels.
+    fn prefetched_lines(&self) -> usize {
+        (self.spec.channel_tiles * self.matrix_bytes() / TILE_ROW_BYTES).div_ceil(self.spec.panels())
+    }
+
+    fn accumulator(&self, tile: usize, vector: usize) -> TileReg {
+        TileReg((self.spec.channel_tiles * tile + vector) as u8)
+    }
+
+    /// More tiles of pixels than registers take turns.
+    fn pixels(&self, tile: usize) -> TileReg {
+        let registers = TILE_REGS - ACCUMULATORS - self.spec.channel_tiles;
+        TileReg((ACCUMULATORS + tile % registers) as u8)
+    }
+
+    fn matrix(&self, vector: usize) -> TileReg {
+        TileReg((TILE_REGS - self.spec.channel_tiles + vector) as u8)
+    }
+
+    fn matrix_bytes(&self) -> usize {
+        self.spec.step_bytes / 4 * TILE_ROW_BYTES
+    }
+
+    /// The products of a step. `pointers`: weights, what to prefetch (where that is done), offsets; gives the next ones.
+    fn step(&self, b: &mut Builder, panel: &Panel, pointers: &[Pointer], together: usize) -> Vec<Val> {
+        let &[weights, ref prefetched @ .., offsets] = pointers else {
+            panic!("internal error: a step without weights")
+        };
+        let offset = b.load_int(offsets, 0, IntMem::I32);
+        let (pixel, line) = (b.int(self.spec.src.pixel), b.int(TILE_ROW_BYTES as i64));
+        for (i, tile) in panel.tiles.iter().enumerate() {
+            let src = b.advance(tile.src, offset);
+            b.tile_load(self.pixels(i), src, 0, pixel);
+            for v in 0..together {
+                if i == 0 {
+                    b.tile_load(self.matrix(v), weights, (v * self.matrix_bytes()) as i32, line);
+                }
+                b.tile_dot(self.accumulator(i, v), self.pixels(i), self.matrix(v), SIGNS);
+            }
+        }
+        let weight_step = b.int((together * self.matrix_bytes()) as i64);
+        let mut next = vec![b.advance(weights, weight_step).base];
+        for &from in prefetched {
+            let lines = self.prefetched_lines();
+            (0..lines).for_each(|line| b.prefetch(from, (line * TILE_ROW_BYTES) as i32));
+            let bytes = b.int((lines * TILE_ROW_BYTES) as i64);
+            next.push(b.advance(from, bytes).base);
+        }
+        let offset_step = b.int(4);
+        next.push(b.advance(offsets, offset_step).base);
+        next
+    }
+}
+
+/// The epilogue of a block.
+struct Finish<'a> {
+    spec: &'a TileConvSpec,
+    operands: Operands,
+    strip: Strip,
+    constants: Loaded,
+}
+
+impl Finish<'_> {
+    /// One tile. The last of a row leaves out the pixels of the one before it.
+    fn tile(&self, b: &mut Builder, tile: &PixelTile, accumulators: Pointer) {
         let spec = self.spec;
-        let operands =
-            (0..3).fold(operands.clone(), |operands, dim| operands.at(b, &spec.epilogue, dim, tile.indices[dim]));
+        let at =
+            |operands: Operands, dim: usize, b: &mut Builder| operands.at(b, &spec.epilogue, dim, tile.indices[dim]);
+        let operands = (0..3).fold(self.operands.clone(), |operands, dim| at(operands, dim, b));
         let skipped = spec.row_tiles() * spec.tile_pixels - spec.ow;
+        let whole = (0, spec.tile_pixels);
         if skipped == 0 {
-            return self.finish_pixels(b, &operands, accumulators, (0, spec.tile_pixels), strip);
+            return self.pixels(b, &operands, accumulators, whole);
         }
         let last = b.int((spec.ow - spec.tile_pixels) as i64);
         let is_last = b.int_cmp(Cmp::Eq, tile.indices[2], last);
         b.if_else(
             is_last,
             |b| {
-                self.finish_pixels(b, &operands, accumulators, (skipped, spec.tile_pixels - skipped), strip);
+                self.pixels(b, &operands, accumulators, (skipped, spec.tile_pixels - skipped));
                 Vec::new()
             },
             |b| {
-                self.finish_pixels(b, &operands, accumulators, (0, spec.tile_pixels), strip);
+                self.pixels(b, &operands, accumulators, whole);
                 Vec::new()
             },
         );
     }
 
-    fn finish_pixels(
-        &self,
-        b: &mut Builder,
-        operands: &Operands,
-        accumulators: Pointer,
-        (first, count): (usize, usize),
-        strip: Strip,
-    ) {
+    /// Pixels `first .. first + count` of a tile, one behind the other: each has all registers beside the constants.
+    fn pixels(&self, b: &mut Builder, operands: &Operands, accumulators: Pointer, (first, count): (usize, usize)) {
+        let epilogue = &self.spec.epilogue;
         nest::for_tiles(b, count, EPILOGUE_PIXELS, |b, x, pixels| {
             let x = b.iadd_imm(x, first as i64);
             let accumulators = b.index(accumulators, x, PIXEL_BYTES as i64);
-            let operands = operands.at(b, &self.spec.epilogue, 2, x);
-            let load = |b: &mut Builder, pixel: usize, vector: usize| {
-                b.load(Ty::V32, accumulators, (pixel * PIXEL_BYTES + vector * TILE_ROW_BYTES) as i32)
-            };
-            let sums: Vec<Vec<Val>> =
-                (0..pixels).map(|pixel| (0..strip.live()).map(|vector| load(b, pixel, vector)).collect()).collect();
-            epilogue::apply(b, &self.spec.epilogue, &operands, Tile { pixels, channel: 0, strip }, &sums);
+            let operands = operands.at(b, epilogue, 2, x);
+            for pixel in 0..pixels {
+                let at = b.int(pixel as i64);
+                let operands = operands.at(b, epilogue, 2, at);
+                let place = |vector: usize| (pixel * PIXEL_BYTES + vector * TILE_ROW_BYTES) as i32;
+                let sums: Vec<Val> =
+                    (0..self.strip.live()).map(|vector| b.load(Ty::V32, accumulators, place(vector))).collect();
+                let tile = Tile { pixels: 1, channel: 0, strip: self.strip };
+                epilogue::apply_with(b, epilogue, &operands, tile, &[sums], &self.constants);
+            }
         });
     }
 }
 
 fn pairs(tiles: usize, vectors: usize) -> impl Iterator<Item = (usize, usize)> {
     (0..tiles).flat_map(move |tile| (0..vectors).map(move |vector| (tile, vector)))
-}
-
-fn accumulator(tile: usize, vector: usize) -> TileReg {
-    TileReg((TileLayout::TOGETHER * tile + vector) as u8)
-}
-
-fn pixels(tile: usize) -> TileReg {
-    TileReg(4 + tile as u8)
-}
-
-fn matrix(vector: usize) -> TileReg {
-    TileReg(6 + vector as u8)
 }

@@ -162,7 +162,8 @@ impl Facts {
 /// The address an instruction reads or writes.
 fn address_of(inst: &Inst) -> Option<Addr> {
     match *inst {
-        Inst::LoadInt { addr, .. }
+        Inst::Prefetch(addr)
+        | Inst::LoadInt { addr, .. }
         | Inst::LoadF32 { addr, .. }
         | Inst::Load { addr, .. }
         | Inst::LoadPartial { addr, .. }

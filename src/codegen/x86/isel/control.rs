@@ -278,8 +278,8 @@ impl Needs {
     }
 }
 
-/// A loop of dot products needs a register for a broadcast, and one for a product on its way to the sum. Others are given one
-/// more, for they have longer ways.
+/// A loop of products needs a register for a broadcast, and one for a product on its way to the sum (of pairs: for each of two
+/// products). Others are given one more, for they have longer ways.
 fn temporaries(l: &Loop, has_dot4: bool) -> usize {
     let only_products = l.body.insts.iter().all(|(_, inst)| {
         matches!(

@@ -210,6 +210,10 @@ impl Selector<'_> {
                 let (address, value) = self.store_operands(addr, value);
                 self.store_chunks(address, value, span);
             }
+            Inst::Prefetch(addr) => {
+                let address = self.address(addr, Mem::Mutable);
+                self.write_memory(Code::Prefetcht1_m8, address, &[]);
+            }
             Inst::Tile(inst) => self.tile(inst),
             ref other => unreachable!("internal error: {other:?} is no store"),
         }

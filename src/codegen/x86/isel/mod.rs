@@ -260,7 +260,9 @@ impl<'a> Selector<'a> {
             | Inst::FloatFromBits(_)
             | Inst::FloatCmp(..)
             | Inst::Scratch => self.scalar(inst),
-            Inst::Pack(..) | Inst::Interleave { .. } | Inst::Shuffle { .. } | Inst::Reduce(..) => self.rearrange(inst),
+            Inst::Pack(..) | Inst::Interleave { .. } | Inst::Shuffle { .. } | Inst::Unchunk(_) | Inst::Reduce(..) => {
+                self.rearrange(inst)
+            }
             Inst::VecConst { .. }
             | Inst::Splat { .. }
             | Inst::Vec(..)
@@ -282,6 +284,7 @@ impl<'a> Selector<'a> {
             | Inst::StorePartial { .. }
             | Inst::StoreChunks { .. }
             | Inst::StorePartialChunks { .. }
+            | Inst::Prefetch(_)
             | Inst::Tile(_)
             | Inst::Loop(_)
             | Inst::If(_) => unreachable!("internal error: {inst:?} is emitted in its place"),

@@ -1,4 +1,4 @@
-//! What moves lanes: packs, interleaves, byte shuffles, reductions. All but reductions stay inside chunks, as the
+//! What moves lanes: packs, interleaves, byte shuffles, reductions. All but reductions and `unchunk` stay inside chunks, as the
 //! instructions do.
 
 use iced_x86::Code;
@@ -7,9 +7,10 @@ use regalloc2::VReg;
 use super::Selector;
 use crate::codegen::x86::codes::{self, Pair, Size};
 use crate::codegen::x86::inst::{INT, Source, VECTOR};
-use crate::simd::ir::{Inst, Reduction};
+use crate::simd::ir::{Inst, Reduction, Val};
 
 const SHUFFLE: Pair = [Code::VEX_Vpshufb_ymm_ymm_ymmm256, Code::EVEX_Vpshufb_zmm_k1z_zmm_zmmm512];
+const LOAD_CONST: Pair = [Code::VEX_Vmovdqa_ymm_ymmm256, Code::EVEX_Vmovdqa32_zmm_k1z_zmmm512];
 const SHUFFLE_LANES: Pair = [Code::VEX_Vpshufd_xmm_xmmm128_imm8, Code::EVEX_Vpshufd_xmm_k1z_xmmm128b32_imm8];
 
 impl Selector<'_> {
@@ -27,12 +28,25 @@ impl Selector<'_> {
                 let (value, pattern) = (self.reg(value), self.vec_const_source(pattern));
                 self.vector_inst(SHUFFLE, &[value.into(), pattern])
             }
+            Inst::Unchunk(value) => self.unchunk(value),
             Inst::Reduce(reduction, value) => {
                 let value = self.reg(value);
                 self.reduce(reduction, value)
             }
             ref other => unreachable!("internal error: {other:?} moves no lanes"),
         }
+    }
+
+    fn unchunk(&mut self, value: Val) -> VReg {
+        let chunks = self.function.width.chunks();
+        let from = (0..self.function.width.lanes32()).map(|lane| (lane % chunks * 4 + lane / chunks) as u32);
+        let from = Source::Const(self.constants.add(from.flat_map(u32::to_le_bytes).collect()));
+        let from = self.vector_inst(LOAD_CONST, &[from]);
+        let value = self.source(value);
+        self.vector_inst(
+            [Code::VEX_Vpermd_ymm_ymm_ymmm256, Code::EVEX_Vpermd_zmm_k1z_zmm_zmmm512b32],
+            &[from.into(), value],
+        )
     }
 
     /// Halves meet until one lane is left; the lower half is the first operand.

@@ -150,18 +150,14 @@ fn integer_bounds(params: &QuantParams, min: f64, max: f64, low: i64, high: i64)
         if scale == 0.0 {
             return None;
         }
-        let bound = |real: f64| -> Option<i64> {
-            let place = real / scale + zero;
-            if place <= low as f64 {
-                Some(low)
-            } else if place >= high as f64 {
-                Some(high)
-            } else {
-                near_integer(place)
-            }
-        };
-        let (a, b) = (bound(min)?, bound(max)?);
-        let bounds = if scale > 0.0 { (a, b) } else { (b, a) };
+        let (a, b) = (min / scale + zero, max / scale + zero);
+        let (least, greatest) = if scale > 0.0 { (a, b) } else { (b, a) };
+        // A bound beyond the other end is no integer of the type: every element becomes it.
+        let inside = |place: f64| near_integer(place).filter(|integer| (low..=high).contains(integer));
+        let bounds = (
+            if least <= low as f64 { low } else { inside(least)? },
+            if greatest >= high as f64 { high } else { inside(greatest)? },
+        );
         if *found.get_or_insert(bounds) != bounds {
             return None;
         }

@@ -223,7 +223,7 @@ impl Product<'_> {
         (columns, channels): (usize, usize),
     ) {
         let spec = self.spec;
-        let strip = Strip { vectors: VECTORS, valid: channels };
+        let strip = Strip { vectors: VECTORS, valid: channels, natural: false };
         for (vector, column) in (0..strip.live()).flat_map(|v| (0..PATCH).map(move |column| (v, column))) {
             let points = std::array::from_fn(|y| b.load(Ty::V32, sums, self.sum_at(y * PATCH + column, vector)));
             for (y, value) in points_to_rows(b, points).into_iter().enumerate() {
