@@ -11,7 +11,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("interp", &["diag", "ir"]),
     ("frontend", &["diag", "ir", "interp"]),
     ("passes", &["diag", "ir", "interp"]),
-    ("lower", &["diag", "ir", "interp", "passes", "simd::ir", "simd::tiles"]),
+    ("lower", &["diag", "ir", "interp", "passes", "simd::ir"]),
     ("simd", &["diag", "ir", "lower"]),
     ("codegen", &["diag", "ir::ElemType", "lower", "simd"]),
     ("emit", &["diag", "ir", "passes", "lower", "codegen"]),

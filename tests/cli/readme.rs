@@ -65,7 +65,9 @@ fn commands_of_the_readme_work() {
             false => command.replacen(" bench ", " bench --iterations 3 ", 1),
         };
         let output = folder.shell(&command);
-        assert_eq!(output.code, 0, "{command}\n{}{}", output.stdout, output.stderr);
+        // A comparison of three inferences may well find the second run slower, which is exit code 1.
+        let allowed = if command.contains("--compare") { 1 } else { 0 };
+        assert!((0..=allowed).contains(&output.code), "{command}\n{}{}", output.stdout, output.stderr);
         run += 1;
     }
     assert!(run >= 8, "only {run} commands are found");
