@@ -55,17 +55,10 @@ fn commands_of_the_readme_work() {
         if command.starts_with("cargo test") {
             continue;
         }
-        if command.contains("bench --compare") {
-            folder.octet_ok("bench model.xml --iterations 20 --json a.json");
-            fs::copy(folder.file("a.json"), folder.file("b.json")).unwrap();
-        }
-        // Three seconds say nothing more about a line than three inferences.
-        let command = match command.contains("--compare") {
-            true => command,
-            false => command.replacen(" bench ", " bench --iterations 3 ", 1),
-        };
+        // Three seconds say nothing more about a line than thirty inferences.
+        let command = command.replacen(" bench ", " bench --iterations 30 ", 1);
         let output = folder.shell(&command);
-        // A comparison of three inferences may well find the second run slower, which is exit code 1.
+        // A comparison of thirty inferences may well find the second run slower, which is exit code 1.
         let allowed = if command.contains("--compare") { 1 } else { 0 };
         assert!((0..=allowed).contains(&output.code), "{command}\n{}{}", output.stdout, output.stderr);
         run += 1;
