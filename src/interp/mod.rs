@@ -34,6 +34,7 @@ use crate::ir::{Op, Tensor, TensorType};
 
 pub use graph::{run, run_observed};
 pub use interpolate::{Taps, axis_taps};
+pub use layout::padded_source;
 pub use quantize::quantize_factor;
 
 /// Evaluates one operation. `results` are the types that [`crate::ir::infer`] gives.
