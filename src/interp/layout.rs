@@ -86,8 +86,9 @@ fn part<T>(values: &[T], begin: usize, len: usize) -> Result<&[T], String> {
     values.get(begin..begin + len).ok_or_else(|| "concatenation of tensors of different shapes".into())
 }
 
-/// Where element `at` of the padded dimension comes from; `None` for the constant.
-fn padded_source(mode: PadMode, at: isize, size: isize) -> Option<isize> {
+/// The element of a dimension of this size that padding puts at place `at`, which is negative or beyond the size in the
+/// added part; `None` for the constant.
+pub fn padded_source(mode: PadMode, at: isize, size: isize) -> Option<isize> {
     let inside = (0..size).contains(&at);
     match mode {
         PadMode::Constant => inside.then_some(at),

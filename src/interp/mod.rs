@@ -34,6 +34,7 @@ use crate::ir::{Op, Tensor, TensorType};
 
 pub use graph::{State, run, run_observed, run_stateful};
 pub use interpolate::{Taps, axis_taps};
+pub use layout::padded_source;
 pub use quantize::quantize_factor;
 
 /// Evaluates one operation. `results` are the types that [`crate::ir::infer`] gives.

@@ -203,10 +203,14 @@ impl Net {
             let most = if mode == PadMode::Reflect { dims[dim] - 1 } else { dims[dim] }.min(2);
             (begin[dim], end[dim]) = (self.rng.within(0, most) as isize, self.rng.within(0, most) as isize);
         }
-        if mode == PadMode::Constant && self.rng.chance(20) {
+        if (mode == PadMode::Constant || dims[1] > 1) && self.rng.chance(20) {
             end[1] = 1;
         }
-        let value = if self.rng.chance(70) { 0.0 } else { 0.5 };
+        if mode == PadMode::Constant && self.rng.chance(20) {
+            (begin[2..].fill(0), end[2..].fill(0));
+            begin[1] = 1;
+        }
+        let value = if self.rng.chance(70) { 0.0 } else { self.rng.of(&[0.5, -0.3]) };
         let value = if mode == PadMode::Constant { value } else { 0.0 };
         self.op(Op::Pad(PadAttrs { mode, begin, end, value }), &[x])
     }

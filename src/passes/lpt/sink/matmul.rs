@@ -4,7 +4,7 @@
 //! ((qa - za) sa) x ((qw - zw) sw[n]) = (qa x w - za colsum(w)) * sa sw[n]        w = qw - zw
 //! ```
 //! Nothing is padded, so any za has a correction: exact in i32 when it is an integer, else part of the result's zero
-//! point. The scales must be the same along K, which is summed over; the source's may differ per row instead, and are
+//! point; where za differs per row, the correction is a matrix `za[m] colsum(w)[n]`. The scales must be the same along K, which is summed over; the source's may differ per row instead, and are
 //! multiplied in f32 where the weights' differ per column as well.
 
 use crate::ir::op::BinaryOp;
@@ -18,6 +18,9 @@ use crate::passes::lpt::ranges::snap;
 use crate::passes::lpt::refusal::Parameter;
 use crate::passes::lpt::spread::Field;
 use crate::passes::lpt::weights::{self, QuantizedConst};
+
+/// Largest correction of zero points per row, in elements: beyond it a float operation is smaller.
+const MAX_ROWS: usize = 1 << 21;
 
 pub fn matmul(graph: &mut Graph, node: Node, transpose_a: bool, transpose_b: bool) -> Outcome {
     let (a, b) = (graph.operand(node, 0), graph.operand(node, 1));
@@ -124,9 +127,6 @@ impl Product {
         if params.scale.len() > 1 && params.axis == Some(k) {
             return Err(vary(Parameter::SourceScale, params.axis, params.scale.len()));
         }
-        if params.zero_point.len() > 1 && params.axis != Some(k) {
-            return Err(vary(Parameter::SourceZeroPoint, params.axis, params.zero_point.len()));
-        }
         Ok(())
     }
 
@@ -138,6 +138,10 @@ impl Product {
         let params = &self.params;
         let (k, n) = self.axes();
         debug_assert_eq!(source[self.k_of_source(source)], self.weights.shape[k]);
+        if let Some(axis) = params.axis.filter(|&axis| params.zero_point.len() > 1 && axis != self.k_of_source(source))
+        {
+            return self.correction_per_row(values, self.axis_of_result(axis, source, result), result);
+        }
         let zero = |k: usize| snap(params.zero_point_at(if params.zero_point.len() == 1 { 0 } else { k }));
         let sums = ColumnSums::new(values, &self.weights.shape, (k, n), zero);
         let integer = params.zero_point.iter().all(|&z| near_integer(z).is_some());
@@ -152,6 +156,36 @@ impl Product {
         } else {
             Err(Refusal::FractionalZeroPoint { what: Parameter::SourceZeroPoint, value: params.zero_point[0] })
         }
+    }
+
+    /// Zero points along `axis` of the result: `- za[m] colsum(w)[n]` for every slice and column.
+    fn correction_per_row(&self, values: &[i32], axis: usize, result: &Shape) -> Result<Correction, Refusal> {
+        let zero = &self.params.zero_point;
+        let vary = || vary(Parameter::SourceZeroPoint, self.params.axis, zero.len());
+        let columns = self.weights.shape[self.axes().1];
+        let sums = ColumnSums::new(values, &self.weights.shape, self.axes(), |_| 1.0);
+        if sums.weighted.len() != columns || zero.len() * columns > MAX_ROWS {
+            return Err(vary());
+        }
+        let fractional = || zero.iter().copied().find(|&z| near_integer(z).is_none()).unwrap_or_default();
+        let zero = self
+            .params
+            .integer_zero_points()
+            .ok_or_else(|| Refusal::FractionalZeroPoint { what: Parameter::SourceZeroPoint, value: fractional() })?;
+        let largest = zero.iter().map(|z| z.abs()).max().unwrap_or(0) as f64 * sums.largest();
+        check_accumulator(&sums.magnitudes, largest)?;
+        let values =
+            zero.iter().flat_map(|&z| sums.weighted.iter().map(move |&sum| -(z as f64 * sum) as i32)).collect();
+        let mut dims = vec![1; result.rank()];
+        dims[result.rank() - 1] = columns;
+        dims[axis] = zero.len();
+        Ok(Correction::Integer(values, Shape::new(dims).unwrap_or_default()))
+    }
+
+    /// The axis of the result that the source's rows, or its matrices, fall onto.
+    fn axis_of_result(&self, axis: usize, source: &Shape, result: &Shape) -> usize {
+        let place = if self.transpose_a && axis == source.rank() - 1 { axis - 1 } else { axis };
+        place + result.rank() - source.rank()
     }
 
     /// Parameters of the product: per column, or per row where only the source's scale varies. Where both do they are per
@@ -175,8 +209,7 @@ impl Product {
         let Some(axis) = params.axis.filter(|_| params.scale.len() > 1) else {
             return (columns(params.scale[0]), None);
         };
-        let place = if self.transpose_a && axis == source.rank() - 1 { axis - 1 } else { axis };
-        let axis = place + result.rank() - source.rank();
+        let axis = self.axis_of_result(axis, source, result);
         let uniform = scale.iter().all(|&column| column == scale[0]);
         if !uniform || zero_point.len() > 1 {
             return (columns(1.0), Some(axis));

@@ -9,6 +9,7 @@
 //!   products, zero point corrections, scales per output channel;
 //! - [`state`]: variables, whose reads and writes change together and first;
 //! - [`movement`]: operations that move elements take parameters along to the axis where the slices went;
+//! - [`mod@pad`]: what is added to a tensor is an integer that stands for the padding value;
 //! - [`table`]: rows of quantized constants, as embeddings are;
 //! - [`pool`]: maxima and minima, which commute with a growing map; sums and means, which are linear;
 //! - [`normalize`]: MVN and L2, whose result keeps the sign of the scale only;
@@ -21,6 +22,7 @@ mod convolution;
 mod matmul;
 mod movement;
 mod normalize;
+mod pad;
 mod pointwise;
 mod pool;
 mod product;
@@ -91,13 +93,16 @@ fn rule(graph: &mut Graph, node: Node) -> Outcome {
         Op::Concat { axis } => movement::concat(graph, node, axis),
         Op::Split { axis, lengths } => movement::split(graph, node, axis, &lengths),
         Op::Slice(attrs) => movement::slice(graph, node, &attrs),
-        Op::Pad(attrs) => movement::pad(graph, node, &attrs),
+        Op::Pad(attrs) => pad::pad(graph, node, &attrs),
         Op::Broadcast { shape } => movement::broadcast(graph, node, &shape),
         Op::Tile { repeats } => movement::tile(graph, node, &repeats),
         Op::Interpolate(attrs) => movement::interpolate(graph, node, &attrs),
-        Op::DepthToSpace { .. } | Op::SpaceToDepth { .. } | Op::BatchToSpace { .. } => movement::uniform(graph, node),
+        Op::DepthToSpace { .. } | Op::SpaceToDepth { .. } => movement::uniform(graph, node),
+        Op::BatchToSpace { block, crops_begin, crops_end } => {
+            movement::batch_to_space(graph, node, &block, &crops_begin, &crops_end)
+        }
         Op::SpaceToBatch { block, pads_begin, pads_end } => {
-            movement::space_to_batch(graph, node, &block, &pads_begin, &pads_end)
+            pad::space_to_batch(graph, node, &block, &pads_begin, &pads_end)
         }
         Op::Gather { axis, .. } if table::is_lookup(graph, node) => table::gather(graph, node, axis),
         Op::Gather { axis, batch_dims } => movement::gather(graph, node, axis, batch_dims),

@@ -1,11 +1,10 @@
 //! Operations that move elements: the same integers elsewhere, with parameters on the axis where their slices went.
 //!
 //! Per-tensor parameters pass through all of them. Parameters along an axis pass where the result has an axis that the
-//! slices fall onto; otherwise the operation stays in float. What an operation adds by itself (padding) must be a value
-//! the integers can express: the real 0 is the zero point.
+//! slices fall onto; otherwise the operation stays in float.
 
-use crate::ir::op::{InterpolateAttrs, InterpolateMode, PadAttrs, PadMode, SliceAttrs};
-use crate::ir::{Graph, Node, Op, QuantParams, quant::near_integer, ty::Shape};
+use crate::ir::op::{InterpolateAttrs, InterpolateMode, SliceAttrs};
+use crate::ir::{Graph, Node, Op, QuantParams, ty::Shape};
 
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::refusal::Parameter;
@@ -13,7 +12,7 @@ use crate::passes::lpt::spread::{
     Field, from_pairs, pairs, reshape_params, select_params, transpose as transpose_values,
 };
 
-fn vary(params: &QuantParams) -> Refusal {
+pub fn vary(params: &QuantParams) -> Refusal {
     Refusal::ParametersVary { what: Parameter::SourceScale, axis: params.axis, values: params.slices() }
 }
 
@@ -23,7 +22,8 @@ fn moved(graph: &mut Graph, node: Node, params: QuantParams) -> Outcome {
     moved_as(graph, node, op, params)
 }
 
-fn moved_as(graph: &mut Graph, node: Node, op: Op, params: QuantParams) -> Outcome {
+/// As [`moved`], by another operation.
+pub fn moved_as(graph: &mut Graph, node: Node, op: Op, params: QuantParams) -> Outcome {
     let mut operands = graph.operands(node).to_vec();
     operands[0] = narrow(graph, operands[0])?.0;
     let mut site = Site::new(graph, node);
@@ -61,6 +61,22 @@ pub fn chosen(graph: &mut Graph, node: Node, sources: [usize; 2]) -> Outcome {
     let q = site.insert(op, &operands)?;
     let result = site.dequantize(q, params)?;
     site.replace(&[result])
+}
+
+/// Parameters along an axis that batches do not go to stay there.
+pub fn batch_to_space(
+    graph: &mut Graph,
+    node: Node,
+    block: &[usize],
+    crops_begin: &[usize],
+    crops_end: &[usize],
+) -> Outcome {
+    let (_, params) = narrow(graph, graph.operand(node, 0))?;
+    let changed = |axis: usize| axis == 0 || block[axis] != 1 || crops_begin[axis] + crops_end[axis] != 0;
+    if params.axis.is_some_and(changed) {
+        return Err(vary(&params));
+    }
+    moved(graph, node, params)
 }
 
 pub fn reshape(graph: &mut Graph, node: Node, shape: &Shape) -> Outcome {
@@ -158,37 +174,6 @@ pub fn slice(graph: &mut Graph, node: Node, attrs: &SliceAttrs) -> Outcome {
     moved(graph, node, params)
 }
 
-/// Constant padding pads with the integer that stands for its value; the other modes repeat elements.
-pub fn pad(graph: &mut Graph, node: Node, attrs: &PadAttrs) -> Outcome {
-    let (q, params) = narrow(graph, graph.operand(node, 0))?;
-    if let Some(axis) = params.axis
-        && (attrs.begin[axis] != 0 || attrs.end[axis] != 0)
-    {
-        return Err(vary(&params));
-    }
-    let mut attrs = attrs.clone();
-    if attrs.mode == PadMode::Constant {
-        let integers = (0..params.slices()).map(|s| attrs.value / params.scale_at(s) + params.zero_point_at(s));
-        let value = one_integer(graph.ty(q).elem.int_range(), integers)?;
-        attrs.value = value as f64;
-    }
-    moved_as(graph, node, Op::Pad(attrs), params)
-}
-
-/// The integer all of `values` are, inside `range`.
-fn one_integer(range: Option<(i64, i64)>, values: impl Iterator<Item = f64>) -> Result<i64, Refusal> {
-    let mut found = None;
-    for value in values {
-        let refusal = Refusal::PaddingNotRepresentable { value };
-        let integer = near_integer(value).ok_or(refusal.clone())?;
-        let (low, high) = range.unwrap_or((0, 0));
-        if !(low..=high).contains(&integer) || *found.get_or_insert(integer) != integer {
-            return Err(refusal);
-        }
-    }
-    found.ok_or(Refusal::Unsupported("padding of an empty tensor"))
-}
-
 pub fn broadcast(graph: &mut Graph, node: Node, shape: &Shape) -> Outcome {
     let (_, params) = narrow(graph, graph.operand(node, 0))?;
     let extra = shape.rank() - source_shape(graph, node).rank();
@@ -226,30 +211,6 @@ pub fn interpolate(graph: &mut Graph, node: Node, attrs: &InterpolateAttrs) -> O
         return Err(Refusal::Unsupported("padded interpolation of a source with a zero point"));
     }
     moved(graph, node, params)
-}
-
-/// Pads with the zero point first, so that the blocks are cut from integers.
-pub fn space_to_batch(
-    graph: &mut Graph,
-    node: Node,
-    block: &[usize],
-    pads_begin: &[usize],
-    pads_end: &[usize],
-) -> Outcome {
-    let (q, params) = narrow(graph, graph.operand(node, 0))?;
-    if params.axis.is_some() {
-        return Err(vary(&params));
-    }
-    let value = one_integer(graph.ty(q).elem.int_range(), params.zero_point.iter().copied())? as f64;
-    let signed = |pads: &[usize]| pads.iter().map(|&pad| pad as isize).collect();
-    let mut site = Site::new(graph, node);
-    let attrs = PadAttrs { mode: PadMode::Constant, begin: signed(pads_begin), end: signed(pads_end), value };
-    let padded = site.insert(Op::Pad(attrs), &[q])?;
-    let none = vec![0; block.len()];
-    let op = Op::SpaceToBatch { block: block.to_vec(), pads_begin: none.clone(), pads_end: none };
-    let q = site.insert(op, &[padded])?;
-    let result = site.dequantize(q, params)?;
-    site.replace(&[result])
 }
 
 /// Indices outside their dimension read 0, which is no element: they must be known not to, or 0 must be the zero point.
