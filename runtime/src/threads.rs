@@ -1,24 +1,27 @@
 //! The thread pool behind [`crate::abi::ParallelFor`].
 //!
-//! Every call splits `0..items` statically: with `n` threads, thread `t` gets `items * t / n .. items * (t + 1) / n`. The
-//! caller is thread 0. What a work item computes must not depend on the split, so neither does the result.
+//! Every call splits `0..items` into at most [`CHUNKS_PER_THREAD`] chunks per thread. The caller claims chunks from the
+//! front, workers from the back, until all are claimed: with threads of one speed each gets the same part of the items in
+//! every call, so that what it wrote in one step is in its cache in the next, and a worker that sleeps, or has lost its
+//! CPU to another program, costs nothing but its help. What a work item computes must not depend on the split, so neither
+//! does the result.
 //!
 //! A model makes hundreds of calls of some microseconds each, so neither side enters the kernel while work is coming:
 //! workers spin for [`WORKER_SPIN_NS`] after a call and only then sleep, long enough for the steps a model does not share;
 //! the caller spins for [`CALLER_SPIN_NS`] at the end of a call.
 //!
-//! Protocol. The caller writes the job, sets `pending` to the number of workers that take part, and publishes both with a
-//! new `ticket` (generation and number of threads taking part, in one word). A worker with an index in that number runs
-//! its range and decrements `pending`; any other ignores the ticket and never reads the job. The caller returns when
-//! `pending` is zero, so no worker can meet a job that is being overwritten. Sleepers announce themselves before they look
-//! at the word they sleep on, and wakers change that word before they look for sleepers (both sequentially consistent):
-//! one of the two always sees the other.
+//! Protocol. The caller writes the job, sets `pending` to its chunks, and publishes them: first as `claims`, then with a
+//! new `ticket`, which wakes workers. Whoever takes a chunk out of `claims` runs it and decrements `pending`. The caller
+//! returns when `pending` is zero: so whoever holds a claim may read the job, and nobody else does; a worker that is late
+//! finds no chunk, or one of a later call, which is as good. Sleepers announce themselves before they look at the word
+//! they sleep on, and wakers change that word before they look for sleepers (both sequentially consistent): one of the two
+//! always sees the other.
 
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::hint::spin_loop;
 use core::ptr;
-use core::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -27,20 +30,23 @@ use crate::abi::Task;
 use crate::clock::now_ns;
 use crate::sys::{Errno, Thread, futex_wait, futex_wake_all};
 
-/// Largest number of threads of a pool: what fits in a ticket.
-pub const MAX_THREADS: usize = (1 << THREAD_BITS) - 1;
+/// Largest number of threads of a pool.
+pub const MAX_THREADS: usize = 1023;
+
+/// Enough that a thread that comes late is waited for only briefly, few enough that what a task does once per range does
+/// not count.
+const CHUNKS_PER_THREAD: u32 = 4;
 
 /// How long a worker waits busily for the next call before it sleeps.
 const WORKER_SPIN_NS: u64 = 100_000;
 
-/// How long the caller waits busily for the workers before it sleeps: the parts of a call are about equal, so a worker that
-/// is late has lost its CPU.
+/// How long the caller waits busily for the last chunks of workers before it sleeps: chunks are about equal, so a worker
+/// that is late has lost its CPU.
 const CALLER_SPIN_NS: u64 = 20_000;
 
-const THREAD_BITS: u32 = 10;
-const GENERATION: u32 = 1 << THREAD_BITS;
-/// Number of threads in a ticket that ends the workers: no job has it, since a job has at least two.
-const STOP: u32 = 1;
+/// The ticket that ends the workers. Those of calls are odd.
+const STOP: u32 = 0;
+const FIRST_TICKET: u32 = 1;
 
 /// A pool. Calls must not overlap: one caller at a time, and no task calls back into its own pool.
 #[derive(Debug)]
@@ -53,12 +59,11 @@ pub struct Pool {
 /// What the threads share. Workers poll `ticket` and write `pending`, so each has a cache line of its own.
 #[derive(Debug)]
 struct Shared {
+    claims: Claims,
     ticket: Line,
     sleeping_workers: Line,
     pending: Line,
     caller_sleeps: Line,
-    /// Number of workers that have started, from which each takes its index.
-    started: Line,
     job: UnsafeCell<Job>,
 }
 
@@ -72,23 +77,36 @@ unsafe impl Sync for Shared {}
 #[repr(align(128))]
 struct Line(AtomicU32);
 
+/// The chunks of the call that nobody has claimed: `begin << 32 | end`.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Claims(AtomicU64);
+
+/// Which end of the chunks a thread claims from.
+#[derive(Clone, Copy)]
+enum End {
+    Front,
+    Back,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Job {
     task: Option<Task>,
     context: *const c_void,
     items: i64,
+    chunks: u32,
 }
 
 impl Pool {
     /// A pool of `threads` threads, the caller's included; `threads` is clamped to `1..=MAX_THREADS`.
     pub fn new(threads: usize) -> Result<Pool, Errno> {
         let shared = Arc::new(Shared {
-            ticket: Line::default(),
+            claims: Claims::default(),
+            ticket: Line(AtomicU32::new(FIRST_TICKET)),
             sleeping_workers: Line::default(),
             pending: Line::default(),
             caller_sleeps: Line::default(),
-            started: Line::default(),
-            job: UnsafeCell::new(Job { task: None, context: ptr::null(), items: 0 }),
+            job: UnsafeCell::new(Job { task: None, context: ptr::null(), items: 0, chunks: 0 }),
         });
         let mut pool = Pool { shared, workers: Vec::new() };
         let argument = Arc::as_ptr(&pool.shared).cast();
@@ -109,21 +127,20 @@ impl Pool {
     /// # Safety
     /// `task` may be called with `context` on several threads at once for disjoint ranges; it does not unwind.
     pub unsafe fn run(&mut self, items: i64, task: Task, context: *const c_void) {
-        let participants = items.min(self.threads() as i64) as u32;
         if items <= 0 {
             return;
         }
-        if participants == 1 {
+        if items == 1 || self.workers.is_empty() {
             // SAFETY: the caller's promise; the whole range on this thread.
             return unsafe { task(context, 0, items) };
         }
-        let job = Job { task: Some(task), context, items };
-        // SAFETY: no call is running (`&mut self`), and workers read the job only during one.
-        unsafe { *self.shared.job.get() = job };
-        self.shared.pending.0.store(participants - 1, SeqCst);
-        self.shared.publish(participants);
-        // SAFETY: the caller's promise; range 0 is this thread's alone.
-        unsafe { job.run_range(0, participants) };
+        let chunks = items.min(self.threads() as i64 * i64::from(CHUNKS_PER_THREAD)) as u32;
+        // SAFETY: no call is running (`&mut self`), and without one nobody holds a claim.
+        unsafe { *self.shared.job.get() = Job { task: Some(task), context, items, chunks } };
+        self.shared.pending.0.store(chunks, SeqCst);
+        self.shared.claims.offer(chunks);
+        self.shared.publish(self.shared.ticket.0.load(SeqCst).wrapping_add(2));
+        self.shared.work(End::Front);
         self.shared.wait_for_workers();
     }
 }
@@ -137,23 +154,60 @@ impl Drop for Pool {
     }
 }
 
+impl Claims {
+    fn offer(&self, chunks: u32) {
+        self.0.store(chunks.into(), SeqCst);
+    }
+
+    /// A chunk for the calling thread alone. It is one of the call that runs when it is claimed, however long ago the
+    /// thread saw that there is one: the word is all that the claim depends on.
+    fn take(&self, from: End) -> Option<u32> {
+        let mut seen = self.0.load(SeqCst);
+        loop {
+            let (begin, end) = ((seen >> 32) as u32, seen as u32);
+            if begin >= end {
+                return None;
+            }
+            let (chunk, rest) = match from {
+                End::Front => (begin, seen + (1 << 32)),
+                End::Back => (end - 1, seen - 1),
+            };
+            match self.0.compare_exchange_weak(seen, rest, SeqCst, SeqCst) {
+                Ok(_) => return Some(chunk),
+                Err(now) => seen = now,
+            }
+        }
+    }
+}
+
 impl Job {
     /// # Safety
-    /// The job is published and complete, and each `index` below `participants` is run once.
-    unsafe fn run_range(&self, index: u32, participants: u32) {
-        let boundary = |t: u32| (i128::from(self.items) * i128::from(t) / i128::from(participants)) as i64;
+    /// The job is complete, and each `chunk` below `chunks` is run once.
+    unsafe fn run_chunk(&self, chunk: u32) {
+        let boundary = |t: u32| (i128::from(self.items) * i128::from(t) / i128::from(self.chunks)) as i64;
         if let Some(task) = self.task {
-            // SAFETY: the promise of `Pool::run`'s caller; ranges of different indices are disjoint.
-            unsafe { task(self.context, boundary(index), boundary(index + 1)) };
+            // SAFETY: the promise of `Pool::run`'s caller; ranges of different chunks are disjoint.
+            unsafe { task(self.context, boundary(chunk), boundary(chunk + 1)) };
         }
     }
 }
 
 impl Shared {
-    /// Announces a job for `participants` threads, or the end ([`STOP`]).
-    fn publish(&self, participants: u32) {
-        let generation = self.ticket.0.load(SeqCst) & !(GENERATION - 1);
-        self.ticket.0.store(generation.wrapping_add(GENERATION) | participants, SeqCst);
+    /// Runs chunks until all are claimed.
+    fn work(&self, from: End) {
+        while let Some(chunk) = self.claims.take(from) {
+            // SAFETY: the claim is this thread's alone, and keeps the caller from returning until it is finished.
+            unsafe {
+                let job = *self.job.get();
+                job.run_chunk(chunk);
+            }
+            self.finish();
+        }
+    }
+
+    /// Announces work, or the end ([`STOP`]).
+    fn publish(&self, ticket: u32) {
+        self.ticket.0.store(ticket, SeqCst);
         if self.sleeping_workers.0.load(SeqCst) != 0 {
             futex_wake_all(&self.ticket.0);
         }
@@ -172,7 +226,7 @@ impl Shared {
         }
     }
 
-    /// A worker is done with its range.
+    /// A chunk is done.
     fn finish(&self) {
         if self.pending.0.fetch_sub(1, SeqCst) == 1 && self.caller_sleeps.0.load(SeqCst) != 0 {
             futex_wake_all(&self.pending.0);
@@ -216,23 +270,13 @@ fn spin<T>(limit_ns: u64, poll: impl Fn() -> Option<T>) -> Option<T> {
 unsafe extern "C" fn worker_main(argument: *const c_void) {
     // SAFETY: the caller's promise.
     let shared = unsafe { &*argument.cast::<Shared>() };
-    // The caller is 0.
-    let index = shared.started.0.fetch_add(1, SeqCst) + 1;
-    let mut ticket = 0;
+    let mut ticket = FIRST_TICKET;
     loop {
         ticket = shared.next_ticket(ticket);
-        let participants = ticket & (GENERATION - 1);
-        if participants == STOP {
+        if ticket == STOP {
             return;
         }
-        if index < participants {
-            // SAFETY: this worker takes part, so the caller waits for `finish` and does not touch the job before.
-            unsafe {
-                let job = *shared.job.get();
-                job.run_range(index, participants);
-            }
-            shared.finish();
-        }
+        shared.work(End::Back);
     }
 }
 
@@ -286,6 +330,40 @@ mod tests {
             if call % 4_000 == 0 {
                 std::thread::sleep(std::time::Duration::from_millis(2));
             }
+        }
+    }
+
+    /// Keeps every thread but the one of `caller` in its first item until the caller is done with all others.
+    struct Late {
+        caller: std::thread::ThreadId,
+        by_caller: AtomicU64,
+        by_workers: AtomicU64,
+        items: u64,
+    }
+
+    unsafe extern "C" fn late(context: *const c_void, begin: i64, end: i64) {
+        // SAFETY: the test passes one.
+        let late = unsafe { &*context.cast::<Late>() };
+        if std::thread::current().id() == late.caller {
+            late.by_caller.fetch_add((end - begin) as u64, Relaxed);
+            return;
+        }
+        late.by_workers.fetch_add((end - begin) as u64, Relaxed);
+        while late.by_caller.load(Relaxed) + late.by_workers.load(Relaxed) < late.items {
+            spin_loop();
+        }
+    }
+
+    #[test]
+    fn the_caller_does_what_a_late_worker_has_not_begun() {
+        let mut pool = Pool::new(2).unwrap();
+        for _ in 0..1_000 {
+            let [by_caller, by_workers] = [AtomicU64::new(0), AtomicU64::new(0)];
+            let state = Late { caller: std::thread::current().id(), by_caller, by_workers, items: 64 };
+            // SAFETY: `late` uses atomics only.
+            unsafe { pool.run(64, late, (&raw const state).cast()) };
+            assert_eq!(state.by_caller.load(Relaxed) + state.by_workers.load(Relaxed), 64);
+            assert!(state.by_workers.load(Relaxed) <= 8, "a worker that hangs in a chunk has more than one");
         }
     }
 
