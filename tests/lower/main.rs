@@ -20,6 +20,7 @@ fn main() {
     let mut trials: Vec<Trial> =
         cases::all().into_iter().map(|case| Trial::test(case.name.clone(), move || check(&case))).collect();
     trials.push(Trial::test("variables_are_refused_once", variables));
+    trials.push(Trial::test("results_without_names_are_outputs", results_without_names));
     libtest_mimic::run(&args, trials).exit();
 }
 
@@ -40,6 +41,18 @@ fn variables() -> Result<(), Failed> {
     let fact = "variables that live from inference to inference are not supported: \"first\", \"second\"";
     let [problem] = problems.0.as_slice() else { return Err(problems.to_string().into()) };
     if problem.message == fact { Ok(()) } else { Err(problem.message.clone().into()) }
+}
+
+/// A text form may leave the names of results out; the program has them all the same.
+fn results_without_names() -> Result<(), Failed> {
+    let text = "func @f(%x: tensor<2xf32>) -> (tensor<2xf32>, tensor<2xf32>) {
+  %0 = relu %x : tensor<2xf32>
+  return %0, %x
+}";
+    let graph = parse_text(text, "names").map_err(|problems| problems.to_string())?.graph;
+    let program = lower(&graph, &options(Width::W128, false)).map_err(|problems| problems.to_string())?;
+    let names: Vec<&str> = program.outputs.iter().map(|port| port.name.as_str()).collect();
+    if names == ["out0", "out1"] { Ok(()) } else { Err(format!("outputs are {names:?}").into()) }
 }
 
 fn check(case: &cases::Case) -> Result<(), Failed> {
