@@ -13,7 +13,7 @@ use octet::emit::{archive, exe, exec_graph, header, pkgconfig, rust, stub};
 
 use super::args::Emit;
 use super::failure::Failure;
-use super::native::TempDir;
+use super::temp::TempDir;
 
 impl Emit {
     /// As in `--emit`.

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use super::args::CheckArgs;
 use super::failure::Failure;
+use super::failure::print;
 use super::progress::Progress;
-use super::table::{Align, print, table};
+use super::table::{Align, table};
 
 pub fn run(args: &CheckArgs) -> Result<(), Failure> {
     let options = args.model.options()?;

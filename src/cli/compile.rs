@@ -16,9 +16,10 @@ use serde_json::{Value, json};
 use super::args::{CompileArgs, Emit};
 use super::artifacts;
 use super::failure::Failure;
+use super::failure::print;
 use super::limits;
 use super::progress::Progress;
-use super::table::{bytes, print};
+use super::table::bytes;
 
 pub fn run(args: &CompileArgs) -> Result<(), Failure> {
     let options = CompileOptions { strip_debug: args.strip_debug, ..args.model.options()? };

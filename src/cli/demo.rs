@@ -21,10 +21,12 @@ use super::args::{DemoArgs, Emit};
 use super::artifacts::{self, write_file};
 use super::compile::compile;
 use super::failure::Failure;
-use super::native::{TempDir, cannot_run};
+use super::failure::print;
+use super::native::cannot_run;
 use super::picture::{self, Style};
 use super::progress::Progress;
-use super::table::{bytes, print};
+use super::table::bytes;
+use super::temp::TempDir;
 
 const XML: &[u8] = include_bytes!("../../examples/digits/model/digits.xml");
 const BIN: &[u8] = include_bytes!("../../examples/digits/model/digits.bin");

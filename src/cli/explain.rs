@@ -9,8 +9,9 @@ use octet::emit::report::{Report, Row};
 use super::args::ExplainArgs;
 use super::artifacts::write_file;
 use super::failure::Failure;
+use super::failure::print;
 use super::progress::Progress;
-use super::table::{Align, print, table};
+use super::table::{Align, table};
 
 pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let options = args.model.options()?;

@@ -5,7 +5,8 @@ use octet::diag::{Diagnostic, Place};
 
 use super::args::ExplainCodeArgs;
 use super::failure::Failure;
-use super::table::{Align, print, table};
+use super::failure::print;
+use super::table::{Align, table};
 
 pub fn run(args: &ExplainCodeArgs) -> Result<(), Failure> {
     let Some(id) = &args.code else { return print(&list()) };

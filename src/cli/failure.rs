@@ -1,14 +1,12 @@
-//! How a command fails: messages on standard error, once, and the exit code.
+//! How a command fails: messages on standard error, once, and the exit code. And how it prints, which can fail too.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use octet::diag::codes::{self, Code};
 use octet::diag::{Diagnostic, Diagnostics, Place, Severity};
 use serde_json::{Value, json};
-
-use super::table::print;
 
 /// Exit code of a wrong command line.
 pub const USAGE: u8 = 2;
@@ -95,4 +93,10 @@ impl From<Diagnostic> for Failure {
     fn from(diagnostic: Diagnostic) -> Failure {
         Failure::Diagnostics(diagnostic.into())
     }
+}
+
+/// Writes to standard output.
+pub fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))
 }

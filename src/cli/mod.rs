@@ -15,12 +15,14 @@ mod explain;
 mod explain_code;
 mod failure;
 mod limits;
+mod model_args;
 mod native;
 mod opt;
 mod picture;
 mod progress;
 mod shell;
 mod table;
+mod temp;
 
 use std::env;
 use std::panic;

@@ -1,19 +1,20 @@
 //! `run`, and what `bench` needs: compile to a temporary place, then let the program do the work, with the same options.
 
 use std::env;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process::{self, Child, Command, ExitStatus, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use octet::diag::{Diagnostic, Place, codes};
 use octet::driver;
 
-use super::args::{Emit, ModelArgs, RunArgs};
+use super::args::{Emit, RunArgs};
 use super::artifacts;
 use super::compile::compile;
 use super::failure::Failure;
+use super::model_args::ModelArgs;
+use super::temp::TempDir;
 
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
     let mut line = Line::new("run");
@@ -90,45 +91,5 @@ fn outcome(status: ExitStatus) -> Result<(), Failure> {
         None => {
             Err(Diagnostic::internal(Place::item("the compiled program"), format!("it ended with {status}")).into())
         }
-    }
-}
-
-/// A directory that only we may read, removed with this value.
-pub struct TempDir(PathBuf);
-
-impl TempDir {
-    pub fn new() -> Result<TempDir, Failure> {
-        let base = env::temp_dir();
-        for number in 0..1000 {
-            let path = base.join(format!("octet-{}-{number}", process::id()));
-            match create_private(&path) {
-                Ok(()) => return Ok(TempDir(path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Failure::io(&path, "be created", &error)),
-            }
-        }
-        Err(Failure::new(
-            &codes::UNWRITABLE,
-            Place::file(base.display().to_string()),
-            "full of directories of earlier runs of octet",
-        ))
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-fn create_private(path: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        // Left behind at worst; there is nobody to tell.
-        let _ = fs::remove_dir_all(&self.0);
     }
 }

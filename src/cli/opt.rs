@@ -10,7 +10,8 @@ use octet::passes::{PASSES, PIPELINE, manager};
 
 use super::args::OptArgs;
 use super::failure::Failure;
-use super::table::{Align, print, table};
+use super::failure::print;
+use super::table::{Align, table};
 
 /// In `--passes`: those of the compiler.
 const ALL: &str = "all";

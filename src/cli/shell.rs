@@ -5,8 +5,7 @@ use std::fs;
 use clap::CommandFactory;
 
 use super::args::{Cli, CompletionsArgs, ManArgs};
-use super::failure::Failure;
-use super::table::print;
+use super::failure::{Failure, print};
 
 pub fn completions(args: &CompletionsArgs) -> Result<(), Failure> {
     let mut script = Vec::new();

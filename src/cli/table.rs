@@ -1,9 +1,5 @@
 //! Text tables and sizes for people.
 
-use std::io::{self, Write};
-
-use super::failure::Failure;
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Align {
     Left,
@@ -33,12 +29,6 @@ pub fn bytes(count: u64) -> String {
         1_000..1_000_000 => format!("{:.1} KB", count as f64 / 1e3),
         1_000_000.. => format!("{:.1} MB", count as f64 / 1e6),
     }
-}
-
-/// Writes to standard output.
-pub fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(|error| Failure::output(&error))
 }
 
 #[cfg(test)]

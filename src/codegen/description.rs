@@ -8,9 +8,32 @@ use std::mem::{offset_of, size_of};
 
 use octet_runtime::abi::{ABI_VERSION, ElementType, LayerInfo, ModelInfo, TensorInfo, WORKSPACE_ALIGN};
 
-use super::object::{Sizes, Version};
+use super::target::Target;
 use crate::ir::ElemType;
 use crate::lower::program::{Port, Program};
+
+/// Memory of a model, in bytes. Code and constants are read-only parts of the object, workspace and stack belong to the
+/// caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Machine code of kernels, steps and entry.
+    pub code_bytes: usize,
+    /// Weights and tables of kernels, equal ones counted once.
+    pub constant_bytes: usize,
+    pub workspace_bytes: usize,
+    /// The part of the workspace that keeps the variables between inferences; 0 without variables.
+    pub state_bytes: usize,
+    /// What one call of `infer` takes at most: the deepest chain of entry, step and kernel. What the caller's own callbacks
+    /// take comes on top.
+    pub stack_bytes: usize,
+}
+
+/// A model for one CPU.
+#[derive(Clone, Copy)]
+pub struct Version<'p> {
+    pub program: &'p Program,
+    pub target: &'p Target,
+}
 
 /// An address inside the tables.
 pub struct Pointer {

@@ -23,6 +23,7 @@ use object::BinaryFormat;
 use octet_runtime::abi::ModelInfo;
 
 use super::description::Description;
+pub use super::description::{Sizes, Version};
 use super::entry::{self, Callees};
 use super::target::{Arch, Target};
 use super::{MachineCode, clif, cpu_check, dwarf, x86};
@@ -36,29 +37,6 @@ use crate::simd::kernels;
 pub struct Object {
     pub bytes: Vec<u8>,
     pub sizes: Sizes,
-}
-
-/// Memory of a model, in bytes. Code and constants are read-only parts of the object, workspace and stack belong to the
-/// caller.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sizes {
-    /// Machine code of kernels, steps and entry.
-    pub code_bytes: usize,
-    /// Weights and tables of kernels, equal ones counted once.
-    pub constant_bytes: usize,
-    pub workspace_bytes: usize,
-    /// The part of the workspace that keeps the variables between inferences; 0 without variables.
-    pub state_bytes: usize,
-    /// What one call of `infer` takes at most: the deepest chain of entry, step and kernel. What the caller's own callbacks
-    /// take comes on top.
-    pub stack_bytes: usize,
-}
-
-/// A model for one CPU.
-#[derive(Clone, Copy)]
-pub struct Version<'p> {
-    pub program: &'p Program,
-    pub target: &'p Target,
 }
 
 /// Compiles a program for a target.

@@ -342,7 +342,7 @@ impl Lowering<'_> {
             model_hash: options.model_hash.clone(),
             source: options.source.clone(),
             inputs: self.graph.input_names.iter().zip(self.graph.inputs()).map(|(n, v)| port(n, v)).collect(),
-            outputs: self.graph.output_names.iter().zip(self.graph.outputs()).map(|(n, v)| port(n, v)).collect(),
+            outputs: output_names(self.graph).iter().zip(self.graph.outputs()).map(|(n, v)| port(n, v)).collect(),
             workspace_bytes,
             buffers,
             variables: self.variables.published(),
@@ -373,5 +373,13 @@ fn drop_unread(constants: &mut PrimaryMap<ConstId, Vec<u8>>, steps: &[Step]) {
         .collect();
     for (_, bytes) in constants.iter_mut().filter(|(id, _)| !read.contains(id)) {
         *bytes = Vec::new();
+    }
+}
+
+/// A text form may leave its results without names; a program's outputs have some.
+fn output_names(graph: &Graph) -> Vec<String> {
+    match graph.output_names.is_empty() {
+        true => (0..graph.outputs().len()).map(|index| format!("out{index}")).collect(),
+        false => graph.output_names.clone(),
     }
 }

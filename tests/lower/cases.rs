@@ -245,6 +245,14 @@ fn attention() -> Vec<Case> {
             vec![b.quantize(y, 0.2, 128.0)]
         }));
     }
+    cases.push(case("attention/zero_point_per_row", move |b| {
+        let (q, w) = (b.input(U8, &[2, 5, 20]), b.weights(I8, &[20, 7]));
+        let product = b.op(matmul(false, false), &[q, w]);
+        let rows = b.weights(I32, &[1, 5, 7]);
+        let total = binary(b, BinaryOp::Add, product, rows);
+        let y = b.dequantize(total, 1e-3, 0.0);
+        vec![b.quantize(y, 0.2, 128.0)]
+    }));
     cases.push(case("attention/signed_and_unsigned", move |b| {
         let (p, q) = (b.input(U8, &[1, 2, 9, 9]), b.input(I8, &[1, 2, 9, 16]));
         let product = b.op(matmul(false, false), &[p, q]);

@@ -8,6 +8,7 @@ mod state;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use octet::interp;
+use octet::ir::parse::parse_text;
 use octet::ir::tensor::Data;
 use octet::ir::{Graph, Op, Tensor};
 use octet::lower::kernel::KernelSpec;
@@ -30,6 +31,7 @@ fn main() {
         ref names => Err(names.join(", ").into()),
     }));
     trials.extend(state::CASES.iter().map(|case| Trial::test(format!("state: {}", case.name), || state::check(case))));
+    trials.push(Trial::test("results_without_names_are_outputs", results_without_names));
     libtest_mimic::run(&args, trials).exit();
 }
 
@@ -40,6 +42,18 @@ fn options(width: Width, has_dot: bool) -> LowerOptions {
 
 fn check(case: &cases::Case) -> Result<(), Failed> {
     compare_programs(&cases::graph(case), once)
+}
+
+/// A text form may leave the names of results out; the program has them all the same.
+fn results_without_names() -> Result<(), Failed> {
+    let text = "func @f(%x: tensor<2xf32>) -> (tensor<2xf32>, tensor<2xf32>) {
+  %0 = relu %x : tensor<2xf32>
+  return %0, %x
+}";
+    let graph = parse_text(text, "names").map_err(|problems| problems.to_string())?.graph;
+    let program = lower(&graph, &options(Width::W128, false)).map_err(|problems| problems.to_string())?;
+    let names: Vec<&str> = program.outputs.iter().map(|port| port.name.as_str()).collect();
+    if names == ["out0", "out1"] { Ok(()) } else { Err(format!("outputs are {names:?}").into()) }
 }
 
 /// The graph as it is against its programs, which `also` looks at.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum};
 
-use crate::cli::args::ModelArgs;
+use crate::cli::model_args::ModelArgs;
 
 const LIKE_OPENVINO: &str = "Like benchmark_app";
 

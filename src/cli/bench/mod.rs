@@ -26,9 +26,9 @@ use std::process::Stdio;
 use octet::diag::{Diagnostic, Kind, Place};
 
 use super::artifacts::write_file;
-use super::failure::Failure;
-use super::native::{self, Line, TempDir};
-use super::table;
+use super::failure::{Failure, print};
+use super::native::{self, Line};
+use super::temp::TempDir;
 use args::{BenchArgs, Counters};
 use compare::{Pair, Verdict};
 use report::Report;
@@ -62,7 +62,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let written = files.iter().map(|path| format!("[ INFO ] Report is stored to {}\n", path.display()));
-    table::print(&(written.collect::<String>() + &like_openvino.text()))
+    print(&(written.collect::<String>() + &like_openvino.text()))
 }
 
 /// The program's command line.
@@ -102,7 +102,7 @@ fn flags_and_values(words: impl Iterator<Item = String>) -> Vec<(String, String)
 fn compare([a, b]: [&PathBuf; 2], args: &BenchArgs) -> Result<(), Failure> {
     let pair = Pair::read([a, b])?;
     let comparison = pair.compare(args.threshold);
-    table::print(&pair.text(&comparison, args.threshold))?;
+    print(&pair.text(&comparison, args.threshold))?;
     if let Some(path) = &args.json {
         write_file(path, pair.json(&comparison, args.threshold).as_bytes())?;
     }
