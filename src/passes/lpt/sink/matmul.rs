@@ -4,13 +4,15 @@
 //! ((qa - za) sa) x ((qw - zw) sw[n]) = (qa x w - za colsum(w)) * sa sw[n]        w = qw - zw
 //! ```
 //! Nothing is padded, so any za has a correction: exact in i32 when it is an integer, else part of the result's zero
-//! point; where za differs per row, the correction is a matrix `za[m] colsum(w)[n]`, in f32 unless all za are integers. The scales must be the same along K, which is summed over; the source's may differ per row instead, and are
+//! point; where za differs per row, the correction is a matrix `za[m] colsum(w)[n]`, in f32 unless all za are integers. Scales along K, which is summed over, come in runs (behind a
+//! `concat`), whose products are added; or they are the same. The source's may differ per row instead, and are
 //! multiplied in f32 where the weights' differ per column as well.
 
 use crate::ir::op::BinaryOp;
 use crate::ir::quant::near_integer;
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape};
 
+use super::convolution::{runs, split_source, worth_splitting};
 use super::product::product;
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::integer_weights::{check_accumulator, integer_tensor, wide, without_zero_point};
@@ -37,7 +39,7 @@ pub fn matmul(graph: &mut Graph, node: Node, transpose_a: bool, transpose_b: boo
     }
     let product = Product { q, params, weights, transpose_a, transpose_b };
     let mut site = Site::new(graph, node);
-    let result = product.build(&mut site)?;
+    let result = product.build_in_runs(&mut site)?;
     site.replace(&[result])
 }
 
@@ -69,6 +71,28 @@ impl Product {
     fn axes(&self) -> (usize, usize) {
         let rank = self.weights.shape.rank();
         if self.transpose_b { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) }
+    }
+
+    /// The product, or the sum of one product per run of K with a scale of its own.
+    fn build_in_runs(&self, site: &mut Site<'_>) -> Result<Value, Refusal> {
+        let source = site.graph.ty(self.q).shape.clone();
+        let (axis, k) = (self.k_of_source(&source), self.axes().0);
+        let varies = self.params.axis == Some(axis) && self.params.scale.len() > 1;
+        let runs = if varies { runs(&self.params, source[axis]) } else { Vec::new() };
+        if runs.len() < 2 || !worth_splitting(runs.len(), source[axis]) {
+            return self.build(site);
+        }
+        let lengths: Vec<usize> = runs.iter().map(|&(_, length)| length).collect();
+        let mut sum = None;
+        for (q, &(start, length)) in split_source(site, self.q, axis, &lengths)?.into_iter().zip(&runs) {
+            let params = QuantParams::per_tensor(self.params.scale_at(start), self.params.zero_point_at(start));
+            let value = Product { q, params, weights: self.weights.slice(k, start, length), ..*self }.build(site)?;
+            sum = Some(match sum {
+                None => value,
+                Some(sum) => site.insert(Op::Binary(BinaryOp::Add), &[sum, value])?,
+            });
+        }
+        sum.ok_or(Refusal::Unsupported("product of no terms"))
     }
 
     /// The dequantized product, in front of the node that it is to replace.
