@@ -115,14 +115,13 @@ enum Correction {
 fn apply(rewrite: &Rewrite, graph: &mut Graph, node: Node, op: impl Fn(i32) -> Op) -> Outcome {
     let runs = rewrite.runs();
     let mut site = Site::new(graph, node);
-    let products = rewrite.weights.q.len() / rewrite.layout.oc.max(1);
-    let worth_it = runs.len() <= FEW_RUNS || products >= LONG_RUN * runs.len();
+    let worth_it = worth_splitting(runs.len(), rewrite.weights.q.len() / rewrite.layout.oc.max(1));
     if rewrite.source_scale().is_ok() || runs.len() < 2 || !worth_it {
         let result = rewrite.build(&mut site, &op)?;
         return site.replace(&[result]);
     }
     let lengths: Vec<usize> = runs.iter().map(|&(_, length)| length).collect();
-    let parts = split_channels(&mut site, rewrite.q, &lengths)?;
+    let parts = split_source(&mut site, rewrite.q, 1, &lengths)?;
     let mut sum = None;
     for (&part, &(start, length)) in parts.iter().zip(&runs) {
         let value = rewrite.on_run(part, start, length).build(&mut site, &op)?;
@@ -135,35 +134,45 @@ fn apply(rewrite: &Rewrite, graph: &mut Graph, node: Node, op: impl Fn(i32) -> O
     site.replace(&[result])
 }
 
-/// The channels in runs: operands of the `concat` that made them where the cuts agree, else a `split`.
-fn split_channels(site: &mut Site<'_>, q: Value, lengths: &[usize]) -> Result<Vec<Value>, Refusal> {
+/// Whether sums of so many products are split into so many runs.
+pub fn worth_splitting(runs: usize, products: usize) -> bool {
+    runs <= FEW_RUNS || products >= LONG_RUN * runs
+}
+
+/// Slices of an axis of this size in runs of the same parameters: start and length of each.
+pub fn runs(params: &QuantParams, size: usize) -> Vec<(usize, usize)> {
+    let pairs = pairs(params, size);
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for at in 0..size {
+        match runs.last_mut() {
+            Some((_, length)) if pairs[at] == pairs[at - 1] => *length += 1,
+            _ => runs.push((at, 1)),
+        }
+    }
+    runs
+}
+
+/// An axis in runs: operands of the `concat` that made them where the cuts agree, else a `split`.
+pub fn split_source(site: &mut Site<'_>, q: Value, axis: usize, lengths: &[usize]) -> Result<Vec<Value>, Refusal> {
     if let Some(node) = site.graph.def_node(q)
-        && *site.graph.op(node) == (Op::Concat { axis: 1 })
+        && *site.graph.op(node) == (Op::Concat { axis })
     {
         let parts = site.graph.operands(node);
-        if parts.iter().map(|&part| site.graph.ty(part).shape[1]).eq(lengths.iter().copied()) {
+        if parts.iter().map(|&part| site.graph.ty(part).shape[axis]).eq(lengths.iter().copied()) {
             return Ok(parts.to_vec());
         }
     }
-    site.insert_all(Op::Split { axis: 1, lengths: lengths.to_vec() }, &[q])
+    site.insert_all(Op::Split { axis, lengths: lengths.to_vec() }, &[q])
 }
 
 impl Rewrite {
     /// Channels in runs of the same parameters: start and length of each. Empty for groups, which are never split.
     fn runs(&self) -> Vec<(usize, usize)> {
         let Rewrite { params, layout, .. } = self;
-        let mut runs: Vec<(usize, usize)> = Vec::new();
-        if layout.groups > 1 || params.axis != Some(1) {
-            return runs;
+        match layout.groups == 1 && params.axis == Some(1) {
+            true => runs(params, layout.ic),
+            false => Vec::new(),
         }
-        let pairs = pairs(params, layout.ic);
-        for ic in 0..layout.ic {
-            match runs.last_mut() {
-                Some((_, length)) if pairs[ic] == pairs[ic - 1] => *length += 1,
-                _ => runs.push((ic, 1)),
-            }
-        }
-        runs
     }
 
     /// The same operation on one run of channels.

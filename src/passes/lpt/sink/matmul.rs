@@ -4,13 +4,15 @@
 //! ((qa - za) sa) x ((qw - zw) sw[n]) = (qa x w - za colsum(w)) * sa sw[n]        w = qw - zw
 //! ```
 //! Nothing is padded, so any za has a correction: exact in i32 when it is an integer, else part of the result's zero
-//! point; where za differs per row, the correction is a matrix `za[m] colsum(w)[n]`. The scales must be the same along K, which is summed over; the source's may differ per row instead, and are
+//! point; where za differs per row, the correction is a matrix `za[m] colsum(w)[n]`, in f32 unless all za are integers. Scales along K, which is summed over, come in runs (behind a
+//! `concat`), whose products are added; or they are the same. The source's may differ per row instead, and are
 //! multiplied in f32 where the weights' differ per column as well.
 
 use crate::ir::op::BinaryOp;
 use crate::ir::quant::near_integer;
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Tensor, Value, ty::Shape};
 
+use super::convolution::{runs, split_source, worth_splitting};
 use super::product::product;
 use super::{Outcome, Refusal, Site, narrow};
 use crate::passes::lpt::integer_weights::{check_accumulator, integer_tensor, wide, without_zero_point};
@@ -37,7 +39,7 @@ pub fn matmul(graph: &mut Graph, node: Node, transpose_a: bool, transpose_b: boo
     }
     let product = Product { q, params, weights, transpose_a, transpose_b };
     let mut site = Site::new(graph, node);
-    let result = product.build(&mut site)?;
+    let result = product.build_in_runs(&mut site)?;
     site.replace(&[result])
 }
 
@@ -52,10 +54,12 @@ struct Product {
 /// How the zero point of the source is taken out of the sums.
 enum Correction {
     None,
-    /// `- za colsum(w)`: a constant of this shape.
+    /// `- za colsum(w)`: a constant of this shape, added in i32.
     Integer(Vec<i32>, Shape),
     /// Per column, in units of the accumulator.
     PerColumn(Vec<f64>),
+    /// Per row and column, in units of the accumulator: a constant of this shape, added in f32.
+    Real(Vec<f64>, Shape),
 }
 
 impl Product {
@@ -67,6 +71,28 @@ impl Product {
     fn axes(&self) -> (usize, usize) {
         let rank = self.weights.shape.rank();
         if self.transpose_b { (rank - 1, rank - 2) } else { (rank - 2, rank - 1) }
+    }
+
+    /// The product, or the sum of one product per run of K with a scale of its own.
+    fn build_in_runs(&self, site: &mut Site<'_>) -> Result<Value, Refusal> {
+        let source = site.graph.ty(self.q).shape.clone();
+        let (axis, k) = (self.k_of_source(&source), self.axes().0);
+        let varies = self.params.axis == Some(axis) && self.params.scale.len() > 1;
+        let runs = if varies { runs(&self.params, source[axis]) } else { Vec::new() };
+        if runs.len() < 2 || !worth_splitting(runs.len(), source[axis]) {
+            return self.build(site);
+        }
+        let lengths: Vec<usize> = runs.iter().map(|&(_, length)| length).collect();
+        let mut sum = None;
+        for (q, &(start, length)) in split_source(site, self.q, axis, &lengths)?.into_iter().zip(&runs) {
+            let params = QuantParams::per_tensor(self.params.scale_at(start), self.params.zero_point_at(start));
+            let value = Product { q, params, weights: self.weights.slice(k, start, length), ..*self }.build(site)?;
+            sum = Some(match sum {
+                None => value,
+                Some(sum) => site.insert(Op::Binary(BinaryOp::Add), &[sum, value])?,
+            });
+        }
+        sum.ok_or(Refusal::Unsupported("product of no terms"))
     }
 
     /// The dequantized product, in front of the node that it is to replace.
@@ -87,13 +113,17 @@ impl Product {
         }
         let constant = site.constant(constant);
         let mut sums = site.insert(self.op(), &[self.q, constant])?;
-        if let Correction::Integer(values, shape) = correction {
-            let constant = site.constant(Tensor::i32(shape, values));
+        if let Correction::Integer(values, shape) = &correction {
+            let constant = site.constant(Tensor::i32(shape.clone(), values.clone()));
             sums = site.insert(Op::Binary(BinaryOp::Add), &[sums, constant])?;
         }
         let mut value = site.dequantize(sums, params)?;
         if let Some(axis) = rows {
             value = site.scaled(value, &self.params.scale, Some(axis))?;
+        }
+        if let Correction::Real(weighted, shape) = &correction {
+            let constant = site.constant(Tensor::f32(shape.clone(), self.real(weighted, &scale)));
+            value = site.insert(Op::Binary(BinaryOp::Add), &[value, constant])?;
         }
         if remainder.iter().all(|&remainder| remainder == 0.0) {
             return Ok(value);
@@ -167,19 +197,28 @@ impl Product {
         if sums.weighted.len() != columns || zero.len() * columns > MAX_ROWS {
             return Err(vary());
         }
-        let fractional = || zero.iter().copied().find(|&z| near_integer(z).is_none()).unwrap_or_default();
-        let zero = self
-            .params
-            .integer_zero_points()
-            .ok_or_else(|| Refusal::FractionalZeroPoint { what: Parameter::SourceZeroPoint, value: fractional() })?;
-        let largest = zero.iter().map(|z| z.abs()).max().unwrap_or(0) as f64 * sums.largest();
-        check_accumulator(&sums.magnitudes, largest)?;
-        let values =
-            zero.iter().flat_map(|&z| sums.weighted.iter().map(move |&sum| -(z as f64 * sum) as i32)).collect();
         let mut dims = vec![1; result.rank()];
         dims[result.rank() - 1] = columns;
         dims[axis] = zero.len();
-        Ok(Correction::Integer(values, Shape::new(dims).unwrap_or_default()))
+        let shape = Shape::new(dims).unwrap_or_default();
+        let weighted =
+            zero.iter().flat_map(|&z| sums.weighted.iter().map(move |&sum| snap(z) * sum)).collect::<Vec<_>>();
+        if self.params.integer_zero_points().is_none() {
+            check_accumulator(&sums.magnitudes, 0.0)?;
+            return Ok(Correction::Real(weighted, shape));
+        }
+        check_accumulator(&sums.magnitudes, weighted.iter().map(|sum| sum.abs()).fold(0.0, f64::max))?;
+        Ok(Correction::Integer(weighted.iter().map(|&sum| -sum as i32).collect(), shape))
+    }
+
+    /// A correction in units of the accumulator, a row per slice of the source's axis, as what it adds to the result.
+    fn real(&self, weighted: &[f64], scale: &[f64]) -> Vec<f32> {
+        let rows = weighted.chunks(scale.len().max(1)).enumerate();
+        let real = |(row, sums): (usize, &[f64])| {
+            let factor = -self.params.scale_at(row);
+            sums.iter().zip(scale).map(|(sum, column)| (factor * column * sum) as f32).collect::<Vec<_>>()
+        };
+        rows.flat_map(real).collect()
     }
 
     /// The axis of the result that the source's rows, or its matrices, fall onto.
@@ -199,7 +238,7 @@ impl Product {
     ) -> (QuantParams, Option<usize>) {
         let zero_point = match correction {
             Correction::PerColumn(zero) => zero.clone(),
-            Correction::None | Correction::Integer(..) => vec![0.0],
+            Correction::None | Correction::Integer(..) | Correction::Real(..) => vec![0.0],
         };
         let params = &self.params;
         let columns = |factor: f64| {
