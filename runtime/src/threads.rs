@@ -8,10 +8,11 @@
 //!
 //! A model makes hundreds of calls of some microseconds each, so neither side enters the kernel while work is coming:
 //! workers spin for [`WORKER_SPIN_NS`] after a call and only then sleep, long enough for the steps a model does not share;
-//! the caller spins for [`CALLER_SPIN_NS`] at the end of a call.
+//! the caller spins for [`CALLER_SPIN_NS`] at the end of a call. Waking a sleeper costs more than most steps: the caller
+//! works alone until it has missed the help for [`WAKE_NS`], in one call or several.
 //!
 //! Protocol. The caller writes the job, sets `pending` to its chunks, and publishes them: first as `claims`, then with a
-//! new `ticket`, which wakes workers. Whoever takes a chunk out of `claims` runs it and decrements `pending`. The caller
+//! new `ticket`, which workers wait for. Whoever takes a chunk out of `claims` runs it and decrements `pending`. The caller
 //! returns when `pending` is zero: so whoever holds a claim may read the job, and nobody else does; a worker that is late
 //! finds no chunk, or one of a later call, which is as good. Sleepers announce themselves before they look at the word
 //! they sleep on, and wakers change that word before they look for sleepers (both sequentially consistent): one of the two
@@ -44,6 +45,9 @@ const WORKER_SPIN_NS: u64 = 100_000;
 /// that is late has lost its CPU.
 const CALLER_SPIN_NS: u64 = 20_000;
 
+/// What waking a worker costs, about, until it works.
+const WAKE_NS: u64 = 50_000;
+
 /// The ticket that ends the workers. Those of calls are odd.
 const STOP: u32 = 0;
 const FIRST_TICKET: u32 = 1;
@@ -54,6 +58,8 @@ pub struct Pool {
     /// Lives until `drop` has joined the workers, which hold its address.
     shared: Arc<Shared>,
     workers: Vec<Thread>,
+    /// How long the caller has worked while workers slept, since it last woke them.
+    missed_ns: u64,
 }
 
 /// What the threads share. Workers poll `ticket` and write `pending`, so each has a cache line of its own.
@@ -108,7 +114,7 @@ impl Pool {
             caller_sleeps: Line::default(),
             job: UnsafeCell::new(Job { task: None, context: ptr::null(), items: 0, chunks: 0 }),
         });
-        let mut pool = Pool { shared, workers: Vec::new() };
+        let mut pool = Pool { shared, workers: Vec::new(), missed_ns: 0 };
         let argument = Arc::as_ptr(&pool.shared).cast();
         for _ in 1..threads.clamp(1, MAX_THREADS) {
             // SAFETY: `worker_main` runs only this file and tasks, which use no thread-local storage; the shared state
@@ -139,15 +145,31 @@ impl Pool {
         unsafe { *self.shared.job.get() = Job { task: Some(task), context, items, chunks } };
         self.shared.pending.0.store(chunks, SeqCst);
         self.shared.claims.offer(chunks);
-        self.shared.publish(self.shared.ticket.0.load(SeqCst).wrapping_add(2));
-        self.shared.work(End::Front);
+        self.shared.ticket.0.fetch_add(2, SeqCst);
+        while self.shared.sleeping_workers.0.load(SeqCst) != 0 && self.work_unaided() {}
+        while self.shared.work(End::Front) {}
         self.shared.wait_for_workers();
+    }
+
+    /// Runs a chunk, and wakes the workers when it was one too many without them. `false` when they are
+    /// awake or nothing is left.
+    fn work_unaided(&mut self) -> bool {
+        let begin = now_ns();
+        let worked = self.shared.work(End::Front);
+        self.missed_ns += now_ns().saturating_sub(begin);
+        if self.missed_ns < WAKE_NS {
+            return worked;
+        }
+        self.missed_ns = 0;
+        futex_wake_all(&self.shared.ticket.0);
+        false
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.publish(STOP);
+        self.shared.ticket.0.store(STOP, SeqCst);
+        futex_wake_all(&self.shared.ticket.0);
         for worker in self.workers.drain(..) {
             worker.join();
         }
@@ -193,24 +215,16 @@ impl Job {
 }
 
 impl Shared {
-    /// Runs chunks until all are claimed.
-    fn work(&self, from: End) {
-        while let Some(chunk) = self.claims.take(from) {
-            // SAFETY: the claim is this thread's alone, and keeps the caller from returning until it is finished.
-            unsafe {
-                let job = *self.job.get();
-                job.run_chunk(chunk);
-            }
-            self.finish();
+    /// Runs a chunk; `false` if all are claimed.
+    fn work(&self, from: End) -> bool {
+        let Some(chunk) = self.claims.take(from) else { return false };
+        // SAFETY: the claim is this thread's alone, and keeps the caller from returning until it is finished.
+        unsafe {
+            let job = *self.job.get();
+            job.run_chunk(chunk);
         }
-    }
-
-    /// Announces work, or the end ([`STOP`]).
-    fn publish(&self, ticket: u32) {
-        self.ticket.0.store(ticket, SeqCst);
-        if self.sleeping_workers.0.load(SeqCst) != 0 {
-            futex_wake_all(&self.ticket.0);
-        }
+        self.finish();
+        true
     }
 
     /// Returns the ticket when it differs from `seen`.
@@ -276,7 +290,7 @@ unsafe extern "C" fn worker_main(argument: *const c_void) {
         if ticket == STOP {
             return;
         }
-        shared.work(End::Back);
+        while shared.work(End::Back) {}
     }
 }
 

@@ -5,8 +5,8 @@
 use cranelift_entity::PrimaryMap;
 
 use super::ir::{
-    Addr, Block, CHUNK, Cmp, FloatOp, FloatUnary, Function, Half, If, Inst, IntMem, IntOp, Loop, Mem, Pack, Reduction,
-    ShiftOp, Span, Ty, Val, VecOp, Widen, Width,
+    Addr, Block, CHUNK, Cache, Cmp, FloatOp, FloatUnary, Function, Half, If, Inst, IntMem, IntOp, Loop, Mem, Pack,
+    Reduction, ShiftOp, Span, Ty, Val, VecOp, Widen, Width,
 };
 use super::tiles::{Signs, TileInst, TileReg, TileShapes};
 
@@ -468,8 +468,8 @@ impl Builder {
         self.define(to, Inst::Reduce(reduction, value))
     }
 
-    pub fn prefetch(&mut self, pointer: Pointer, offset: i32) {
-        self.effect(Inst::Prefetch(addr(pointer, offset)));
+    pub fn prefetch(&mut self, cache: Cache, pointer: Pointer, offset: i32) {
+        self.effect(Inst::Prefetch(cache, addr(pointer, offset)));
     }
 
     // Tiles.

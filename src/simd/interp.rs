@@ -167,7 +167,7 @@ impl Machine<'_> {
         if let Some(value) = self.scalar(inst)? {
             return Ok(Some(value));
         }
-        if let Inst::Prefetch(_) = inst {
+        if let Inst::Prefetch(..) = inst {
             return Ok(None);
         }
         if let Inst::Tile(inst) = inst {

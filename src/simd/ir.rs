@@ -270,6 +270,13 @@ pub enum Half {
     High,
 }
 
+/// Where a prefetch brings a line: to all levels, or only to those behind the first, for what is needed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cache {
+    L1,
+    L2,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     AddI32,
@@ -455,7 +462,7 @@ pub enum Inst {
     /// The kernel's own memory (`Function::scratch`), aligned to 64 bytes. It holds nothing of use at first.
     Scratch,
     /// The cache line at the address will be read. It need not exist.
-    Prefetch(Addr),
+    Prefetch(Cache, Addr),
     /// Only in kernels with tiles.
     Tile(TileInst),
 
@@ -470,7 +477,7 @@ impl Inst {
         match self {
             Inst::ConstI64(_) | Inst::ConstF32(_) | Inst::VecConst { .. } | Inst::Scratch => {}
             Inst::Tile(inst) => inst.operands().into_iter().for_each(f),
-            Inst::Prefetch(addr)
+            Inst::Prefetch(_, addr)
             | Inst::LoadInt { addr, .. }
             | Inst::LoadF32 { addr, .. }
             | Inst::Load { addr, .. }

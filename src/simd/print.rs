@@ -14,7 +14,7 @@
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use super::ir::{Addr, Block, Function, If, Inst, IntMem, Loop, Mem, Span, Ty, Val};
+use super::ir::{Addr, Block, Cache, Function, If, Inst, IntMem, Loop, Mem, Span, Ty, Val};
 use super::tiles::{TileInst, TileReg, TileShapes};
 
 impl Display for Ty {
@@ -181,7 +181,8 @@ fn head(inst: &Inst) -> String {
         Inst::Shuffle { value, pattern } => format!("shuffle {value}, 0x{}", hex(pattern)),
         Inst::Unchunk(v) => format!("unchunk {v}"),
         Inst::Reduce(reduction, v) => format!("reduce.{reduction:?} {v}"),
-        Inst::Prefetch(addr) => format!("prefetch {addr}"),
+        Inst::Prefetch(Cache::L1, addr) => format!("prefetch.l1 {addr}"),
+        Inst::Prefetch(Cache::L2, addr) => format!("prefetch.l2 {addr}"),
         Inst::Scratch => "scratch".into(),
         Inst::Tile(inst) => tile(inst),
         Inst::Loop(l) => loop_head(l),

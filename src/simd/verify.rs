@@ -227,7 +227,7 @@ impl Verifier<'_> {
             Inst::LoadWiden { widen, addr, .. } => load(addr, widen.result()),
             Inst::StoreInt { addr, value, .. } => store(addr, value, Ty::I64),
             Inst::StoreF32 { addr, value } => store(addr, value, Ty::F32),
-            Inst::Prefetch(addr) => Some(Signature { operands: vec![(addr.base, Ty::Ptr)], results: vec![] }),
+            Inst::Prefetch(_, addr) => Some(Signature { operands: vec![(addr.base, Ty::Ptr)], results: vec![] }),
             Inst::Scratch => Some(Signature { operands: vec![], results: vec![Ty::Ptr] }),
             Inst::Tile(inst) => Some(tile_signature(inst)),
             Inst::Store { addr, value }

@@ -89,7 +89,7 @@ fn cells() {
     ];
     for (kind, activations, linear_before_reset, clip) in rows {
         for direction in [Direction::Forward, Direction::Reverse, Direction::Bidirectional] {
-            for hidden in [1, 4, 7, 18] {
+            for hidden in [1, 4, 7, 18, 83] {
                 let activations = activations.clone();
                 let attrs =
                     RnnAttrs { kind, direction, hidden, activations, clip, linear_before_reset, projected: false };

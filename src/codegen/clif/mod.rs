@@ -171,7 +171,7 @@ impl Lowering<'_> {
             | Inst::Float(..)
             | Inst::FloatUnary(..)
             | Inst::FloatVecCmp(..) => Some(self.vector(inst)),
-            Inst::Prefetch(_) => None,
+            Inst::Prefetch(..) => None,
             Inst::Scratch => Some(self.scratch()),
             Inst::Tile(_) => unreachable!("internal error: a kernel with tiles is refused"),
             Inst::Loop(_) | Inst::If(_) => unreachable!("internal error: control is lowered with its block"),

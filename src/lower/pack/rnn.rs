@@ -12,19 +12,27 @@ pub fn rnn_gates(kind: RnnKind) -> usize {
     }
 }
 
-/// Recurrent weights `[dirs, gates * hidden, hidden]` for a recurrent kernel: for each direction, gate and vector of hidden units
-/// one vector per unit of the state before, zeros in lanes behind the last unit.
+/// Vectors of hidden units that go through the state together: with several gates of each, enough sums to hide that each
+/// waits for its additions, few enough for the registers.
+pub fn rnn_vectors(width: Width) -> usize {
+    if width.lanes32() == 16 { 4 } else { 2 }
+}
+
+/// Recurrent weights `[dirs, gates * hidden, hidden]` for a recurrent kernel, in the order in which it reads them: for each
+/// direction, group of [`rnn_vectors`] vectors of hidden units and unit of the state before, the vectors of each gate; zeros
+/// in lanes behind the last unit.
 pub fn pack_rnn(width: Width, kind: RnnKind, hidden: usize, weights: &[f32]) -> Vec<u8> {
-    let lanes = width.lanes32();
-    let dirs = weights.len() / (rnn_gates(kind) * hidden * hidden);
+    let (lanes, gates) = (width.lanes32(), rnn_gates(kind));
+    let group = rnn_vectors(width) * lanes;
     let mut packed = Vec::new();
-    for gate in 0..dirs * rnn_gates(kind) {
-        for first in (0..hidden).step_by(lanes) {
+    for direction in weights.chunks(gates * hidden * hidden) {
+        for first in (0..hidden).step_by(group) {
+            let units = first..(first + group).min(hidden.next_multiple_of(lanes));
             for k in 0..hidden {
-                let weight = |unit: usize| {
-                    if unit < hidden { weights[(gate * hidden + unit) * hidden + k] } else { 0.0 }
-                };
-                packed.extend((first..first + lanes).flat_map(|unit| weight(unit).to_le_bytes()));
+                for gate in direction.chunks(hidden * hidden) {
+                    let weight = |unit: usize| if unit < hidden { gate[unit * hidden + k] } else { 0.0 };
+                    packed.extend(units.clone().flat_map(|unit| weight(unit).to_le_bytes()));
+                }
             }
         }
     }

@@ -13,14 +13,13 @@
 use crate::ir::ElemType;
 use crate::ir::op::{Activation, BinaryOp, Direction, RnnKind};
 use crate::lower::kernel::RnnSpec;
-use crate::lower::pack::rnn_gates;
+use crate::lower::pack::{rnn_gates, rnn_vectors};
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Cmp, Ty, Val};
+use crate::simd::ir::{Cache, Cmp, Ty, Val};
 use crate::simd::math;
 
 use super::Items;
 use super::copy;
-use super::epilogue::displaced;
 use super::lanes;
 use super::nest;
 use super::strip::Strip;
@@ -97,10 +96,17 @@ struct Step<'a> {
     y: Pointer,
 }
 
+/// How far ahead of their use weights are fetched.
+const PREFETCH_BYTES: usize = 2048;
+const CACHE_LINE: usize = 64;
+
 /// Hidden units of a vector.
 #[derive(Clone, Copy)]
 struct Units {
+    /// First unit of the group of vectors.
     first: Val,
+    /// Which vector of the group.
+    vector: usize,
     strip: Strip,
 }
 
@@ -138,34 +144,51 @@ impl Step<'_> {
         let spec = self.sequence.spec;
         let two_passes = spec.kind == RnnKind::Gru && !spec.linear_before_reset;
         if two_passes {
-            self.for_units(b, |b, units| {
-                let state = self.state_sums(b, &[(1, self.h)], units)[0];
-                let reset = self.gate(b, 1, 0, units, state);
+            self.for_units(b, &[(self.h, &[1])], |b, units, states| {
+                let reset = self.gate(b, 1, 0, units, states[0]);
                 let h = self.load(b, self.h, units);
                 let scaled = b.fmul(h, reset);
                 self.store(b, self.sequence.last_h, units, scaled);
             });
         }
-        self.for_units(b, |b, units| {
+        let sources: &[(Pointer, &[usize])] = match spec.kind {
+            RnnKind::Lstm => &[(self.h, &[0, 1, 2, 3])],
+            RnnKind::Gru if two_passes => &[(self.h, &[0]), (self.sequence.last_h, &[2])],
+            RnnKind::Gru => &[(self.h, &[0, 1, 2])],
+            RnnKind::Rnn => &[(self.h, &[0])],
+        };
+        self.for_units(b, sources, |b, units, states| {
             let h = match spec.kind {
-                RnnKind::Lstm => self.lstm(b, units),
-                RnnKind::Gru => self.gru(b, units),
-                RnnKind::Rnn => {
-                    let state = self.state_sums(b, &[(0, self.h)], units)[0];
-                    self.gate(b, 0, 0, units, state)
-                }
+                RnnKind::Lstm => self.lstm(b, units, states),
+                RnnKind::Gru => self.gru(b, units, states),
+                RnnKind::Rnn => self.gate(b, 0, 0, units, states[0]),
             };
             self.store(b, self.y, units, h);
         });
     }
 
-    fn for_units(&self, b: &mut Builder, mut body: impl FnMut(&mut Builder, Units)) {
-        nest::for_strips(b, self.sequence.spec.hidden, 1, |b, first, strip| body(b, Units { first, strip }));
+    /// Runs the body for all vectors of units with their [`Self::state_sums`], group by group: what follows the sums of one
+    /// vector does not wait for that of the others.
+    fn for_units(
+        &self,
+        b: &mut Builder,
+        sources: &[(Pointer, &[usize])],
+        mut body: impl FnMut(&mut Builder, Units, &[Val]),
+    ) {
+        let lanes = b.width().lanes32();
+        nest::for_strips(b, self.sequence.spec.hidden, rnn_vectors(b.width()), |b, first, strip| {
+            let vectors = strip.valid.div_ceil(lanes);
+            let sums = self.state_sums(b, sources, first, vectors);
+            for vector in 0..vectors {
+                let strip = Strip::covering(b.width(), (strip.valid - vector * lanes).min(lanes));
+                let states: Vec<Val> = sums.iter().skip(vector).step_by(vectors).copied().collect();
+                body(b, Units { first, vector, strip }, &states);
+            }
+        });
     }
 
     /// `c' = f c + i g(..)`, `h' = o h(c')`; gates f i c o.
-    fn lstm(&self, b: &mut Builder, units: Units) -> Val {
-        let states = self.state_sums(b, &[(0, self.h), (1, self.h), (2, self.h), (3, self.h)], units);
+    fn lstm(&self, b: &mut Builder, units: Units, states: &[Val]) -> Val {
         let mut gate = |gate, activation| self.gate(b, gate, activation, units, states[gate]);
         let (forget, input, candidate, output) = (gate(0, 0), gate(1, 0), gate(2, 1), gate(3, 0));
         let c = self.load(b, self.sequence.c, units);
@@ -177,9 +200,8 @@ impl Step<'_> {
     }
 
     /// `h' = (1 - z) g(..) + z h`; gates z r h.
-    fn gru(&self, b: &mut Builder, units: Units) -> Val {
+    fn gru(&self, b: &mut Builder, units: Units, states: &[Val]) -> Val {
         let (update, candidate) = if self.sequence.spec.linear_before_reset {
-            let states = self.state_sums(b, &[(0, self.h), (1, self.h), (2, self.h)], units);
             let update = self.gate(b, 0, 0, units, states[0]);
             let reset = self.gate(b, 1, 0, units, states[1]);
             let bias = self.of_gate(b, self.sequence.biases, 3, units);
@@ -187,7 +209,6 @@ impl Step<'_> {
             let recurrent = b.fmul(reset, recurrent);
             (update, self.gate(b, 2, 1, units, recurrent))
         } else {
-            let states = self.state_sums(b, &[(0, self.h), (2, self.sequence.last_h)], units);
             (self.gate(b, 0, 0, units, states[0]), self.gate(b, 2, 1, units, states[1]))
         };
         let one = b.splat_const_f32(1.0);
@@ -206,27 +227,32 @@ impl Step<'_> {
         self.activated(b, activation, sum)
     }
 
-    /// `r h` of gates with their states. All gates go through the state together: one sum alone would wait for each of its
-    /// additions.
-    fn state_sums(&self, b: &mut Builder, gates: &[(usize, Pointer)], units: Units) -> Vec<Val> {
-        let (hidden, width, lanes) = (self.sequence.spec.hidden, b.width().bytes(), b.width().lanes32());
-        let block_bytes = hidden * width;
-        let gate_bytes = hidden.div_ceil(lanes) * block_bytes;
-        let block = b.div_imm(units.first, lanes as i64);
-        let weights = b.index(self.sequence.weights, block, block_bytes as i64);
+    /// `r h` for states and the gates that take them, of the `vectors` vectors of units from `first`: gate by gate, in each
+    /// vector by vector. All sums go through the state together: one alone would wait for each of its additions. The
+    /// weights of a step rarely fit the first cache, and what fetches ahead by itself is not far enough ahead.
+    fn state_sums(&self, b: &mut Builder, sources: &[(Pointer, &[usize])], first: Val, vectors: usize) -> Vec<Val> {
+        let (hidden, width, gates) = (self.sequence.spec.hidden, b.width().bytes(), rnn_gates(self.sequence.spec.kind));
+        let weights = b.index(self.sequence.weights, first, (gates * hidden * 4) as i64);
+        let row_bytes = gates * vectors * width;
         let none = b.splat_const_f32(0.0);
+        let count: usize = sources.iter().map(|(_, gates)| gates.len() * vectors).sum();
         let (zero, end) = (b.int(0), b.int(hidden as i64));
-        b.for_range((zero, end, 1), &vec![none; gates.len()], |b, k, sums| {
-            let weights = b.index(weights, k, width as i64);
-            let sum = |(&(gate, h), &sum): (&(usize, Pointer), &Val)| {
+        b.for_range((zero, end, 1), &vec![none; count], |b, k, sums| {
+            let weights = b.index(weights, k, row_bytes as i64);
+            let mut next = Vec::with_capacity(count);
+            for &(h, gates) in sources {
                 let h = b.index(h, k, 4);
                 let h = b.load_splat32(Ty::VF32, h, 0);
-                let (weights, offset) = displaced(b, weights, (gate * gate_bytes) as i64);
-                let weight = b.load(Ty::VF32, weights, offset);
-                let product = b.fmul(h, weight);
-                b.fadd(sum, product)
-            };
-            gates.iter().zip(sums).map(sum).collect()
+                for at in gates.iter().flat_map(|gate| (0..vectors).map(move |v| (gate * vectors + v) * width)) {
+                    if at.is_multiple_of(CACHE_LINE) {
+                        b.prefetch(Cache::L1, weights, (at + PREFETCH_BYTES) as i32);
+                    }
+                    let weight = b.load(Ty::VF32, weights, at as i32);
+                    let product = b.fmul(h, weight);
+                    next.push(b.fadd(sums[next.len()], product));
+                }
+            }
+            next
         })
     }
 
@@ -251,13 +277,18 @@ impl Step<'_> {
 
     fn load(&self, b: &mut Builder, row: Pointer, units: Units) -> Val {
         let from = b.index(row, units.first, 4);
-        units.strip.load(b, ElemType::F32, from, 0, false)[0]
+        units.strip.load(b, ElemType::F32, from, offset(b, units), false)[0]
     }
 
     fn store(&self, b: &mut Builder, row: Pointer, units: Units, value: Val) {
         let to = b.index(row, units.first, 4);
-        units.strip.store(b, ElemType::F32, to, 0, &[value]);
+        units.strip.store(b, ElemType::F32, to, offset(b, units), &[value]);
     }
+}
+
+/// Bytes from the first unit of the group.
+fn offset(b: &Builder, units: Units) -> i32 {
+    (units.vector * b.width().bytes()) as i32
 }
 
 fn activate(b: &mut Builder, activation: Activation, x: Val) -> Val {

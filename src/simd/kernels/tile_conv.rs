@@ -19,7 +19,7 @@
 use crate::lower::kernel::TileConvSpec;
 use crate::lower::pack::TileLayout;
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Cmp, IntMem, IntOp, Ty, Val};
+use crate::simd::ir::{Cache, Cmp, IntMem, IntOp, Ty, Val};
 use crate::simd::tiles::{Signs, TILE_REGS, TILE_ROW_BYTES, TILE_ROWS, TileReg, TileShape};
 
 use super::Items;
@@ -237,7 +237,7 @@ impl TileConv<'_> {
         let mut next = vec![b.advance(weights, weight_step).base];
         for &from in prefetched {
             let lines = self.prefetched_lines();
-            (0..lines).for_each(|line| b.prefetch(from, (line * TILE_ROW_BYTES) as i32));
+            (0..lines).for_each(|line| b.prefetch(Cache::L2, from, (line * TILE_ROW_BYTES) as i32));
             let bytes = b.int((lines * TILE_ROW_BYTES) as i64);
             next.push(b.advance(from, bytes).base);
         }

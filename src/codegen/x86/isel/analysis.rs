@@ -162,7 +162,7 @@ impl Facts {
 /// The address an instruction reads or writes.
 fn address_of(inst: &Inst) -> Option<Addr> {
     match *inst {
-        Inst::Prefetch(addr)
+        Inst::Prefetch(_, addr)
         | Inst::LoadInt { addr, .. }
         | Inst::LoadF32 { addr, .. }
         | Inst::Load { addr, .. }

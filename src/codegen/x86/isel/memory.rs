@@ -9,7 +9,7 @@ use regalloc2::VReg;
 use super::Selector;
 use crate::codegen::x86::codes;
 use crate::codegen::x86::inst::{Address, Builder, INT, MASK, Source, VECTOR};
-use crate::simd::ir::{Addr, CHUNK, Inst, IntOp, Mem, Span, Val};
+use crate::simd::ir::{Addr, CHUNK, Cache, Inst, IntOp, Mem, Span, Val};
 
 const LOAD_CHUNK: codes::Pair = [Code::VEX_Vmovdqu_xmm_xmmm128, Code::EVEX_Vmovdqu32_xmm_k1z_xmmm128];
 const STORE_CHUNK: codes::Pair = [Code::VEX_Vmovdqu_xmmm128_xmm, Code::EVEX_Vmovdqu32_xmmm128_k1z_xmm];
@@ -210,9 +210,13 @@ impl Selector<'_> {
                 let (address, value) = self.store_operands(addr, value);
                 self.store_chunks(address, value, span);
             }
-            Inst::Prefetch(addr) => {
+            Inst::Prefetch(cache, addr) => {
                 let address = self.address(addr, Mem::Mutable);
-                self.write_memory(Code::Prefetcht1_m8, address, &[]);
+                let code = match cache {
+                    Cache::L1 => Code::Prefetcht0_m8,
+                    Cache::L2 => Code::Prefetcht1_m8,
+                };
+                self.write_memory(code, address, &[]);
             }
             Inst::Tile(inst) => self.tile(inst),
             ref other => unreachable!("internal error: {other:?} is no store"),

@@ -284,7 +284,7 @@ impl<'a> Selector<'a> {
             | Inst::StorePartial { .. }
             | Inst::StoreChunks { .. }
             | Inst::StorePartialChunks { .. }
-            | Inst::Prefetch(_)
+            | Inst::Prefetch(..)
             | Inst::Tile(_)
             | Inst::Loop(_)
             | Inst::If(_) => unreachable!("internal error: {inst:?} is emitted in its place"),
