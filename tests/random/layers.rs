@@ -207,7 +207,8 @@ impl Net {
             end[1] = 1;
         }
         if mode == PadMode::Constant && self.rng.chance(20) {
-            (begin[2..].fill(0), end[2..].fill(0));
+            begin[2..].fill(0);
+            end[2..].fill(0);
             begin[1] = 1;
         }
         let value = if self.rng.chance(70) { 0.0 } else { self.rng.of(&[0.5, -0.3]) };
