@@ -46,8 +46,7 @@ impl Net {
             None => vec![1; self.rng.of(&[0, self.dims(x).len()])],
         };
         let rescale = if self.rng.chance(10) { self.rng.of(&[0.5, -0.5, 3.0]) } else { 1.0 };
-        let low = self.stored(&dims, ends.iter().map(|end| end.0).collect());
-        let high = self.stored(&dims, ends.iter().map(|end| end.1).collect());
+        let [low, high] = self.stored_ends(&dims, &ends, levels);
         let (mut out_low, mut out_high) = (low, high);
         if rescale != 1.0 {
             out_low = self.f32(&dims, ends.iter().map(|end| end.0 * rescale).collect());
@@ -126,8 +125,21 @@ impl Net {
             1 => highs.iter().map(|high| -high * lopsided).collect(),
             _ => highs.iter().map(|high| -high * (levels / 2) as f32 / (levels / 2 - 1) as f32).collect(),
         };
-        let (low, high) = (self.stored(along, lows), self.stored(along, highs));
+        let ends: Vec<(f32, f32)> = lows.into_iter().zip(highs).collect();
+        let [low, high] = self.stored_ends(along, &ends, levels);
         self.op(Op::FakeQuantize { levels }, &[w, low, high, low, high])
+    }
+
+    /// The ends of ranges as files store them, in f16 only where rounding leaves the zero points clear.
+    fn stored_ends(&mut self, dims: &[usize], ends: &[(f32, f32)], levels: u32) -> [Value; 2] {
+        let half = |x: f32| half::f16::from_f32(x).to_f32();
+        let clear = |&(low, high): &(f32, f32)| {
+            let stored = [(half(low), high), (low, half(high)), (half(low), half(high))];
+            low == high || stored.into_iter().all(|(low, high)| has_clear_zero_point(low, high, levels))
+        };
+        let ways = [ends.iter().map(|end| end.0).collect(), ends.iter().map(|end| end.1).collect()];
+        let in_halves = ends.iter().all(clear);
+        ways.map(|values| if in_halves { self.stored(dims, values) } else { self.f32(dims, values) })
     }
 
     /// `(q - z) * s` with integers of 8 or 4 bits; zero points integer or not, per slice or for all.
@@ -173,4 +185,11 @@ impl Net {
 fn clearly_fractional(zero_point: f32) -> f32 {
     let integer = zero_point.round();
     if (zero_point - integer).abs() < 2.0 * ZERO_POINT_TOLERANCE as f32 { integer } else { zero_point }
+}
+
+/// The zero point of a range is an integer up to the roundings of f32, or clearly none.
+fn has_clear_zero_point(low: f32, high: f32, levels: u32) -> bool {
+    let zero_point = -f64::from(low) / (f64::from(high) - f64::from(low)) * f64::from(levels - 1);
+    let distance = (zero_point - zero_point.round()).abs();
+    distance < 1e-6 * f64::from(levels) || distance > 2.0 * ZERO_POINT_TOLERANCE
 }
