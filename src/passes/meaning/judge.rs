@@ -203,8 +203,10 @@ impl Nudge {
             Nudge::Up => true,
             Nudge::Down => false,
             Nudge::Mixed | Nudge::Opposite => {
-                let hash = (element as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(20);
-                (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 63 == 1) == (self == Nudge::Mixed)
+                let hash = (element as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                let hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                let hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+                ((hash ^ hash >> 31) >> 63 == 1) == (self == Nudge::Mixed)
             }
         };
         if up { NUDGE } else { -NUDGE }

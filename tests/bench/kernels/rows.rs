@@ -286,6 +286,21 @@ fn movement() -> Vec<Row> {
             let indices = b.input(I64, &[1, 128]);
             b.op(Op::Gather { axis: 0, batch_dims: 0 }, &[table, indices])
         }),
+        row("scatter", "rows_32_of_512x128", |b| {
+            let (data, updates) = (b.input(F32, &[512, 128]), b.input(F32, &[32, 128]));
+            let indices = b.input(I64, &[32, 128]);
+            let op = Op::ScatterElements { axis: 0, reduction: ScatterReduction::None };
+            b.op(op, &[data, indices, updates])
+        }),
+        row("scan", "cum_sum_64x512", |b| {
+            let x = b.input(F32, &[64, 512]);
+            b.op(Op::CumSum { axis: 1, exclusive: false, reverse: false }, &[x])
+        }),
+        row("top_k", "5_of_1000", |b| {
+            let x = b.input(F32, &[1, 1000]);
+            let attrs = TopKAttrs { axis: 1, k: 5, largest: true, sort: TopKSort::ByValue, index_elem: I64 };
+            b.op(Op::TopK(attrs), &[x])
+        }),
     ]
 }
 
