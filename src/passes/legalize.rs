@@ -5,7 +5,6 @@
 //! convert(i64 to f32), ..         -> by way of i32
 //! bitwise_not(x: bool)            -> logical_not(x)
 //! reduce_and(x), reduce_or(x)     -> reduce_min, reduce_max of u8
-//! interpolate with pads           -> interpolate(pad(x))
 //! interpolate of many axes        -> two axes at a time
 //! interpolate of other axes       -> the same of the last two dimensions of four
 //! ```
@@ -15,7 +14,7 @@
 use super::PassContext;
 use super::rewrite::{Rewriter, Rule, apply_rules};
 use crate::diag;
-use crate::ir::op::{InterpolateAttrs, PadAttrs, PadMode, ReduceAttrs, ReduceKind, UnaryOp};
+use crate::ir::op::{InterpolateAttrs, ReduceAttrs, ReduceKind, UnaryOp};
 use crate::ir::tensor::Data;
 use crate::ir::{ElemType, Graph, Node, Op, Shape, Tensor, TensorType, Value};
 
@@ -28,7 +27,6 @@ const RULES: &[Rule] = &[
     Rule { name: "convert-by-way-of-i32", apply: convert_by_way_of_i32 },
     Rule { name: "logical-not", apply: logical_not },
     Rule { name: "logical-reduce", apply: logical_reduce },
-    Rule { name: "interpolate-without-pads", apply: interpolate_without_pads },
     Rule { name: "interpolate-two-axes", apply: interpolate_two_axes },
     Rule { name: "interpolate-last-axes", apply: interpolate_last_axes },
 ];
@@ -127,27 +125,6 @@ fn interpolate(graph: &Graph, node: Node) -> Option<InterpolateAttrs> {
         Op::Interpolate(attrs) => Some(attrs.clone()),
         _ => None,
     }
-}
-
-fn interpolate_without_pads(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
-    let graph = rewriter.graph();
-    let Some(attrs) = interpolate(graph, node) else { return false };
-    if attrs.pads_begin.iter().chain(&attrs.pads_end).all(|&pad| pad == 0) {
-        return false;
-    }
-    let source = graph.operand(node, 0);
-    let rank = graph.ty(source).shape.rank();
-    let signed = |pads: &[usize]| (0..rank).map(|dim| pads.get(dim).map_or(0, |&pad| pad as isize)).collect();
-    let pad = PadAttrs {
-        mode: PadMode::Constant,
-        begin: signed(&attrs.pads_begin),
-        end: signed(&attrs.pads_end),
-        value: 0.0,
-    };
-    let plain = InterpolateAttrs { pads_begin: Vec::new(), pads_end: Vec::new(), ..attrs };
-    let plain = InterpolateAttrs { pads_begin: vec![0; rank], pads_end: vec![0; rank], ..plain };
-    let padded = rewriter.insert(node, Op::Pad(pad), &[source]);
-    padded.is_some_and(|padded| rewriter.replace_op(node, Op::Interpolate(plain), &[padded]))
 }
 
 /// Axes are resampled one after the other in any case.
