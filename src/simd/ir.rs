@@ -21,6 +21,19 @@ pub struct Width(usize);
 /// Bytes of a chunk: the part of a vector inside which packs and shuffles stay.
 pub const CHUNK: usize = 16;
 
+/// The pieces of a part of a chunk in memory: `(offset, bytes)`, powers of two up to 8, in order.
+pub fn pieces(bytes: usize) -> Vec<(usize, usize)> {
+    let mut pieces = Vec::new();
+    let mut offset = 0;
+    for size in [8, 4, 2, 1] {
+        while bytes - offset >= size {
+            pieces.push((offset, size));
+            offset += size;
+        }
+    }
+    pieces
+}
+
 impl Width {
     pub const W128: Width = Width(16);
     pub const W256: Width = Width(32);

@@ -4,7 +4,7 @@ use cranelift_codegen::ir::immediates::Offset32;
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value, types};
 
 use super::{Lowering, clif_type};
-use crate::simd::ir::{Addr, Inst, IntMem, Mem, Ty, Widen};
+use crate::simd::ir::{Addr, Inst, IntMem, Mem, Ty, Widen, pieces};
 
 /// A store of what this function may also load: in program order, never faulting.
 const IN_ORDER: MemFlagsData = MemFlagsData::new().with_notrap();
@@ -15,19 +15,6 @@ fn flags(mem: Mem) -> MemFlagsData {
         Mem::Const => MOVABLE,
         Mem::Mutable => IN_ORDER,
     }
-}
-
-/// The pieces of a partial access: `(offset, bytes)`, powers of two up to 8, in order.
-fn pieces(bytes: usize) -> Vec<(usize, usize)> {
-    let mut pieces = Vec::new();
-    let mut offset = 0;
-    for size in [8, 4, 2, 1] {
-        while bytes - offset >= size {
-            pieces.push((offset, size));
-            offset += size;
-        }
-    }
-    pieces
 }
 
 /// The vector of integer lanes of `bytes` bytes.

@@ -9,7 +9,7 @@
 use crate::lower::kernel::{ConvSpec, Mac};
 use crate::lower::pack::{ConvLayout, List};
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Cmp, IntMem, ShiftOp, Ty, Val, VecOp};
+use crate::simd::ir::{IntMem, ShiftOp, Ty, Val, VecOp};
 
 use super::Items;
 use super::epilogue::{self, Operands, Tile, displaced};
@@ -68,36 +68,12 @@ impl Conv<'_> {
         });
     }
 
-    /// One block of output channels of a tile. Blocks of other sizes are other code: the header says which is meant.
+    /// One block of output channels of a tile.
     fn block(&self, b: &mut Builder, pixels: &Pixels, block: Val) {
         let header = b.index(self.weights, block, ConvLayout::HEADER_BYTES as i64);
-        let mut sizes: Vec<usize> = self.spec.block_channels.iter().map(|&(_, channels)| channels).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
         let channels = b.load_int(header, ConvLayout::CHANNELS, IntMem::I32);
-        self.block_of(b, pixels, header, channels, &sizes);
-    }
-
-    fn block_of(&self, b: &mut Builder, pixels: &Pixels, header: Pointer, channels: Val, sizes: &[usize]) {
-        match *sizes {
-            [] => {}
-            [size] => self.block_body(b, pixels, header, size),
-            [ref rest @ .., size] => {
-                let expected = b.int(size as i64);
-                let same = b.int_cmp(Cmp::Eq, channels, expected);
-                b.if_else(
-                    same,
-                    |b| {
-                        self.block_body(b, pixels, header, size);
-                        Vec::new()
-                    },
-                    |b| {
-                        self.block_of(b, pixels, header, channels, rest);
-                        Vec::new()
-                    },
-                );
-            }
-        }
+        let sizes = self.spec.block_channels.iter().map(|&(_, channels)| channels);
+        nest::for_size(b, channels, sizes, &|b, size| self.block_body(b, pixels, header, size));
     }
 
     fn block_body(&self, b: &mut Builder, pixels: &Pixels, header: Pointer, channels: usize) {

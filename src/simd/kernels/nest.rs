@@ -1,7 +1,9 @@
 //! Loops over outer dimensions: items to indices, rows to tiles, inner dimensions to strips.
 
+use std::collections::BTreeSet;
+
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Val, Width};
+use crate::simd::ir::{Cmp, Val, Width};
 
 use super::Items;
 use super::strip::Strip;
@@ -142,4 +144,37 @@ fn rest_strips(width: Width, vectors: usize, first: usize, length: usize) -> Vec
     }
     let limit = if vectors == 1 { width.lanes32() } else { width.bytes() };
     (first..length).step_by(limit).map(|at| (at, Strip::covering(width, (length - at).min(limit)))).collect()
+}
+
+/// Runs `body` for the one of `sizes` that `size` is when the kernel runs: each is code of its own.
+pub fn for_size(
+    b: &mut Builder,
+    size: Val,
+    sizes: impl IntoIterator<Item = usize>,
+    body: &dyn Fn(&mut Builder, usize),
+) {
+    let sizes: Vec<usize> = sizes.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+    for_sorted_size(b, size, &sizes, body);
+}
+
+fn for_sorted_size(b: &mut Builder, size: Val, sizes: &[usize], body: &dyn Fn(&mut Builder, usize)) {
+    match *sizes {
+        [] => {}
+        [only] => body(b, only),
+        [ref rest @ .., largest] => {
+            let expected = b.int(largest as i64);
+            let same = b.int_cmp(Cmp::Eq, size, expected);
+            b.if_else(
+                same,
+                |b| {
+                    body(b, largest);
+                    Vec::new()
+                },
+                |b| {
+                    for_sorted_size(b, size, rest, body);
+                    Vec::new()
+                },
+            );
+        }
+    }
 }

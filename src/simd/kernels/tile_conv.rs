@@ -84,11 +84,9 @@ impl TileConv<'_> {
         let first = b.imul_imm(panel, self.spec.panel_tiles as i64);
         let tiles = (0..self.spec.panel_tiles).map(|i| self.tile(b, first, i)).collect();
         let panel = Panel { number: panel, tiles };
-        let mut sizes: Vec<usize> = self.spec.block_channels.iter().map(|&(_, channels)| channels).collect();
-        sizes.sort_unstable();
-        sizes.dedup();
         let channels = b.load_int(header, TileLayout::CHANNELS, IntMem::I32);
-        self.block_of(b, &panel, header, channels, &sizes);
+        let sizes = self.spec.block_channels.iter().map(|&(_, channels)| channels);
+        nest::for_size(b, channels, sizes, &|b, size| self.block(b, &panel, header, size));
     }
 
     fn tile(&self, b: &mut Builder, first: Val, i: usize) -> PixelTile {
@@ -102,29 +100,6 @@ impl TileConv<'_> {
         indices[2] = b.int_op(IntOp::MinS, x, limit);
         let src = nest::at(b, self.src, &indices, &[spec.src.batch, spec.src.row, spec.src.pixel]);
         PixelTile { number, indices, src }
-    }
-
-    /// Blocks of other sizes are other code: the header says which is meant.
-    fn block_of(&self, b: &mut Builder, panel: &Panel, header: Pointer, channels: Val, sizes: &[usize]) {
-        match *sizes {
-            [] => {}
-            [size] => self.block(b, panel, header, size),
-            [ref rest @ .., size] => {
-                let expected = b.int(size as i64);
-                let same = b.int_cmp(Cmp::Eq, channels, expected);
-                b.if_else(
-                    same,
-                    |b| {
-                        self.block(b, panel, header, size);
-                        Vec::new()
-                    },
-                    |b| {
-                        self.block_of(b, panel, header, channels, rest);
-                        Vec::new()
-                    },
-                );
-            }
-        }
     }
 
     fn block(&self, b: &mut Builder, panel: &Panel, header: Pointer, channels: usize) {

@@ -9,26 +9,13 @@ use regalloc2::VReg;
 use super::Selector;
 use crate::codegen::x86::codes;
 use crate::codegen::x86::inst::{Address, Builder, INT, MASK, Source, VECTOR};
-use crate::simd::ir::{Addr, CHUNK, Cache, Inst, IntOp, Mem, Span, Val};
+use crate::simd::ir::{Addr, CHUNK, Cache, Inst, IntOp, Mem, Span, Val, pieces};
 
 const LOAD_CHUNK: codes::Pair = [Code::VEX_Vmovdqu_xmm_xmmm128, Code::EVEX_Vmovdqu32_xmm_k1z_xmmm128];
 const STORE_CHUNK: codes::Pair = [Code::VEX_Vmovdqu_xmmm128_xmm, Code::EVEX_Vmovdqu32_xmmm128_k1z_xmm];
 const INSERT: codes::Pair =
     [Code::VEX_Vinserti128_ymm_ymm_xmmm128_imm8, Code::EVEX_Vinserti32x4_zmm_k1z_zmm_xmmm128_imm8];
 const EXTRACT: codes::Pair = [Code::VEX_Vextracti128_xmmm128_ymm_imm8, Code::EVEX_Vextracti32x4_xmmm128_k1z_zmm_imm8];
-
-/// The pieces of a part of a chunk: `(offset, bytes)`, powers of two up to 8, in order.
-fn pieces(bytes: usize) -> Vec<(usize, usize)> {
-    let mut pieces = Vec::new();
-    let mut offset = 0;
-    for size in [8, 4, 2, 1] {
-        while bytes - offset >= size {
-            pieces.push((offset, size));
-            offset += size;
-        }
-    }
-    pieces
-}
 
 impl Selector<'_> {
     /// An address with what was added to its base, as far as it fits into the operand.
