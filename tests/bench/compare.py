@@ -41,7 +41,6 @@ import time
 import peers
 
 SIDES = {"octet": "Octet", "openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
-BEGIN, END = "<!-- compare.py begins -->", "<!-- compare.py ends -->"
 
 
 def sqnr_db(reference, output):
@@ -333,15 +332,6 @@ def markdown(rows):
     return "\n".join(lines) + "\n"
 
 
-def update(file, table):
-    """Replaces what stands between the markers."""
-    text = file.read_text()
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise RuntimeError(f"{file} has no lines {BEGIN} and {END}, one of each, in this order")
-    before, rest = text.split(BEGIN)
-    file.write_text(f"{before}{BEGIN}\n{table}{END}{rest.split(END)[1]}")
-
-
 def main():
     if sys.argv[1:2] == ["--worker"]:
         return worker(sys.argv[2:])
@@ -373,7 +363,7 @@ def main():
         table = markdown(rows)
         print(table)
         if options.update:
-            update(options.update, table)
+            peers.replace_between_markers(options.update, "compare.py", table)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
     sys.exit(1 if failures else 0)

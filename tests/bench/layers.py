@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Where the time of a model goes, layer by layer: octet's profile beside OpenVINO's own counters, as markdown.
 
-usage: layers.py [--octet PATH] [--threads N] [--seconds S] [--cpu CPU] [--min-share PERCENT] [--venv DIR] MODEL ...
+usage: layers.py [--octet PATH] [--threads N] [--seconds S] [--cpu CPU] [--min-share PERCENT] [--venv DIR] [--update FILE] MODEL ...
 
-MODEL is an .xml file, or a folder with model.xml in it. Both fuse layers, and not the same ones: a row is the smallest set of
-layers of the model that both compute in steps of their own. Layers are matched by the names in the model: octet's
-`original_names`, and `originalLayersNames` of OpenVINO's execution graph. OpenVINO's times are the means of its counters
+MODEL is an .xml file, or a folder with model.xml in it. Both fuse layers, and not the same ones: steps meet in a row where they
+compute the same multiplication; those without one are with the steps that they share a layer with. Layers are matched by
+the names in the model: octet's `original_names`, and `originalLayersNames` of OpenVINO's execution graph. OpenVINO's times are the means of its counters
 over the inferences of --seconds, octet's the medians of its profile. Per cent of the peak is octet's and OpenVINO's rate
 divided by the best rate of products that octet's program measures on this machine with the instructions it was compiled
-for; OpenVINO may use others (AMX, for example), and be beyond it.
+for; OpenVINO may use others, and be beyond it.
+
+--update replaces what stands between the lines <!-- layers.py begins --> and <!-- layers.py ends --> of a file by the tables.
 
 Needs openvino; if it is missing it is installed into a virtual environment (--venv, by default under target/).
 """
@@ -16,6 +18,7 @@ import argparse
 import json
 import pathlib
 import tempfile
+import xml.etree.ElementTree as xml_tree
 
 import peers
 
@@ -78,20 +81,39 @@ class Groups:
             self.parent[self.find(name)] = first
 
 
-def matched(octet, openvino):
-    """Rows {title, octet: [layer], openvino: [layer]} in octet's order of execution, then OpenVINO's own."""
-    groups = Groups()
+PRODUCTS = {"Convolution", "ConvolutionBackpropData", "GroupConvolution", "GroupConvolutionBackpropData", "MatMul", "LSTMSequence", "GRUSequence", "RNNSequence"}
+
+
+def products_of(xml):
+    """Names of the layers that multiply."""
+    layers = xml_tree.parse(xml).getroot().iter("layer")
+    return {layer.get("name") for layer in layers if layer.get("type") in PRODUCTS}
+
+
+def matched(octet, openvino, products):
+    """Rows {octet: [layer], openvino: [layer]} in octet's order of execution, then OpenVINO's own.
+
+    Steps meet by the layer that multiplies: a residual addition that the two fuse into different convolutions must not make
+    one row of both. A step that multiplies nothing belongs to the steps that share a layer with it."""
     for layer in octet:
         layer["originals"] = [name for name in layer["original_names"].split(",") if name] or [layer["name"]]
-        groups.join(layer["originals"])
-    for originals, *_ in openvino:
-        groups.join(originals)
+    steps = [("octet", layer, layer["originals"]) for layer in octet]
+    steps += [("openvino", layer, layer[0]) for layer in openvino]
+    anchors = [[name for name in names if name in products] for _, _, names in steps]
+    groups, owner = Groups(), {}
+    for (_, _, names), anchor in zip(steps, anchors):
+        if anchor:
+            groups.join(anchor)
+            for name in names:
+                owner.setdefault(name, anchor[0])
+    for (_, _, names), anchor in zip(steps, anchors):
+        if not anchor:
+            owned = [owner[name] for name in names if name in owner]
+            groups.join(owned[:1] + [name for name in names if name not in owner])
     rows = {}
-    for side, layers in (("octet", octet), ("openvino", openvino)):
-        for layer in layers:
-            names = layer["originals"] if side == "octet" else layer[0]
-            row = rows.setdefault(groups.find(names[0]), {"octet": [], "openvino": []})
-            row[side].append(layer)
+    for (side, layer, names), anchor in zip(steps, anchors):
+        name = (anchor or [owner.get(name, name) for name in names])[0]
+        rows.setdefault(groups.find(name), {"octet": [], "openvino": []})[side].append(layer)
     return list(rows.values())
 
 
@@ -113,7 +135,7 @@ def report(path, options, work):
     peers.run([program, "bench", "--threads", options.threads, "--duration", options.seconds, "--profile", "--json", numbers])
     profile = json.loads(numbers.read_text())
     openvino = openvino_layers(xml, options.threads, options.seconds)
-    rows = matched(profile["layers"], openvino)
+    rows = matched(profile["layers"], openvino, products_of(xml))
     for row in rows:
         row["octet_ms"] = sum(layer["real_time_ms"] for layer in row["octet"])
         row["openvino_ms"] = sum(layer[1] for layer in row["openvino"])
@@ -164,14 +186,19 @@ def main():
     parser.add_argument("--cpu", help="octet's --cpu; default native")
     parser.add_argument("--min-share", type=float, default=1.0, metavar="PERCENT", help="rows below it are summed up; default 1")
     parser.add_argument("--venv", type=pathlib.Path, default=peers.VENV)
+    parser.add_argument("--update", type=pathlib.Path, metavar="FILE")
     parser.add_argument("models", nargs="+", type=pathlib.Path, metavar="MODEL")
     options = parser.parse_args()
     peers.ensure(options.venv, ["openvino", "numpy"])
+    tables = []
     for path in options.models:
         with tempfile.TemporaryDirectory() as work:
             profile, rows = report(path, options, pathlib.Path(work))
         name = path.name if path.is_dir() else path.stem
-        print(markdown(name, profile, rows, options), flush=True)
+        tables.append(markdown(name, profile, rows, options))
+        print(tables[-1], flush=True)
+    if options.update:
+        peers.replace_between_markers(options.update, "layers.py", "\n" + "\n".join(tables) + "\n")
 
 
 if __name__ == "__main__":

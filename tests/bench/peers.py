@@ -42,3 +42,13 @@ def run(command):
     if done.returncode != 0:
         raise RuntimeError(f"exit {done.returncode}: {' '.join(map(str, command))}\n{done.stderr.strip()}")
     return done.stdout
+
+
+def replace_between_markers(file, name, text):
+    """Replaces what stands in a file between the lines `<!-- name begins -->` and `<!-- name ends -->`."""
+    begin, end = f"<!-- {name} begins -->", f"<!-- {name} ends -->"
+    old = file.read_text()
+    if old.count(begin) != 1 or old.count(end) != 1 or old.index(begin) > old.index(end):
+        raise RuntimeError(f"{file} has no lines {begin} and {end}, one of each, in this order")
+    before, rest = old.split(begin)
+    file.write_text(f"{before}{begin}\n{text}{end}{rest.split(end)[1]}")

@@ -9,6 +9,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import compare
 import layers
+import peers
 
 
 def side(ms, octet_ms=None):
@@ -37,15 +38,19 @@ class Table(unittest.TestCase):
     def test_peers_without_numbers_have_no_column(self):
         self.assertNotIn("ONNX", compare.markdown(self.rows[:2]))
 
-    def test_stands_between_the_markers(self):
+
+class Markers(unittest.TestCase):
+    def test_only_what_stands_between_them_is_replaced(self):
+        begin, end = "<!-- rows begins -->", "<!-- rows ends -->"
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder) / "README.md"
-            file.write_text(f"before\n{compare.BEGIN}\nold\n{compare.END}\nafter\n")
-            for table in ("new\n", "newer\n"):
-                compare.update(file, table)
-                self.assertEqual(file.read_text(), f"before\n{compare.BEGIN}\n{table}{compare.END}\nafter\n")
-            file.write_text("no markers\n")
-            self.assertRaises(RuntimeError, compare.update, file, "new\n")
+            file.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+            for text in ("new\n", "newer\n"):
+                peers.replace_between_markers(file, "rows", text)
+                self.assertEqual(file.read_text(), f"before\n{begin}\n{text}{end}\nafter\n")
+            for wrong in ("no markers\n", f"{end}\n{begin}\n", f"{begin}\n{begin}\n{end}\n"):
+                file.write_text(wrong)
+                self.assertRaises(RuntimeError, peers.replace_between_markers, file, "rows", "new\n")
 
 
 class Layers(unittest.TestCase):
@@ -59,12 +64,19 @@ class Layers(unittest.TestCase):
     def test_fused_layers_meet_in_one_row(self):
         octet = [self.octet("conv1", "conv1,relu1", 1.0, 10), self.octet("conv2", "conv2", 2.0, 30), self.octet("pool", "pool", 0.5)]
         openvino = [(["relu1", "conv1"], 2.0, "Convolution", "jit"), (["conv2", "pool"], 1.5, "Convolution", "brgconv"), (["reorder"], 0.1, "Reorder", "jit")]
-        rows = layers.matched(octet, openvino)
+        rows = layers.matched(octet, openvino, set())
         self.assertEqual([(len(row["octet"]), len(row["openvino"])) for row in rows], [(1, 1), (2, 1), (0, 1)])
         self.assertEqual([layers.title(row)[0] for row in rows], ["conv1 +1", "conv2 +1", "reorder"])
 
+    def test_a_sum_fused_into_different_products_joins_none(self):
+        octet = [self.octet("conv1", "conv1,add", 1.0, 10), self.octet("conv2", "conv2", 2.0, 30), self.octet("pool", "pool,quantize", 0.5)]
+        openvino = [(["conv1"], 2.0, "Convolution", "jit"), (["conv2", "add", "quantize"], 1.5, "Convolution", "jit"), (["pool"], 0.1, "Pool", "jit")]
+        rows = layers.matched(octet, openvino, {"conv1", "conv2"})
+        names = [([layer["name"] for layer in row["octet"]], [layer[0][0] for layer in row["openvino"]]) for row in rows]
+        self.assertEqual(names, [(["conv1"], ["conv1"]), (["conv2", "pool"], ["conv2", "pool"])])
+
     def test_small_rows_are_summed_up(self):
-        rows = layers.matched([self.octet("a", "a", 9.99, 10**9), self.octet("b", "b", 0.01)], [(["a"], 5.0, "Convolution", "x"), (["b"], 0.0, "Pool", "y")])
+        rows = layers.matched([self.octet("a", "a", 9.99, 10**9), self.octet("b", "b", 0.01)], [(["a"], 5.0, "Convolution", "x"), (["b"], 0.0, "Pool", "y")], {"a"})
         for row in rows:
             row["octet_ms"] = sum(layer["real_time_ms"] for layer in row["octet"])
             row["openvino_ms"] = sum(layer[1] for layer in row["openvino"])
