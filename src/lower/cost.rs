@@ -49,7 +49,6 @@ fn instructions_per_product(spec: &KernelSpec, has_dot: bool) -> u64 {
         | KernelSpec::Copy(_)
         | KernelSpec::Fill(_)
         | KernelSpec::Resize(_)
-        | KernelSpec::Gather(_)
         | KernelSpec::Indexed(_)
         | KernelSpec::Scan(_)
         | KernelSpec::TopK(_)
@@ -73,7 +72,7 @@ fn instructions_per_element(spec: &KernelSpec) -> u64 {
         KernelSpec::Softmax(_) => 40,
         KernelSpec::Normalize(_) => 10,
         KernelSpec::Copy(_) => 4,
-        KernelSpec::Fill(_) | KernelSpec::Gather(_) => 1,
+        KernelSpec::Fill(_) => 1,
         // one element at a time: coordinates of each run, sums that wait for each other, a list to insert into
         KernelSpec::Indexed(s) => 1 + (SCALAR * s.coordinates.len() * s.elem.bytes()).div_ceil(s.bytes.max(1)) as u64,
         KernelSpec::Scan(_) => SCALAR as u64,

@@ -16,7 +16,7 @@ const INTEGERS: &[ElemType] =
 impl Lowering<'_> {
     pub fn indexed(&mut self, node: Node) -> Result<(), String> {
         match self.graph.op(node).clone() {
-            Op::Gather { axis, batch_dims } => self.gather_batched(node, axis, batch_dims),
+            Op::Gather { axis, batch_dims } => self.gather(node, axis, batch_dims),
             Op::GatherElements { axis } => self.gather_elements(node, axis),
             Op::GatherNd { batch_dims } => self.gather_nd(node, batch_dims),
             Op::ScatterElements { axis, reduction } => self.scatter_elements(node, axis, reduction),
@@ -58,7 +58,7 @@ impl Lowering<'_> {
     }
 
     /// `dst[b.., o.., i.., :] = src[b.., o.., indices[b.., i..], :]`
-    fn gather_batched(&mut self, node: Node, axis: usize, batch_dims: usize) -> Result<(), String> {
+    fn gather(&mut self, node: Node, axis: usize, batch_dims: usize) -> Result<(), String> {
         let src = self.row_major_view(self.graph.operand(node, 0))?;
         let indices = self.index_view(node)?;
         let dst = self.rows_for(self.graph.result(node));

@@ -11,7 +11,7 @@ use crate::ir::ElemType;
 use crate::simd::ir::Mem;
 
 pub use specs::{
-    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, GatherSpec, IndexedKind, IndexedSpec, MatMulSpec, NormalizeKind,
+    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, MatMulSpec, NormalizeKind,
     NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec, ScanSpec, SoftmaxSpec,
     TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
 };
@@ -31,7 +31,6 @@ pub enum KernelSpec {
     Copy(CopySpec),
     Fill(FillSpec),
     Resize(ResizeSpec),
-    Gather(GatherSpec),
     MatMul(MatMulSpec),
     Rnn(RnnSpec),
     Indexed(IndexedSpec),
@@ -94,7 +93,6 @@ impl KernelSpec {
             KernelSpec::Copy(_) => "copy",
             KernelSpec::Fill(_) => "fill",
             KernelSpec::Resize(_) => "resize",
-            KernelSpec::Gather(_) => "gather",
             KernelSpec::MatMul(_) => "matmul",
             KernelSpec::Rnn(_) => "rnn",
             KernelSpec::Indexed(s) if s.kind == IndexedKind::Gather => "gather",
@@ -125,7 +123,6 @@ impl KernelSpec {
             KernelSpec::TopK(_) => vec![Access::Read, Access::ReadWrite, Access::Write, Access::Write],
             KernelSpec::Fill(_) => vec![Access::Write],
             KernelSpec::Resize(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
-            KernelSpec::Gather(_) => vec![Access::Read, Access::Read, Access::Write],
             KernelSpec::MatMul(s) => with_epilogue(&[Access::Read, Access::Read, Access::ReadWrite], &s.epilogue),
             KernelSpec::Rnn(_) => vec![Access::Read, Access::Read, Access::Read, Access::Read, Access::ReadWrite],
         }
@@ -177,7 +174,7 @@ impl KernelSpec {
             KernelSpec::Indexed(s) => elem(s.elem),
             KernelSpec::Scan(s) => elem(s.elem),
             KernelSpec::TopK(s) => elem(s.elem),
-            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Rnn(_) | KernelSpec::Gather(_) => "FP32",
+            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Rnn(_) => "FP32",
         }
     }
 
@@ -198,7 +195,6 @@ impl KernelSpec {
             KernelSpec::Copy(s) => product(&s.sizes),
             KernelSpec::Fill(s) => product(&s.sizes),
             KernelSpec::Resize(s) => s.batch * s.oh * s.ow * s.channels,
-            KernelSpec::Gather(s) => s.outer * s.indices * s.bytes / 4,
             KernelSpec::MatMul(s) => product(&s.batch) * s.m * s.n,
             KernelSpec::Rnn(s) => s.batch * s.sequence * s.hidden,
             KernelSpec::Indexed(s) => product(&s.sizes) * s.bytes / s.elem.bytes(),
@@ -224,7 +220,6 @@ impl KernelSpec {
             KernelSpec::Copy(s) => s.sizes.first().copied().unwrap_or(1),
             KernelSpec::Fill(s) => s.sizes.first().copied().unwrap_or(1),
             KernelSpec::Resize(s) => s.batch * s.oh,
-            KernelSpec::Gather(s) => s.outer * s.indices,
             KernelSpec::MatMul(s) => s.batch.iter().product(),
             KernelSpec::Rnn(_) => 1,
             KernelSpec::Indexed(s) if s.kind == IndexedKind::Gather => s.sizes.iter().product(),

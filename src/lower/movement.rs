@@ -5,7 +5,7 @@ use crate::ir::op::{BinaryOp, DepthMode, PadMode, SliceAttrs};
 use crate::ir::tensor::Data;
 use crate::ir::{ElemType, Node, Op, Shape, Tensor, TensorType, Value};
 
-use super::kernel::{CopySpec, GatherSpec, KernelSpec, PointwiseSpec};
+use super::kernel::{CopySpec, KernelSpec, PointwiseSpec};
 use super::pointwise::{Epilogue, Inner, PointwiseProgram, PwInst, PwTensor};
 use super::view::{View, merge_common, row_major};
 use super::{Lowering, Operand};
@@ -61,7 +61,6 @@ impl Lowering<'_> {
             Op::SpaceToBatch { block, pads_begin, pads_end } => {
                 self.space_to_batch(node, &block.clone(), &pads_begin.clone(), &pads_end.clone())
             }
-            Op::Gather { axis, batch_dims: 0 } => self.gather(node, *axis),
             Op::Convert { elem: ElemType::I64 } => self.widen(node),
             _ => self.indexed(node),
         }
@@ -317,38 +316,6 @@ impl Lowering<'_> {
         self.views[result] = Some(dst.clone());
         let (batch, space) = batch_views(&dst, &whole, block);
         self.copy(&space, &batch);
-        Ok(())
-    }
-
-    fn gather(&mut self, node: Node, axis: usize) -> Result<(), String> {
-        let src = self.view(self.graph.operand(node, 0))?;
-        let indices = self.view(self.graph.operand(node, 1))?;
-        self.expect_elem(&indices, &[ElemType::I32, ElemType::I64], "gather with indices")?;
-        let src = if src.is_row_major() { src } else { self.copied(&src, &row_major(src.rank())) };
-        let indices = if indices.is_row_major() { indices } else { self.copied(&indices, &row_major(indices.rank())) };
-        let result = self.graph.result(node);
-        let rank = self.graph.ty(result).shape.rank();
-        let placed = self.allocate(result, &row_major(rank));
-        let dst =
-            if placed.is_row_major() { placed } else { self.padded(src.elem, &placed.sizes, &row_major(rank), None) };
-        self.views[result] = Some(dst.clone());
-        let inner: usize = src.sizes[axis + 1..].iter().product();
-        let bytes = inner * src.elem.bytes();
-        let count = indices.elements();
-        let spec = GatherSpec {
-            index_elem: indices.elem,
-            outer: src.sizes[..axis].iter().product(),
-            axis: src.sizes[axis],
-            indices: count,
-            indices_outer: 0,
-            bytes,
-            src_outer: (src.sizes[axis] * bytes) as i64,
-            src_axis: bytes as i64,
-            dst_outer: (count * bytes) as i64,
-            dst_axis: bytes as i64,
-        };
-        let operands = vec![Operand::of(&src), Operand::of(&indices), Operand::of(&dst)];
-        self.push_step(KernelSpec::Gather(spec), operands, &[node], 0);
         Ok(())
     }
 }

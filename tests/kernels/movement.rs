@@ -1,7 +1,7 @@
 //! Copies, fills, gathers and resampling.
 
 use octet::ir::ElemType;
-use octet::lower::kernel::{CopySpec, FillSpec, GatherSpec, Grid, KernelSpec, ResizeSpec};
+use octet::lower::kernel::{CopySpec, FillSpec, Grid, IndexedKind, IndexedSpec, KernelSpec, ResizeSpec};
 use octet::lower::pack::resize_table;
 use octet::lower::pointwise::{Epilogue, PointwiseProgram, PwInst};
 
@@ -96,27 +96,30 @@ fn gathers() {
         for bytes in [1, 12, 67] {
             check(&format!("gather of {bytes} bytes by {index_elem}"), |_| {
                 let (outer, axis, picked) = (2, 5, [4i64, 0, -1, 7, 2, -9]);
-                let spec = GatherSpec {
+                let count = picked.len();
+                let spec = IndexedSpec {
+                    kind: IndexedKind::Gather,
+                    elem: ElemType::U8,
                     index_elem,
-                    outer,
-                    axis,
-                    indices: picked.len(),
-                    indices_outer: 0,
+                    sizes: vec![outer, count],
+                    index_strides: vec![0, index_elem.bytes() as i64],
+                    coordinate_stride: 0,
+                    coordinates: vec![(axis, bytes as i64)],
+                    wraps: true,
+                    data_strides: vec![(axis * bytes) as i64, 0],
+                    other_strides: vec![(count * bytes) as i64, bytes as i64],
                     bytes,
-                    src_outer: (axis * bytes) as i64,
-                    src_axis: bytes as i64,
-                    dst_outer: (picked.len() * bytes) as i64,
-                    dst_axis: bytes as i64,
                 };
                 let src = Random(10).elements(ElemType::U8, outer * axis * bytes);
                 let indices = picked.iter().flat_map(|i| i.to_le_bytes()[..index_elem.bytes()].to_vec()).collect();
                 let dst = vec![0; outer * picked.len() * bytes];
-                let mut case = Case::new(KernelSpec::Gather(spec), vec![src, indices, dst]);
+                let mut case = Case::new(KernelSpec::Indexed(spec), vec![src, indices, dst]);
                 for_each(&[outer, picked.len()], |at| {
                     let index = picked[at[1]];
-                    let index = if index < 0 { index + axis as i64 } else { index }.clamp(0, axis as i64 - 1);
-                    let from = (at[0] * axis + index as usize) * bytes;
-                    let run = case.regions[0][from..from + bytes].to_vec();
+                    let index = if index < 0 { index + axis as i64 } else { index };
+                    let from = (at[0] * axis + index.clamp(0, axis as i64 - 1) as usize) * bytes;
+                    let inside = (0..axis as i64).contains(&index);
+                    let run = if inside { case.regions[0][from..from + bytes].to_vec() } else { vec![0; bytes] };
                     let to = (at[0] * picked.len() + at[1]) * bytes;
                     case.expected[2][to..to + bytes].copy_from_slice(&run);
                 });

@@ -541,6 +541,11 @@ fn movement() -> Vec<Case> {
             let i = b.input(I64, &[2, 2]);
             vec![b.op(Op::Gather { axis: 1, batch_dims: 0 }, &[x, i])]
         }),
+        case("gather/outside", |b| {
+            let x = b.input(F32, &[3, 5, 4]);
+            let i = b.input(ElemType::I32, &[3, 5]);
+            vec![b.op(Op::Gather { axis: 1, batch_dims: 0 }, &[x, i])]
+        }),
         case("broadcast", |b| {
             let x = b.input(F32, &[3, 1]);
             vec![b.op(Op::Broadcast { shape: Shape::new([2, 3, 5]).expect("small") }, &[x])]

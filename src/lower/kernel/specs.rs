@@ -261,24 +261,6 @@ pub struct ResizeSpec {
     pub epilogue: Epilogue,
 }
 
-/// `dst[outer, i, ..] = src[outer, indices[i], ..]`. Operands: src, indices, dst. Indices out of range are clamped to
-/// the ends. Items are `outer * indices`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct GatherSpec {
-    pub index_elem: ElemType,
-    pub outer: usize,
-    pub axis: usize,
-    pub indices: usize,
-    /// Indices per outer element (batch dims) or the same for all.
-    pub indices_outer: i64,
-    /// Contiguous bytes per index.
-    pub bytes: usize,
-    pub src_outer: i64,
-    pub src_axis: i64,
-    pub dst_outer: i64,
-    pub dst_axis: i64,
-}
-
 /// Product of two matrices known only at run time: `acc[m, n] = sum_k a[m, k] * b[k, n]` for each of `batch`.
 /// Operands: a, b, scratch (`lower::pack::MatMulScratch` per item), then the epilogue's. Outer dimensions of the epilogue's tensors are
 /// `batch.., m`; inner is n. Items are batches.

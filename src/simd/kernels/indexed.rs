@@ -5,11 +5,10 @@ use crate::ir::ElemType;
 use crate::ir::op::ScatterReduction;
 use crate::lower::kernel::{IndexedKind, IndexedSpec};
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Cmp, FloatOp, IntOp, Val};
+use crate::simd::ir::{Cmp, FloatOp, IntMem, IntOp, Val};
 
 use super::Items;
 use super::copy::{self, int_mem};
-use super::gather::index_mem;
 use super::nest;
 
 pub fn build(b: &mut Builder, spec: &IndexedSpec, operands: &[Pointer], items: Items) {
@@ -118,4 +117,18 @@ fn combine(b: &mut Builder, elem: ElemType, reduction: ScatterReduction, src: Po
     };
     let value = b.int_op(op, old, new);
     b.store_int(dst, 0, kind, value);
+}
+
+/// The integer in memory that an element of this type is.
+pub fn index_mem(elem: ElemType) -> IntMem {
+    match elem {
+        ElemType::I64 => IntMem::I64,
+        ElemType::I32 => IntMem::I32,
+        ElemType::I16 => IntMem::I16,
+        ElemType::I8 => IntMem::I8,
+        ElemType::U8 | ElemType::Bool => IntMem::U8,
+        ElemType::F32 | ElemType::F16 | ElemType::BF16 | ElemType::I4 | ElemType::U4 => {
+            panic!("internal error: indices of {elem:?}")
+        }
+    }
 }

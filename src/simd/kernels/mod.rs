@@ -12,7 +12,6 @@ pub mod copy;
 pub mod depthwise;
 pub mod epilogue;
 pub mod fill;
-pub mod gather;
 pub mod indexed;
 pub mod lanes;
 pub mod matmul;
@@ -59,7 +58,6 @@ pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
         KernelSpec::Copy(spec) => copy::build(&mut b, spec, &operands, items),
         KernelSpec::Fill(spec) => fill::build(&mut b, spec, &operands, items),
         KernelSpec::Resize(spec) => resize::build(&mut b, spec, &operands, items),
-        KernelSpec::Gather(spec) => gather::build(&mut b, spec, &operands, items),
         KernelSpec::Softmax(spec) => softmax::build(&mut b, spec, &operands, items),
         KernelSpec::Normalize(spec) => normalize::build(&mut b, spec, &operands, items),
         KernelSpec::MatMul(spec) => matmul::build(&mut b, spec, &operands, items),

@@ -6,7 +6,7 @@ use crate::simd::builder::{Builder, Pointer};
 use crate::simd::ir::{FloatOp, IntOp, Val};
 
 use super::Items;
-use super::gather::index_mem;
+use super::indexed::index_mem;
 use super::nest;
 
 pub fn build(b: &mut Builder, spec: &ScanSpec, operands: &[Pointer], items: Items) {

@@ -11,7 +11,7 @@ use crate::simd::ir::{Cmp, IntMem, IntOp, Val};
 
 use super::Items;
 use super::copy::{self, int_mem};
-use super::gather::index_mem;
+use super::indexed::index_mem;
 use super::nest;
 
 const ENTRY: i64 = 8;
