@@ -152,13 +152,7 @@ pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) ->
 }
 
 fn lower_for(graph: &Graph, target: &Target, hash: &str, source: &Option<String>) -> diag::Result<Program> {
-    let options = LowerOptions {
-        width: target.width,
-        has_dot: target.has_dot(),
-        has_tiles: target.has_tiles(),
-        model_hash: hash.to_owned(),
-        source: source.clone(),
-    };
+    let options = LowerOptions { model_hash: hash.to_owned(), source: source.clone(), ..target.lowering() };
     lower::lower(graph, &options)
 }
 
