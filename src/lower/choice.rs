@@ -133,6 +133,31 @@ impl Choice {
     }
 }
 
+/// For each problem the forms that could be taken instead of the default ones, in a fixed order. Layers with one problem may
+/// have different forms, where these depend on the weights.
+pub fn alternatives(choices: &[Choice]) -> BTreeMap<&str, Vec<Form>> {
+    let mut alternatives: BTreeMap<&str, Vec<Form>> = BTreeMap::new();
+    for choice in choices {
+        let forms = alternatives.entry(&choice.problem).or_default();
+        for candidate in &choice.candidates {
+            if !forms.contains(&candidate.form) {
+                forms.push(candidate.form);
+            }
+        }
+    }
+    for (problem, forms) in &mut alternatives {
+        let defaults = || choices.iter().filter(|choice| choice.problem == **problem).map(|choice| choice.candidates[0].form);
+        forms.retain(|&form| defaults().any(|default| default != form));
+    }
+    alternatives
+}
+
+/// Every problem that has as many alternatives takes the one with this number; the others stay as they are.
+pub fn variant(alternatives: &BTreeMap<&str, Vec<Form>>, number: usize) -> Choices {
+    let nth = |(problem, forms): (&&str, &Vec<Form>)| Some((problem.to_string(), *forms.get(number)?));
+    alternatives.iter().filter_map(nth).collect()
+}
+
 /// How far the lists of a lowering go.
 struct Mark {
     steps: usize,

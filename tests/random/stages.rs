@@ -17,7 +17,7 @@ use octet::ir::op::ReduceKind;
 use octet::ir::verify::verify;
 use octet::ir::{ElemType, Graph, Node, Op, Tensor};
 use octet::lower::program::Program;
-use octet::lower::{LowerOptions, lower};
+use octet::lower::lower;
 use octet::passes::meaning::{Reference, Sample, samples};
 use octet::passes::{PIPELINE, manager};
 use octet::simd::execute::execute;
@@ -115,8 +115,9 @@ fn chosen_samples(graph: &Graph, seed: u64, effort: Effort) -> Vec<Sample> {
 }
 
 fn lowered(graph: &Graph, width: Width, has_dot: bool) -> Result<Program, Failure> {
-    let has_tiles = has_dot && width == Width::W512;
-    let options = LowerOptions { width, has_dot, has_tiles, model_hash: String::new(), source: None };
+    let cpu = if has_dot { "avx512vnni,+amx-int8" } else { "x86-64-v4" };
+    let target = Target::parse(Some("x86_64-unknown-linux-gnu"), cpu).map_err(failure(Stage::Lowering))?;
+    let options = target.with_width(width).lowering();
     lower(graph, &options).map_err(|problems| failure(Stage::Lowering)(problems.to_string()))
 }
 
