@@ -146,7 +146,8 @@ pub fn alternatives(choices: &[Choice]) -> BTreeMap<&str, Vec<Form>> {
         }
     }
     for (problem, forms) in &mut alternatives {
-        let defaults = || choices.iter().filter(|choice| choice.problem == **problem).map(|choice| choice.candidates[0].form);
+        let defaults =
+            || choices.iter().filter(|choice| choice.problem == **problem).map(|choice| choice.candidates[0].form);
         forms.retain(|&form| defaults().any(|default| default != form));
     }
     alternatives
@@ -250,7 +251,9 @@ mod tests {
         for (form, text) in forms {
             assert_eq!((form.to_string().as_str(), text.parse()), (text, Ok(form)));
         }
-        for wrong in ["", "fold", "fold x", "fold 04", "lanes 6x4", "lanes 6 blocks-outer", "tiles 1x1 inner", "winograd 2"] {
+        for wrong in
+            ["", "fold", "fold x", "fold 04", "lanes 6x4", "lanes 6 blocks-outer", "tiles 1x1 inner", "winograd 2"]
+        {
             assert!(wrong.parse::<Form>().is_err(), "{wrong:?}");
         }
     }

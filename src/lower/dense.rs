@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Lowering;
 use super::choice::Form;
 use super::kernel::Mac;
 use super::lanes::Lanes;
@@ -14,7 +15,6 @@ use super::problem;
 use super::tiles::TilePlan;
 use super::window::Convolved;
 use super::winograd::Windows;
-use super::Lowering;
 
 /// What is multiplied and added for each output pixel and channel.
 pub struct Dense<'a> {

@@ -64,7 +64,8 @@ impl Lanes<'_> {
         let narrow = (self.mac == Mac::U8I8).then(|| self.narrow());
         let mut shapes: Vec<Shape> = Vec::new();
         for shape in [self.usual()].into_iter().chain(narrow).chain(filled) {
-            let known = |other: &Shape| other.vectors == shape.vectors && other.pixels.min(row) == shape.pixels.min(row);
+            let known =
+                |other: &Shape| other.vectors == shape.vectors && other.pixels.min(row) == shape.pixels.min(row);
             if shape.vectors <= most && shape.pixels > 0 && !shapes.iter().any(known) {
                 shapes.push(shape);
             }
@@ -106,9 +107,7 @@ impl Lanes<'_> {
 
     fn pack(&mut self, vectors: usize) -> PackedConv {
         let known = self.packed.remove(&vectors);
-        known.unwrap_or_else(|| {
-            pack::pack_conv(self.mac, self.width, vectors, self.groups, self.weights, &self.init)
-        })
+        known.unwrap_or_else(|| pack::pack_conv(self.mac, self.width, vectors, self.groups, self.weights, &self.init))
     }
 }
 
@@ -122,12 +121,7 @@ impl Shape {
 }
 
 impl Lowering<'_> {
-    pub fn lane_convolution(
-        &mut self,
-        convolved: Convolved,
-        lanes: &mut Lanes,
-        tiling: Tiling,
-    ) -> Result<(), String> {
+    pub fn lane_convolution(&mut self, convolved: Convolved, lanes: &mut Lanes, tiling: Tiling) -> Result<(), String> {
         let mut dims = convolved.dims().with_rows(ROW_PIXELS);
         let Convolved { anchor, tree, mut laid, src, channel, macs, .. } = convolved;
         let packed = lanes.pack(tiling.channels);

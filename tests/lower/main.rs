@@ -7,11 +7,11 @@ mod ops;
 mod state;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use octet::codegen::target::Target;
 use octet::interp;
 use octet::ir::parse::parse_text;
 use octet::ir::tensor::Data;
 use octet::ir::{Graph, Op, Tensor};
-use octet::codegen::target::Target;
 use octet::lower::choice::{Choices, alternatives, variant};
 use octet::lower::kernel::KernelSpec;
 use octet::lower::program::Program;
