@@ -26,6 +26,7 @@ use crate::emit::header::identifier;
 use crate::emit::{archive, rust};
 use crate::frontend::ImportOptions;
 use crate::passes::manager::Options as PassOptions;
+use crate::tuning::Tuning;
 
 /// A model to compile, and how; the options are those of `octet compile`.
 #[derive(Clone, Debug)]
@@ -33,6 +34,7 @@ pub struct Model {
     path: PathBuf,
     name: Option<String>,
     cpu: Option<String>,
+    tuning: Option<PathBuf>,
     import: ImportOptions,
     strip_debug: bool,
 }
@@ -40,7 +42,8 @@ pub struct Model {
 impl Model {
     /// `path` is an OpenVINO IR (`model.xml`, with `model.bin` beside it) or an `.oir` text dump, relative to the package.
     pub fn new(path: impl Into<PathBuf>) -> Model {
-        Model { path: path.into(), name: None, cpu: None, import: ImportOptions::default(), strip_debug: false }
+        let (name, cpu, tuning, import) = (None, None, None, ImportOptions::default());
+        Model { path: path.into(), name, cpu, tuning, import, strip_debug: false }
     }
 
     /// Name of the module and prefix of the symbols, a Rust and C identifier; by default made of the model's file name.
@@ -54,6 +57,12 @@ impl Model {
     #[must_use]
     pub fn cpu(self, cpu: impl Into<String>) -> Model {
         Model { cpu: Some(cpu.into()), ..self }
+    }
+
+    /// A file that `octet compile --tune` wrote for this CPU: layers take the forms that were the fastest there.
+    #[must_use]
+    pub fn tuning(self, file: impl Into<PathBuf>) -> Model {
+        Model { tuning: Some(file.into()), ..self }
     }
 
     /// First dimension of every input without a [`Model::shape`].
@@ -115,12 +124,17 @@ impl Model {
         write(&out.join(format!("lib{library}.a")), &archive::static_library(&[(&format!("{name}.o"), object)]))?;
         let module = rust::module(&compiled.plan.program, &options.common_target(), &compiled.object.sizes);
         write(&out.join(format!("{name}.rs")), module.as_bytes())?;
-        Ok(vec![
+        let warnings = compiled.plan.warnings.iter();
+        let told = warnings.map(|warning| format!("warning={}", warning.to_string().replace('\n', " ")));
+        let tuning = self.tuning.iter().map(|file| format!("rerun-if-changed={}", file.display()));
+        let mut directives = vec![
             format!("rerun-if-changed={}", self.path.display()),
             format!("rerun-if-changed={}", self.path.with_extension("bin").display()),
             format!("rustc-link-search=native={}", out.display()),
             format!("rustc-link-lib=static={library}"),
-        ])
+        ];
+        directives.extend(tuning.chain(told));
+        Ok(directives)
     }
 
     /// The first target is the best CPU.
@@ -130,6 +144,7 @@ impl Model {
             let message = format!("the name {name} is no identifier of Rust and C; such as {} is", identifier(name));
             return Err(usage(message).into());
         }
+        let tuning = self.tuning.as_deref().map(Tuning::read).transpose()?.unwrap_or_default();
         let mut targets = targets.into_iter();
         Ok(CompileOptions {
             import: self.import.clone(),
@@ -137,6 +152,7 @@ impl Model {
             target: targets.next().ok_or_else(|| usage("no CPU is named".into()))?,
             fallbacks: targets.collect(),
             passes: PassOptions::default(),
+            tuning,
             strip_debug: self.strip_debug,
         })
     }

@@ -23,10 +23,12 @@ use crate::emit::header::identifier;
 use crate::emit::report::Report;
 use crate::frontend::{self, ImportOptions};
 use crate::ir::{Graph, file};
+use crate::lower::choice::Choice;
 use crate::lower::program::Program;
 use crate::lower::{self, LowerOptions};
 use crate::passes::manager::{self, Options as PassOptions};
 use crate::passes::{PIPELINE, Remark};
+use crate::tuning::Tuning;
 
 /// What the user decides about a compilation.
 #[derive(Clone, Debug)]
@@ -39,14 +41,21 @@ pub struct CompileOptions {
     /// Other CPUs of the same architecture that the object shall have a version for; worse ones than `target`, the best first.
     pub fallbacks: Vec<Target>,
     pub passes: PassOptions,
+    /// Which forms of layers were the fastest on the machine.
+    pub tuning: Tuning,
     /// Leave out the line information.
     pub strip_debug: bool,
 }
 
 impl CompileOptions {
+    /// Of every version, the best first.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        iter::once(&self.target).chain(&self.fallbacks)
+    }
+
     /// The least that a CPU must have to run any version.
     pub fn common_target(&self) -> Target {
-        let targets: Vec<&Target> = iter::once(&self.target).chain(&self.fallbacks).collect();
+        let targets: Vec<&Target> = self.targets().collect();
         Target::common(&targets).unwrap_or_else(|| self.target.clone())
     }
 }
@@ -88,6 +97,8 @@ pub struct Plan {
     /// The same for each of [`CompileOptions::fallbacks`]. All versions have the workspace of the largest.
     pub fallbacks: Vec<Program>,
     pub remarks: Vec<Remark>,
+    /// What the user should know although the model compiles.
+    pub warnings: Vec<Diagnostic>,
     /// How long each stage took, in order.
     pub times: Vec<(Stage, Duration)>,
 }
@@ -120,9 +131,8 @@ pub struct Source {
 pub fn compile(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) -> diag::Result<Compiled> {
     let mut plan = plan(path, options, monitor)?;
     let programs = iter::once(&plan.program).chain(&plan.fallbacks);
-    let targets = iter::once(&options.target).chain(&options.fallbacks);
     let versions: Vec<Version<'_>> =
-        programs.zip(targets).map(|(program, target)| Version { program, target }).collect();
+        programs.zip(options.targets()).map(|(program, target)| Version { program, target }).collect();
     let object = timed(Stage::Codegen, &mut plan.times, monitor, |_| object::build_versions(&versions))?;
     Ok(Compiled { plan, object })
 }
@@ -132,6 +142,8 @@ pub fn compile(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>)
 /// # Errors
 /// As [`compile`].
 pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) -> diag::Result<Plan> {
+    let cpus: Vec<String> = options.targets().map(Target::cpu_name).collect();
+    let mut warnings = options.tuning.check_cpus(&cpus)?;
     let mut times = Vec::new();
     let Source { mut graph, hash, lines } = timed(Stage::Import, &mut times, monitor, |_| load(path, &options.import))?;
     if let Some(name) = &options.name {
@@ -140,26 +152,34 @@ pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) ->
     let report =
         timed(Stage::Passes, &mut times, monitor, |log| manager::run(&mut graph, PIPELINE, &options.passes, log))?;
     let source = lines.filter(|_| !options.strip_debug);
-    let targets = iter::once(&options.target).chain(&options.fallbacks);
-    let lower_all = |_: &mut dyn Write| targets.map(|target| lower_for(&graph, target, &hash, &source)).collect();
+    let lowered = |target: &Target| {
+        let choices = options.tuning.choices(&target.cpu_name());
+        let options = LowerOptions { choices, model_hash: hash.clone(), source: source.clone(), ..target.lowering() };
+        lower::lower(&graph, &options)
+    };
+    let lower_all = |_: &mut dyn Write| options.targets().map(lowered).collect();
     let mut programs: Vec<Program> = timed(Stage::Lower, &mut times, monitor, lower_all)?;
     let workspace_bytes = programs.iter().map(|program| program.workspace_bytes).max().unwrap_or(0);
     for program in &mut programs {
         program.workspace_bytes = workspace_bytes;
     }
+    warnings.extend(impossible_forms(&programs));
     let program = programs.remove(0);
-    Ok(Plan { graph, program, fallbacks: programs, remarks: report.context.remarks, times })
+    Ok(Plan { graph, program, fallbacks: programs, remarks: report.context.remarks, warnings, times })
 }
 
-fn lower_for(graph: &Graph, target: &Target, hash: &str, source: &Option<String>) -> diag::Result<Program> {
-    let options = LowerOptions {
-        width: target.width,
-        has_dot: target.has_dot(),
-        has_tiles: target.has_tiles(),
-        model_hash: hash.to_owned(),
-        source: source.clone(),
+/// Layers that cannot take the form that was measured to be the fastest.
+fn impossible_forms(programs: &[Program]) -> Vec<Diagnostic> {
+    let warning = |program: &Program, choice: &Choice| {
+        let layer = program.steps.get(choice.steps.start).map(|step| step.label.layer.as_str()).unwrap_or_default();
+        let fact = format!("cannot be computed by `{}`, which the tuning file names", choice.impossible?);
+        let help = format!("`{}` is taken; if many layers tell this, measure again with --tune", choice.form());
+        Some(Diagnostic::warning(Place::item(format!("layer \"{layer}\"")), fact).with_help(help))
     };
-    lower::lower(graph, &options)
+    let of_program = |program: &Program| -> Vec<Diagnostic> {
+        program.choices.iter().filter_map(|choice| warning(program, choice)).collect()
+    };
+    programs.iter().flat_map(of_program).collect()
 }
 
 fn timed<T>(

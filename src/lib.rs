@@ -31,3 +31,4 @@ pub mod ir;
 pub mod lower;
 pub mod passes;
 pub mod simd;
+pub mod tuning;

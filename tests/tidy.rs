@@ -15,8 +15,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("simd", &["diag", "ir", "lower"]),
     ("codegen", &["diag", "ir::ElemType", "lower", "simd"]),
     ("emit", &["diag", "ir", "passes", "lower", "codegen"]),
-    ("build", &["diag", "frontend", "passes", "codegen", "emit", "driver"]),
-    ("driver", &["diag", "ir", "frontend", "passes", "lower", "codegen", "emit"]),
+    ("tuning", &["diag", "lower"]),
+    ("build", &["diag", "frontend", "passes", "codegen", "emit", "driver", "tuning"]),
+    ("driver", &["diag", "ir", "frontend", "passes", "lower", "codegen", "emit", "tuning"]),
 ];
 
 /// Longest file, in lines.

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::bench::args::BenchArgs;
 use super::examples;
 use super::model_args::{ModelArgs, PassArgs, ShapeArgs};
+use super::tune::args::TuneArgs;
 
 /// Compile quantized OpenVINO models to native INT8 programs and libraries.
 #[derive(Parser)]
@@ -75,6 +76,8 @@ pub struct CompileArgs {
     /// Write what became of each layer: a page for browsers, or JSON, by the extension.
     #[arg(long, value_name = "FILE.html|FILE.json")]
     pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub tune: TuneArgs,
     /// Print a summary as JSON, and errors too.
     #[arg(long)]
     pub json: bool,

@@ -3,13 +3,12 @@
 
 use std::fs;
 use std::io;
-use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use octet::codegen::target::Target;
 use octet::diag::codes;
-use octet::driver::{self, CompileOptions, Compiled, Monitor};
+use octet::driver::{self, CompileOptions, Compiled, Monitor, Plan};
 use octet::emit::{page, report};
 use serde_json::{Value, json};
 
@@ -20,10 +19,14 @@ use super::failure::print;
 use super::limits;
 use super::progress::Progress;
 use super::table::bytes;
+use super::tune;
 
 pub fn run(args: &CompileArgs) -> Result<(), Failure> {
-    let options = CompileOptions { strip_debug: args.strip_debug, ..args.model.options()? };
+    let mut options = CompileOptions { strip_debug: args.strip_debug, ..args.model.options()? };
     let report = args.report.as_deref().map(ReportKind::of).transpose()?;
+    if let Some(file) = &args.tune.tune {
+        options.tuning = tune::tune(&args.model.model, &options, &args.tune, file, args.quiet || args.json)?;
+    }
     let compiled = compile(&args.model.model, &options)?;
     if let Some(percent) = args.require_int8 {
         limits::require_int8(percent, &compiled.plan.report(), &args.model.model)?;
@@ -85,7 +88,14 @@ impl ReportKind {
 pub fn compile(model: &Path, options: &CompileOptions) -> Result<Compiled, Failure> {
     let mut progress = Progress::new();
     let mut stage = |stage| progress.stage(stage);
-    Ok(driver::compile(model, options, &mut Monitor { stage: &mut stage, log: &mut io::stderr() })?)
+    let compiled = driver::compile(model, options, &mut Monitor { stage: &mut stage, log: &mut io::stderr() })?;
+    progress.clear();
+    print_warnings(&compiled.plan);
+    Ok(compiled)
+}
+
+pub fn print_warnings(plan: &Plan) {
+    plan.warnings.iter().for_each(|warning| eprintln!("{warning}"));
 }
 
 /// What was made, how large it is, how long it took:
@@ -117,7 +127,7 @@ fn summary(compiled: &Compiled, options: &CompileOptions, native: bool) -> Strin
 
 /// Of every version, the best first.
 fn cpu_names(options: &CompileOptions) -> Vec<String> {
-    iter::once(&options.target).chain(&options.fallbacks).map(Target::cpu_name).collect()
+    options.targets().map(Target::cpu_name).collect()
 }
 
 /// The same for programs. Sizes in bytes, times in seconds.

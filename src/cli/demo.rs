@@ -91,6 +91,7 @@ impl Demo {
             target,
             fallbacks: Vec::new(),
             passes: PassOptions::default(),
+            tuning: octet::tuning::Tuning::default(),
             strip_debug: false,
         };
         let compiled = compile(&xml, &options)?;

@@ -8,6 +8,7 @@ use octet::emit::report::{Report, Row};
 
 use super::args::ExplainArgs;
 use super::artifacts::write_file;
+use super::compile::print_warnings;
 use super::failure::Failure;
 use super::failure::print;
 use super::progress::Progress;
@@ -19,6 +20,7 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     let mut stage = |stage| progress.stage(stage);
     let plan = driver::plan(&args.model.model, &options, &mut Monitor { stage: &mut stage, log: &mut io::stderr() })?;
     progress.clear();
+    print_warnings(&plan);
     let report = plan.report();
     if let Some(path) = &args.html {
         write_file(path, page::html(&report, &plan.program, None).as_bytes())?;

@@ -23,6 +23,7 @@ mod progress;
 mod shell;
 mod table;
 mod temp;
+mod tune;
 
 use std::env;
 use std::panic;

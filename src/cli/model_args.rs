@@ -9,6 +9,7 @@ use octet::driver::CompileOptions;
 use octet::emit::header::identifier;
 use octet::frontend::ImportOptions;
 use octet::passes::manager::{Options as PassOptions, Selection};
+use octet::tuning::Tuning;
 
 use super::failure::Failure;
 
@@ -28,6 +29,9 @@ pub struct ModelArgs {
     /// Target triple: x86_64-unknown-linux-gnu or aarch64-unknown-linux-gnu. Default: this machine.
     #[arg(long, value_name = "TRIPLE")]
     pub target: Option<String>,
+    /// Compute layers in the forms that were the fastest when `octet compile --tune` wrote this file.
+    #[arg(long, value_name = "FILE")]
+    pub tuning: Option<PathBuf>,
     #[command(flatten)]
     pub shapes: ShapeArgs,
     #[command(flatten)]
@@ -91,6 +95,7 @@ impl ModelArgs {
             target,
             fallbacks: targets.collect(),
             passes: self.passes.options(),
+            tuning: self.tuning.as_deref().map(Tuning::read).transpose()?.unwrap_or_default(),
             strip_debug: false,
         })
     }

@@ -84,7 +84,7 @@ pub fn cannot_run(program: &Path, error: &io::Error) -> Failure {
 }
 
 /// The program has said what was wrong.
-fn outcome(status: ExitStatus) -> Result<(), Failure> {
+pub fn outcome(status: ExitStatus) -> Result<(), Failure> {
     match status.code() {
         Some(0) => Ok(()),
         Some(code) => Err(Failure::Program(u8::try_from(code).unwrap_or(u8::MAX))),

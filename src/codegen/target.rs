@@ -11,6 +11,8 @@ use cranelift_codegen::isa::{self, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use octet_runtime::abi::cpu;
 
+use crate::lower::LowerOptions;
+use crate::lower::choice::Choices;
 use crate::simd::ir::Width;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,6 +211,18 @@ impl Target {
     /// Has registers for matrices of bytes, and kernels wide enough to use them.
     pub fn has_tiles(&self) -> bool {
         self.has(cpu::AMX_INT8) && self.width == Width::W512
+    }
+
+    /// What lowering must know of the target; the model's hash and source are the caller's to add.
+    pub fn lowering(&self) -> LowerOptions {
+        LowerOptions {
+            width: self.width,
+            has_dot: self.has_dot(),
+            has_tiles: self.has_tiles(),
+            choices: Choices::new(),
+            model_hash: String::new(),
+            source: None,
+        }
     }
 
     /// The smallest description `--cpu` reads back: the greatest level inside the features, and what is beyond it.

@@ -52,7 +52,7 @@ impl From<Kind> for &'static Code {
 }
 
 /// All of them, by number.
-pub static ALL: [&Code; 31] = [
+pub static ALL: [&Code; 32] = [
     &THRESHOLD,
     &LITTLE_INT8,
     &LARGE_WORKSPACE,
@@ -66,6 +66,7 @@ pub static ALL: [&Code; 31] = [
     &OTHER_MACHINE,
     &UNKNOWN_CODE,
     &UNKNOWN_REPORT,
+    &WRONG_TUNING,
     &MODEL,
     &NOT_TEXT,
     &NOT_XML,
@@ -204,6 +205,18 @@ pub static UNKNOWN_REPORT: Code = Code {
     cause: "The extension of --report decides what is written: .html is a page for browsers, .json is for programs.",
     example: "octet compile model.xml --report report.pdf",
     remedy: "Name a file that ends with .html or .json.",
+};
+
+pub static WRONG_TUNING: Code = Code {
+    id: "E0210",
+    title: "a tuning file that cannot be used",
+    cause: "\
+The file of --tuning is damaged, is of another version of Octet, names forms of layers that this Octet does not have,
+or was measured for other CPUs than the one of --cpu: what is fast on one may be slow on another.",
+    example: "octet compile model.xml --cpu x86-64-v2 --tuning measured-for-x86-64-v3.json",
+    remedy: "\
+Measure on the machine that shall run the model, with the same --cpu: octet compile model.xml --tune FILE. It adds to
+a file that is there, so one file can serve several CPUs and models.",
 };
 
 pub static MODEL: Code = Code {

@@ -18,6 +18,7 @@ use super::{Lowering, Operand, is_written_by_kernel};
 const FLAT_ROW: usize = 256;
 
 /// Where an epilogue's tensors lie, and the root's place.
+#[derive(Clone)]
 pub struct Laid {
     pub loads: Vec<View>,
     pub dst: View,

@@ -14,9 +14,9 @@ use crate::simd::ir::Width;
 /// Gain, in hundredths, from which on it pays: neighbours that are one pixel no longer share what they interleave.
 const LEAST_GAIN: usize = 130;
 
-/// How many pixels to take as one: 1, or a small power of two that divides a row. `dims` has the strides of the source, then
-/// those of `laid`, with pixels last.
-pub fn pixels(width: Width, channels: usize, src: &View, tree: &Tree, laid: &Laid, dims: &Dims) -> usize {
+/// How many pixels may be taken as one, the preferred number first: 1, or small powers of two that divide a row. `dims` has
+/// the strides of the source, then those of `laid`, with pixels last.
+pub fn counts(width: Width, channels: usize, src: &View, tree: &Tree, laid: &Laid, dims: &Dims) -> Vec<usize> {
     let dense = |view: &View, strides: &[i64]| strides.last() == Some(&((channels * view.elem.bytes()) as i64));
     let repeats = |load: &Load, view: &View, strides: &[i64]| match load {
         Load::Table { .. } => strides.iter().all(|&stride| stride == 0),
@@ -27,11 +27,13 @@ pub fn pixels(width: Width, channels: usize, src: &View, tree: &Tree, laid: &Lai
         && dense(&laid.dst, &dims.strides[dims.strides.len() - 1])
         && loads.into_iter().all(|((load, view), strides)| repeats(load, view, strides));
     if !foldable || channels == 1 {
-        return 1;
+        return vec![1];
     }
     let row = dims.sizes.last().copied().unwrap_or(1);
     // bytes of vectors per hundred channels
     let cost = |pixels: usize| (channels * pixels).next_multiple_of(width.bytes()) * 100 / (channels * pixels);
-    let best = [1, 2, 4, 8].into_iter().filter(|pixels| row.is_multiple_of(*pixels)).min_by_key(|&pixels| cost(pixels));
-    best.filter(|&pixels| cost(1) * 100 >= cost(pixels) * LEAST_GAIN).unwrap_or(1)
+    let counts: Vec<usize> = [1, 2, 4, 8].into_iter().filter(|pixels| row.is_multiple_of(*pixels)).collect();
+    let best = counts.iter().copied().min_by_key(|&pixels| cost(pixels));
+    let preferred = best.filter(|&pixels| cost(1) * 100 >= cost(pixels) * LEAST_GAIN).unwrap_or(1);
+    std::iter::once(preferred).chain(counts.into_iter().filter(|&pixels| pixels != preferred)).collect()
 }

@@ -6,8 +6,10 @@
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
 //! - [`indexed`]: indices known at run time, orders.
+//! - [`dense`], [`lanes`]: convolutions over channels, and their form with vectors.
 //! - [`tiles`]: which convolutions take tile registers, and how they are cut.
 //! - [`winograd`]: the form of 3x3 convolutions that multiplies less.
+//! - [`choice`], [`problem`]: which of its forms a layer takes, and what layers are alike.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`state`]: variables, which outlive an inference.
@@ -15,13 +17,16 @@
 //!
 //! The result: [`program`], and in it [`kernel`] specs.
 
+pub mod choice;
 mod cost;
+mod dense;
 mod elementwise;
 mod expr;
 mod fold;
 mod grid;
 mod indexed;
 pub mod kernel;
+mod lanes;
 mod memory;
 mod movement;
 pub mod pack;
@@ -29,6 +34,7 @@ mod place;
 mod plan;
 pub mod pointwise;
 mod pool;
+mod problem;
 mod product;
 pub mod program;
 mod recurrent;
@@ -48,6 +54,7 @@ use crate::diag::{Diagnostic, Diagnostics, Place as DiagPlace, codes};
 use crate::ir::{ElemType, Graph, Layer, Node, Op, Value};
 use crate::simd::ir::Width;
 
+use choice::{Choice, Choices, Estimate};
 use kernel::KernelSpec;
 use place::{Placement, StorageData, StorageKind, border_storages, border_view};
 use plan::Plan;
@@ -63,6 +70,8 @@ pub struct LowerOptions {
     pub has_dot: bool,
     /// The target has registers for matrices of bytes.
     pub has_tiles: bool,
+    /// What was measured on the machine: forms that problems shall take.
+    pub choices: Choices,
     /// Hexadecimal digest of the source model, passed on to the object.
     pub model_hash: String,
     /// File name of the source model, passed on to line information; none for an object without it.
@@ -114,6 +123,9 @@ struct Lowering<'g> {
     kernels: PrimaryMap<KernelId, KernelSpec>,
     steps: Vec<PendingStep>,
     variables: Variables,
+    wanted: Choices,
+    estimate: Option<&'g dyn Estimate>,
+    choices: Vec<Choice>,
     /// The node being lowered: its layers name the steps.
     current: Option<Node>,
 }
@@ -123,21 +135,37 @@ struct Lowering<'g> {
 /// # Errors
 /// Every operation without a kernel, with its layer.
 pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
+    lower_by(graph, options, None)
+}
+
+/// As [`lower`]; the forms of layers are chosen by the time they take.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_estimated(graph: &Graph, options: &LowerOptions, estimate: &dyn Estimate) -> crate::diag::Result<Program> {
+    lower_by(graph, options, Some(estimate))
+}
+
+fn lower_by(graph: &Graph, options: &LowerOptions, estimate: Option<&dyn Estimate>) -> crate::diag::Result<Program> {
     if options.has_dot {
-        return lower_in_order(graph, options);
+        return lower_in_order(graph, options, estimate);
     }
     let reordered = reorder::reordered(graph, options.width)
         .map_err(|reason| Diagnostic::internal(DiagPlace::item("orders of channels"), reason))?;
-    lower_in_order(&reordered, options)
+    lower_in_order(&reordered, options, estimate)
 }
 
 /// Lowers a graph with its channels as they are.
-fn lower_in_order(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
-    let first = Lowering::new(graph, options, Orders::new())?;
+fn lower_in_order(
+    graph: &Graph,
+    options: &LowerOptions,
+    estimate: Option<&dyn Estimate>,
+) -> crate::diag::Result<Program> {
+    let first = Lowering::new(graph, options, estimate, Orders::new())?;
     let orders = first.assigned_orders();
     match first.variables.orders() == &orders {
         true => first.finish(options),
-        false => Lowering::new(graph, options, orders)?.finish(options),
+        false => Lowering::new(graph, options, estimate, orders)?.finish(options),
     }
 }
 
@@ -150,7 +178,12 @@ fn is_written_by_kernel(graph: &Graph, plan: &Plan, value: Value) -> bool {
 
 impl<'g> Lowering<'g> {
     /// Every node lowered, with variables that lie in memory in `orders`.
-    fn new(graph: &'g Graph, options: &LowerOptions, orders: Orders) -> crate::diag::Result<Lowering<'g>> {
+    fn new(
+        graph: &'g Graph,
+        options: &LowerOptions,
+        estimate: Option<&'g dyn Estimate>,
+        orders: Orders,
+    ) -> crate::diag::Result<Lowering<'g>> {
         let plan = Plan::new(graph);
         let placement = Placement::new(graph, &plan, |value| is_written_by_kernel(graph, &plan, value));
         let mut storages = PrimaryMap::new();
@@ -170,6 +203,9 @@ impl<'g> Lowering<'g> {
             kernels: PrimaryMap::new(),
             steps: Vec::new(),
             variables,
+            wanted: options.choices.clone(),
+            estimate,
+            choices: Vec::new(),
             current: None,
         };
         for (&value, &storage) in graph.inputs().iter().zip(&inputs) {
@@ -350,6 +386,7 @@ impl Lowering<'_> {
             constants: self.constants,
             kernels: self.kernels,
             steps,
+            choices: self.choices,
         })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::ir::{ElemType, Op, Tensor, Value};
 
+use super::dense::Dense;
 use super::elementwise::covered;
 use super::expr;
 use super::grid::Dims;
@@ -63,11 +64,12 @@ impl Lowering<'_> {
         let convolved = Convolved { anchor, tree: &tree, laid, src: walked, outer, channel, macs };
         if let Some(values) = weights.as_f32() {
             let rows: Vec<f32> = (0..k * n).map(|i| values[at(i)]).collect();
-            return self.dense_convolution(convolved, mac, &groups, Weights::F32(&rows));
+            let dense = Dense { mac, groups: &groups, weights: Weights::F32(&rows), windows: None };
+            return self.dense_convolution(convolved, &dense);
         }
         let values = weights.to_i64().ok_or("internal error: weights are neither floats nor integers")?;
         let rows: Vec<i32> = (0..k * n).map(|i| values[at(i)] as i32).collect();
-        self.dense_convolution(convolved, mac, &groups, Weights::Int(&rows))
+        self.dense_convolution(convolved, &Dense { mac, groups: &groups, weights: Weights::Int(&rows), windows: None })
     }
 
     /// An operand of a product as a matrix whose last dimension is the product's inner or outer one.

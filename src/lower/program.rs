@@ -7,6 +7,7 @@
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 
+use super::choice::Choice;
 use super::kernel::KernelSpec;
 use crate::ir::TensorType;
 
@@ -51,6 +52,8 @@ pub struct Program {
     /// Each spec once.
     pub kernels: PrimaryMap<KernelId, KernelSpec>,
     pub steps: Vec<Step>,
+    /// What was decided about the layers that can take several forms, in the order of their steps.
+    pub choices: Vec<Choice>,
 }
 
 impl Program {
@@ -181,6 +184,7 @@ mod tests {
             constants: PrimaryMap::new(),
             kernels: PrimaryMap::new(),
             steps: vec![step; 4],
+            choices: Vec::new(),
         };
         let numbers = |program: &Program| {
             program.peak().map(|(step, live)| (step, live.iter().map(|buffer| buffer.number).collect::<Vec<_>>()))

@@ -3,6 +3,7 @@
 use crate::ir::op::{Direction, RnnAttrs, RnnKind};
 use crate::ir::{ElemType, Node, Op, Value};
 
+use super::dense::Dense;
 use super::elementwise::Laid;
 use super::expr::Tree;
 use super::kernel::{KernelSpec, Mac, RnnSpec};
@@ -84,7 +85,8 @@ impl Lowering<'_> {
         let anchor = Anchor { node, value: self.graph.result(node), init: None };
         let laid = Laid { loads: Vec::new(), dst };
         let convolved = Convolved { anchor, tree: &tree, laid, src, outer: vec![0, 1], channel: 2, macs };
-        self.dense_convolution(convolved, Mac::F32, &groups, Weights::F32(w))?;
+        let dense = Dense { mac: Mac::F32, groups: &groups, weights: Weights::F32(w), windows: None };
+        self.dense_convolution(convolved, &dense)?;
         Ok(storage)
     }
 

@@ -4,11 +4,11 @@
 //! always the whole of its 64 bytes of the source, so narrow sources and short rows waste it; and rows of the source that
 //! cross a cache line are slow to load.
 
+use super::choice::Tiling;
 use super::elementwise::covered;
 use super::grid::Dims;
 use super::kernel::{KernelSpec, TileConvSpec};
 use super::pack::{self, Group, TileLayout};
-use super::view::View;
 use super::window::{Convolved, grid, operands_at};
 use super::{Lowering, Operand};
 use crate::simd::ir::{TILE_ROW_BYTES, TILE_ROWS};
@@ -29,19 +29,39 @@ pub struct TilePlan {
     steps: Vec<Vec<i64>>,
     step_bytes: usize,
     tile_pixels: usize,
-    panel: Panel,
+    /// Tiles of all pixels.
+    tiles: usize,
+    /// The greater of source and weights is walked once.
     blocks_outer: bool,
 }
 
 impl TilePlan {
-    /// Cycles for one row of pixels and the channels of a group, with tiles and with dot products of vectors.
-    fn is_faster(&self, src_offset: i64, group: &Group) -> bool {
+    /// Panels of many pixels read each weight seldom, those of few pixels load less often what both need.
+    pub fn preferred(&self) -> Tiling {
+        let blocks_outer = self.blocks_outer;
+        match self.tiles {
+            3..=FEW_TILES if blocks_outer => Tiling { pixels: 4, channels: 1, blocks_outer },
+            tiles => Tiling { pixels: tiles.min(2), channels: 2, blocks_outer },
+        }
+    }
+
+    /// All panels whose accumulators fit: there are four, and as many tiles of weights as of channels beside them.
+    pub fn tilings(&self) -> Vec<Tiling> {
+        const PANELS: [(usize, usize); 6] = [(2, 2), (4, 1), (3, 1), (2, 1), (1, 2), (1, 1)];
+        let fitting = PANELS.into_iter().filter(|&(pixels, _)| pixels <= self.tiles);
+        fitting
+            .flat_map(|(pixels, channels)| [false, true].map(|blocks_outer| Tiling { pixels, channels, blocks_outer }))
+            .collect()
+    }
+
+    /// Compares cycles for one row of pixels and the channels of a group, with tiles and with dot products of vectors.
+    pub fn is_faster(&self, src_offset: i64, group: &Group) -> bool {
         let (pixels, stride) = (self.dims.sizes[2], self.dims.strides[0][2]);
         let vectors = TileLayout::vectors(group.oc);
         let steps = pack::steps(&group.runs, self.step_bytes);
         let split = |step: &pack::Step| split_rows(src_offset + step.offset, stride, self.step_bytes, pixels);
         let splits: usize = steps.iter().map(split).sum();
-        let loads = splits * vectors.div_ceil(self.panel.channel_tiles) * SPLIT_CYCLES;
+        let loads = splits * vectors.div_ceil(self.preferred().channels) * SPLIT_CYCLES;
         let product = self.tile_pixels.max(PRODUCT_ROWS) + PRODUCT_CYCLES;
         let products = pixels.div_ceil(self.tile_pixels) * steps.len() * vectors * product;
         let quads: usize = group.runs.iter().map(|run| run.len.div_ceil(4)).sum();
@@ -54,26 +74,11 @@ fn row_bytes(group: &Group) -> usize {
     group.runs.iter().map(|run| run.len).sum()
 }
 
-/// Tiles of pixels and of channels that are computed together: four accumulators, or fewer.
-struct Panel {
-    tiles: usize,
-    channel_tiles: usize,
-}
-
-/// Panels of many pixels read each weight seldom, those of few pixels load less often what both need.
-fn panel(tiles: usize, blocks_outer: bool) -> Panel {
-    match tiles {
-        3..=FEW_TILES if blocks_outer => Panel { tiles: 4, channel_tiles: 1 },
-        _ => Panel { tiles: tiles.min(2), channel_tiles: 2 },
-    }
-}
-
 impl Lowering<'_> {
-    /// The plan, if tiles are there and faster than vectors.
+    /// The plan, if tiles are there.
     pub fn tile_plan(&self, convolved: &Convolved, groups: &[Group]) -> Option<TilePlan> {
         let first = groups.first().filter(|_| self.has_tiles)?;
-        let views: Vec<&View> = std::iter::once(&convolved.src).chain(convolved.laid.views()).collect();
-        let mut dims = Dims::of(&views, &convolved.outer).merged();
+        let mut dims = convolved.dims();
         let steps = dims.unrolled_to(3);
         let dims = dims.padded_to(3);
         if dims.sizes.contains(&0) || groups.iter().any(|group| group.runs.is_empty()) {
@@ -81,27 +86,25 @@ impl Lowering<'_> {
         }
         let tile_pixels = tile_pixels(dims.sizes[2]);
         let tiles = dims.sizes[0] * dims.sizes[1] * dims.sizes[2].div_ceil(tile_pixels);
-        // The greater of source and weights is walked once.
         let weight_bytes: usize = groups.iter().map(|group| group.oc * row_bytes(group)).sum();
         let blocks_outer = weight_bytes >= source_bytes(&dims);
-        let panel = panel(tiles, blocks_outer);
         // Groups differ in their offsets only.
         let step_bytes = pack::step_bytes(&first.runs);
-        let plan = TilePlan { dims, steps, step_bytes, tile_pixels, panel, blocks_outer };
-        plan.is_faster(convolved.src.offset, first).then_some(plan)
+        Some(TilePlan { dims, steps, step_bytes, tile_pixels, tiles, blocks_outer })
     }
 
     pub fn tile_convolution(
         &mut self,
         convolved: Convolved,
         plan: &TilePlan,
+        tiling: Tiling,
         groups: &[Group],
         rows: &[i32],
     ) -> Result<(), String> {
         let Convolved { anchor, tree, laid, src, channel, macs, .. } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
-        let packed = pack::pack_tiles(plan.step_bytes, plan.panel.channel_tiles, groups, rows, &init);
+        let packed = pack::pack_tiles(plan.step_bytes, tiling.channels, groups, rows, &init);
         let blob = self.const_storage(packed.blob);
         let dims = &plan.dims;
         let spec = TileConvSpec {
@@ -113,9 +116,9 @@ impl Lowering<'_> {
             block_channels: packed.block_channels,
             step_bytes: plan.step_bytes,
             tile_pixels: plan.tile_pixels,
-            panel_tiles: plan.panel.tiles,
-            channel_tiles: plan.panel.channel_tiles,
-            blocks_outer: plan.blocks_outer,
+            panel_tiles: tiling.pixels,
+            channel_tiles: tiling.channels,
+            blocks_outer: tiling.blocks_outer,
             epilogue: self.epilogue(tree, &laid, dims, 1, Some(channel)),
         };
         let share = macs / plan.steps.len() as u64;

@@ -2,25 +2,22 @@
 
 use crate::ir::op::{ConvAttrs, DeconvAttrs};
 use crate::ir::{ElemType, Node, Op, Tensor, Value};
-use crate::simd::ir::Width;
 
+use super::choice::Form;
+use super::dense::Dense;
 use super::elementwise::{Laid, Strips, covered};
 use super::expr::{self, Tree};
 use super::fold;
 use super::grid::Dims;
-use super::kernel::{ConvSpec, DepthwiseSpec, Grid, KernelSpec, Mac};
-use super::pack::{self, Group, PackedConv, Run, Weights};
+use super::kernel::{DepthwiseSpec, Grid, KernelSpec, Mac};
+use super::pack::{self, Group, Run, Weights};
 use super::place::window_halo;
 use super::plan::Anchor;
 use super::pointwise::LaneType;
+use super::problem;
 use super::view::{Storage, View, channels_last};
 use super::winograd::Windows;
 use super::{Lowering, Operand};
-
-/// Weights of this size and above are walked once, with all pixels inside.
-const BLOCKS_OUTER_BYTES: usize = 256 << 10;
-/// A flat range of pixels is cut into rows of at least so many.
-const ROW_PIXELS: usize = 24;
 
 /// One window position: where it reads relative to the output pixel's source, and which weights it uses.
 #[derive(Clone, Debug)]
@@ -55,6 +52,7 @@ impl Rows {
 }
 
 /// A convolution as kernels see it: output pixels, taps, groups, and where results go.
+#[derive(Clone)]
 pub struct Convolved<'a> {
     pub anchor: Anchor,
     pub tree: &'a Tree,
@@ -64,6 +62,14 @@ pub struct Convolved<'a> {
     pub outer: Vec<usize>,
     pub channel: usize,
     pub macs: u64,
+}
+
+impl Convolved<'_> {
+    /// The loops over pixels: strides of the source, then those of the epilogue's tensors.
+    pub fn dims(&self) -> Dims {
+        let views: Vec<&View> = std::iter::once(&self.src).chain(self.laid.views()).collect();
+        Dims::of(&views, &self.outer).merged()
+    }
 }
 
 impl Lowering<'_> {
@@ -92,69 +98,39 @@ impl Lowering<'_> {
         let contiguous = dense && src.strides.last().copied() == Some((src.sizes[1] * src.elem.bytes()) as i64);
         let kw = weights.shape().dims().last().copied().unwrap_or(1);
         let (groups, rows) = conv_groups(&src, &weights, &taps, attrs.groups, if contiguous { kw } else { 1 })?;
-        let windows = Windows { attrs: &attrs, weights: weights.shape().dims(), rows: rows.as_weights() };
-        if windows.take_winograd(mac, self.width, &convolved.laid.dst) {
-            return self.winograd(convolved, &windows);
-        }
-        self.dense_convolution(convolved, mac, &groups, rows.as_weights())
-    }
-
-    /// Emits the kernel of a dense or grouped convolution, or a product with constants.
-    pub fn dense_convolution(
-        &mut self,
-        convolved: Convolved,
-        mac: Mac,
-        groups: &[Group],
-        weights: Weights,
-    ) -> Result<(), String> {
-        if let (Mac::U8I8Dot | Mac::U8I8, Weights::Int(rows)) = (mac, weights)
-            && let Some(plan) = self.tile_plan(&convolved, groups)
-        {
-            return self.tile_convolution(convolved, &plan, groups, rows);
-        }
-        let Convolved { anchor, tree, mut laid, src, outer, channel, macs } = convolved;
-        let oc = laid.dst.sizes[channel];
-        let init = self.init_of(anchor, oc)?;
-        let (packed, (block_vectors, tile_pixels)) = pack_best(mac, self.width, groups, weights, &init);
-        let blocks_outer = packed.blob.len() >= BLOCKS_OUTER_BYTES;
-        let blob = self.const_storage(packed.blob);
-        let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
-        let mut dims = Dims::of(&views, &outer).merged().with_rows(ROW_PIXELS);
-        let steps = dims.unrolled_to(3);
-        let dims = dims.padded_to(3);
-        let mut epilogue = self.epilogue(tree, &laid, &dims, 1, Some(channel));
-        if groups.len() == 1 {
-            self.pack_tables(&mut epilogue, tree, &mut laid, channel, Strips { vectors: block_vectors, repeated: 1 });
-        }
-        let spec = ConvSpec {
-            mac,
-            batch: dims.sizes[0],
-            oh: dims.sizes[1],
-            ow: dims.sizes[2],
-            oc,
-            src: grid(&dims.strides[0]),
-            block_vectors,
-            block_channels: packed.block_channels,
-            tile_pixels,
-            blocks_outer,
-            epilogue,
-        };
-        let share = macs / steps.len() as u64;
-        for offsets in steps {
-            let operands = operands_at(&src, blob, &laid, &offsets);
-            self.push_step(KernelSpec::Conv(spec.clone()), operands, &covered(tree, anchor.node), share);
-        }
-        Ok(())
+        let rows = rows.as_weights();
+        let windows = Some(Windows { attrs: &attrs, weights: weights.shape().dims(), rows });
+        self.dense_convolution(convolved, &Dense { mac, groups: &groups, weights: rows, windows })
     }
 
     fn depthwise(&mut self, convolved: Convolved, taps: &[Tap], weights: &Tensor, mac: Mac) -> Result<(), String> {
-        let Convolved { anchor, tree, mut laid, src, outer, macs, .. } = convolved;
-        let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
-        let mut dims = Dims::of(&views, &outer).merged();
+        let mut dims = convolved.dims();
+        dims.unrolled_to(3);
+        let Convolved { tree, laid, src, .. } = &convolved;
+        let counts = fold::counts(self.width, laid.dst.sizes[1], src, tree, laid, &dims.padded_to(3));
+        let forms: Vec<Form> = counts.into_iter().map(Form::Fold).collect();
+        self.decide(problem::depthwise(&convolved, mac, taps.len()), &forms, |lowering, form| match form {
+            Form::Fold(pixels) => lowering.folded(convolved.clone(), taps, weights, mac, pixels),
+            Form::Lanes(_) | Form::Tiles(_) | Form::Winograd => {
+                Err(format!("internal error: a depthwise convolution as {form}"))
+            }
+        })
+    }
+
+    /// A depthwise convolution that takes `pixels` neighbours as one.
+    fn folded(
+        &mut self,
+        convolved: Convolved,
+        taps: &[Tap],
+        weights: &Tensor,
+        mac: Mac,
+        pixels: usize,
+    ) -> Result<(), String> {
+        let mut dims = convolved.dims();
+        let Convolved { anchor, tree, mut laid, src, macs, .. } = convolved;
         let steps = dims.unrolled_to(3);
         let mut dims = dims.padded_to(3);
         let own = laid.dst.sizes[1];
-        let pixels = fold::pixels(self.width, own, &src, tree, &laid, &dims);
         dims.fold_last(pixels);
         let (channels, per_channel) = (own * pixels, taps.len());
         let rows = Rows::pick(weights, per_channel * channels, |i| {
@@ -206,7 +182,8 @@ impl Lowering<'_> {
             let outer = std::iter::once(0).chain(2..rank).collect();
             let macs = macs / phases as u64;
             let convolved = Convolved { anchor, tree: &tree, laid: part, src: walked, outer, channel: 1, macs };
-            self.dense_convolution(convolved, mac, &groups, rows.as_weights())?;
+            let dense = Dense { mac, groups: &groups, weights: rows.as_weights(), windows: None };
+            self.dense_convolution(convolved, &dense)?;
         }
         Ok(())
     }
@@ -260,34 +237,6 @@ pub fn mac_of(src: &View, weights: &Tensor, has_dot: bool) -> Result<Mac, String
         (ElemType::F32, ElemType::F32) => Ok(Mac::F32),
         (src, weights) => Err(format!("multiplication of {src} by {weights} weights has no kernel")),
     }
-}
-
-/// Weights packed for the tile that takes the fewest instructions: with blocks of one vector many quads find another that they can
-/// be added to in 16 bits.
-fn pack_best(mac: Mac, width: Width, groups: &[Group], weights: Weights, init: &[i32]) -> (PackedConv, (usize, usize)) {
-    let pack = |tile: (usize, usize)| (pack::pack_conv(mac, width, tile.0, groups, weights, init), tile);
-    let usual = pack(tile(mac, width, groups));
-    if mac != Mac::U8I8 || width == Width::W128 {
-        return usual;
-    }
-    let narrow = pack((1, if width == Width::W512 { 24 } else { 10 }));
-    // a block of one vector stores its results in smaller pieces: per pixel and block, two more instructions
-    let blocks: usize = groups.iter().map(|group| group.oc.div_ceil(width.lanes32())).sum();
-    if narrow.0.forms.instructions() + 2 * 2 * blocks < usual.0.forms.instructions() { narrow } else { usual }
-}
-
-/// Vectors of output channels and pixels that are computed together: as many accumulators as registers hold beside the
-/// weights and one broadcast. A dot product is one instruction, so loads bind first and more pixels share each weight.
-fn tile(mac: Mac, width: Width, groups: &[Group]) -> (usize, usize) {
-    let channels = groups.iter().map(|group| group.oc).max().unwrap_or(1);
-    let (most_vectors, accumulators) = match (mac, width) {
-        (_, Width::W512) => (4, 24),
-        (Mac::U8I8Dot, _) => (2, 12),
-        (Mac::U8I8 | Mac::U8I16 | Mac::F32, Width::W256) => (2, 8),
-        (Mac::U8I8 | Mac::U8I16 | Mac::F32, _) => (4, 8),
-    };
-    let vectors = channels.div_ceil(width.lanes32()).clamp(1, most_vectors);
-    (vectors, (accumulators / vectors).clamp(1, 6))
 }
 
 /// The source seen from output pixels: sizes of the result, strides times the window's, the first window's corner first.

@@ -31,20 +31,32 @@ pub struct Windows<'a> {
 }
 
 impl Windows<'_> {
-    /// Whether the form is right for these weights and faster than a sum over taps.
-    pub fn take_winograd(&self, mac: Mac, width: Width, dst: &View) -> bool {
+    /// Whether the form is right for these weights.
+    pub fn allow_winograd(&self, mac: Mac, dst: &View) -> bool {
+        matches!(mac, Mac::U8I8 | Mac::U8I8Dot)
+            && plane_of_3x3(self.attrs, self.weights, &dst.sizes[2..]).is_some()
+            && matches!(self.rows, Weights::Int(rows) if rows.chunks(9 * self.weights[1]).all(is_exact))
+    }
+
+    /// Whether it is also faster than a sum over taps. Dot products are too fast for it.
+    pub fn prefer_winograd(&self, mac: Mac, width: Width, dst: &View) -> bool {
         mac == Mac::U8I8
             && is_preferred(width, self.attrs, self.weights, &dst.sizes[2..])
-            && matches!(self.rows, Weights::Int(rows) if rows.chunks(9 * self.weights[1]).all(is_exact))
+            && self.allow_winograd(mac, dst)
     }
 }
 
 /// Whether the form is faster for a convolution with weights of this shape and results in this plane.
 pub fn is_preferred(width: Width, attrs: &ConvAttrs, weights: &[usize], plane: &[usize]) -> bool {
-    let (&[oc, ic, 3, 3], &[oh, ow]) = (weights, plane) else { return false };
+    let Some([oh, ow]) = plane_of_3x3(attrs, weights, plane) else { return false };
+    Work { width, oh, ow, ic: weights[1], oc: weights[0] }.is_less()
+}
+
+/// The plane of results, if the convolution has the form's windows: 3x3, dense, moving by one pixel.
+fn plane_of_3x3(attrs: &ConvAttrs, weights: &[usize], plane: &[usize]) -> Option<[usize; 2]> {
+    let (&[_, _, 3, 3], &[oh, ow]) = (weights, plane) else { return None };
     let ones = |sizes: &[usize]| sizes.iter().all(|&size| size == 1);
-    let dense = attrs.groups == 1 && ones(&attrs.strides) && ones(&attrs.dilations);
-    dense && Work { width, oh, ow, ic, oc }.is_less()
+    (attrs.groups == 1 && ones(&attrs.strides) && ones(&attrs.dilations)).then_some([oh, ow])
 }
 
 /// Whether the sum of an output channel comes back whole from 2^6 times itself in 32 bits: `-2^25 <= sum < 2^25` for every

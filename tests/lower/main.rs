@@ -7,10 +7,12 @@ mod ops;
 mod state;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use octet::codegen::target::Target;
 use octet::interp;
 use octet::ir::parse::parse_text;
 use octet::ir::tensor::Data;
 use octet::ir::{Graph, Op, Tensor};
+use octet::lower::choice::{Choices, alternatives, variant};
 use octet::lower::kernel::KernelSpec;
 use octet::lower::program::Program;
 use octet::lower::{LowerOptions, lower};
@@ -36,8 +38,9 @@ fn main() {
 }
 
 fn options(width: Width, has_dot: bool) -> LowerOptions {
-    let has_tiles = has_dot && width == Width::W512;
-    LowerOptions { width, has_dot, has_tiles, model_hash: String::new(), source: None }
+    let cpu = if has_dot { "avx512vnni,+amx-int8" } else { "x86-64-v4" };
+    let target = Target::parse(Some("x86_64-unknown-linux-gnu"), cpu).expect("a known CPU");
+    target.with_width(width).lowering()
 }
 
 fn check(case: &cases::Case) -> Result<(), Failed> {
@@ -65,14 +68,42 @@ fn compare_programs(graph: &Graph, also: fn(&Graph, &Program) -> Result<(), Stri
         for (parts, has_dot) in [(1, false), (3, true)] {
             let program = lower(graph, &options(width, has_dot)).map_err(|problems| problems.to_string())?;
             also(graph, &program)?;
-            let got = execute(&program, width, &inputs, parts).map_err(|e| format!("{} bytes: {e}", width.bytes()))?;
-            for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {
-                compare(got, expected)
-                    .map_err(|e| format!("{} bytes, {parts} parts, output {index}: {e}", width.bytes()))?;
+            let bits = run(&program, width, &inputs, &expected, parts)?;
+            for choices in variants(&program) {
+                let options = LowerOptions { choices, ..options(width, has_dot) };
+                let program = lower(graph, &options).map_err(|problems| problems.to_string())?;
+                let forms = || program.choices.iter().map(|choice| choice.form().to_string()).collect::<Vec<_>>();
+                let got = run(&program, width, &inputs, &expected, parts).map_err(|e| format!("{:?}: {e}", forms()))?;
+                if got != bits {
+                    return Err(format!("{} bytes, {:?}: other bits than by default", width.bytes(), forms()).into());
+                }
             }
         }
     }
     Ok(())
+}
+
+/// What the program computes, which is what is expected.
+fn run(
+    program: &Program,
+    width: Width,
+    inputs: &[Tensor],
+    expected: &[Tensor],
+    parts: usize,
+) -> Result<Vec<Tensor>, String> {
+    let place = format!("{} bytes, {parts} parts", width.bytes());
+    let outputs = execute(program, width, inputs, parts).map_err(|e| format!("{place}: {e}"))?;
+    for (index, (got, expected)) in outputs.iter().zip(expected).enumerate() {
+        compare(got, expected).map_err(|e| format!("{place}, output {index}: {e}"))?;
+    }
+    Ok(outputs)
+}
+
+/// Choices that together take every form of every layer.
+fn variants(program: &Program) -> Vec<Choices> {
+    let alternatives = alternatives(&program.choices);
+    let most = alternatives.values().map(Vec::len).max().unwrap_or(0);
+    (0..most).map(|number| variant(&alternatives, number)).collect()
 }
 
 /// No multiplication is done twice: as many multiply-accumulates in the steps as the graph has.

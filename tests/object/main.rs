@@ -79,6 +79,7 @@ fn program() -> Program {
         constants,
         kernels,
         steps,
+        choices: Vec::new(),
     }
 }
 
@@ -177,13 +178,7 @@ fn stateful(cpus: &[&str]) -> PathBuf {
     let graph = parse_text(text, "sum").unwrap().graph;
     let targets: Vec<Target> = cpus.iter().map(|cpu| Target::parse(None, cpu).unwrap()).collect();
     let lowered = |target: &Target| {
-        let options = LowerOptions {
-            width: target.width,
-            has_dot: false,
-            has_tiles: false,
-            model_hash: "00ff".into(),
-            source: None,
-        };
+        let options = LowerOptions { model_hash: "00ff".into(), ..target.lowering() };
         lower(&graph, &options).unwrap()
     };
     let programs: Vec<Program> = targets.iter().map(lowered).collect();

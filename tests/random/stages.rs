@@ -16,6 +16,7 @@ use octet::codegen::target::Target;
 use octet::ir::op::ReduceKind;
 use octet::ir::verify::verify;
 use octet::ir::{ElemType, Graph, Node, Op, Tensor};
+use octet::lower::choice::{Choices, alternatives, variant};
 use octet::lower::program::Program;
 use octet::lower::{LowerOptions, lower};
 use octet::passes::meaning::{Reference, Sample, samples};
@@ -77,7 +78,7 @@ fn stages(graph: &Graph, seed: u64, effort: Effort) -> Result<(), Failure> {
     let samples = chosen_samples(graph, seed, effort);
     let (after, references) = passed(graph, &samples)?;
     let target = Target::native().map_err(failure(Stage::MachineCode))?;
-    let program = lowered(&after, target.width, target.has_dot())?;
+    let program = lowered(&after, target.width, target.has_dot(), Choices::new())?;
     let results = kernels(&program, target.width, &samples, &references)?;
     other_widths(&after, seed, effort, &samples, &references, &results, target.width)?;
     if effort.machine_code {
@@ -114,9 +115,17 @@ fn chosen_samples(graph: &Graph, seed: u64, effort: Effort) -> Vec<Sample> {
     all
 }
 
-fn lowered(graph: &Graph, width: Width, has_dot: bool) -> Result<Program, Failure> {
-    let has_tiles = has_dot && width == Width::W512;
-    let options = LowerOptions { width, has_dot, has_tiles, model_hash: String::new(), source: None };
+/// Other forms of the program's layers than the default ones.
+fn some_forms(program: &Program, seed: u64) -> Choices {
+    let alternatives = alternatives(&program.choices);
+    let most = alternatives.values().map(Vec::len).max().unwrap_or(0);
+    variant(&alternatives, seed as usize % most.max(1))
+}
+
+fn lowered(graph: &Graph, width: Width, has_dot: bool, choices: Choices) -> Result<Program, Failure> {
+    let cpu = if has_dot { "avx512vnni,+amx-int8" } else { "x86-64-v4" };
+    let target = Target::parse(Some("x86_64-unknown-linux-gnu"), cpu).map_err(failure(Stage::Lowering))?;
+    let options = LowerOptions { choices, ..target.with_width(width).lowering() };
     lower(graph, &options).map_err(|problems| failure(Stage::Lowering)(problems.to_string()))
 }
 
@@ -157,12 +166,15 @@ fn other_widths(
             continue;
         }
         let has_dot = (seed / 2).is_multiple_of(2);
-        let program = lowered(graph, width, has_dot)?;
-        let wide = kernels(&program, width, samples, references)?;
-        if exact {
-            same_bits(&wide, results, samples).map_err(|problem| {
-                failure(Stage::Kernels)(format!("{} and {} bytes wide: {problem}", width.bytes(), known.bytes()))
-            })?;
+        let program = lowered(graph, width, has_dot, Choices::new())?;
+        let other = lowered(graph, width, has_dot, some_forms(&program, seed))?;
+        for program in [program, other] {
+            let wide = kernels(&program, width, samples, references)?;
+            if exact {
+                same_bits(&wide, results, samples).map_err(|problem| {
+                    failure(Stage::Kernels)(format!("{} and {} bytes wide: {problem}", width.bytes(), known.bytes()))
+                })?;
+            }
         }
     }
     Ok(())
@@ -188,7 +200,7 @@ pub fn threads_agree(graph: &Graph, seed: u64) -> Result<bool, Failure> {
     manager::run(&mut after, PIPELINE, &manager::Options::default(), &mut std::io::sink())
         .map_err(|problems| failure(Stage::Passes)(problems.to_string()))?;
     let target = Target::native().map_err(&fail)?;
-    let program = lowered(&after, target.width, target.has_dot())?;
+    let program = lowered(&after, target.width, target.has_dot(), Choices::new())?;
     if !program.steps.iter().any(|step| step.parallel) {
         return Ok(false);
     }

@@ -17,7 +17,7 @@ pub mod benchmark_app;
 mod compare;
 mod openvino;
 mod page;
-mod report;
+pub mod report;
 
 use std::env;
 use std::path::{Path, PathBuf};

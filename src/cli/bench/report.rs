@@ -46,6 +46,7 @@ pub struct Layer {
     pub exec_type: String,
     pub precision: String,
     pub ms: f64,
+    pub min_ms: f64,
     pub macs: f64,
     pub gmac_per_s: f64,
     /// Of the time of all layers.
@@ -138,6 +139,7 @@ fn layers(root: &Members<'_>) -> Result<Vec<Layer>, String> {
             exec_type: members.string("exec_type")?,
             precision: members.string("precision")?,
             ms: members.number("real_time_ms")?,
+            min_ms: members.number("min_time_ms")?,
             macs: members.number("macs")?,
             gmac_per_s: members.number("gmac_per_s")?,
             share: members.number("share")?,

@@ -80,6 +80,7 @@ fn compile(graph: &Graph, folder: &Folder, target: &Target) -> Result<Compiled, 
         target: target.clone(),
         fallbacks: Vec::new(),
         passes: manager::Options::default(),
+        tuning: octet::tuning::Tuning::default(),
         strip_debug: true,
     };
     let monitor = &mut Monitor { stage: &mut |_| (), log: &mut std::io::sink() };
