@@ -66,7 +66,7 @@ fn rows() -> Vec<Row> {
         Row {
             range: FINITE,
             floor: Floor::Argument(1.0),
-            ..row("gelu", math::gelu, |x| 0.5 * x * (1.0 + erf(x * 0.5f64.sqrt())), 2.0)
+            ..row("gelu", math::gelu, |x| 0.5 * x * (1.0 + erf(x * 0.5f64.sqrt())), 4.0)
         },
         Row { range: FINITE, floor: Floor::Argument(1.0), ..row("gelu_tanh", math::gelu_tanh, gelu_tanh, 2.0) },
         row("elu", |b, x| math::elu(b, x, 1.5), |x| if x > 0.0 { x } else { 1.5 * x.exp_m1() }, 3.0),

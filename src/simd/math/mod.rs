@@ -60,17 +60,24 @@ fn abs(b: &mut Builder, x: Val) -> Val {
 
 /// `c[0] + x * (c[1] + x * (c[2] + ..))`
 fn polynomial(b: &mut Builder, x: Val, coefficients: &[f32]) -> Val {
-    let mut sum = None;
-    for &coefficient in coefficients.iter().rev() {
-        sum = Some(match sum {
-            None => b.splat_const_f32(coefficient),
-            Some(sum) => {
-                let product = b.fmul(sum, x);
-                add(b, product, coefficient)
-            }
-        });
-    }
-    sum.unwrap_or_else(|| b.splat_const_f32(0.0))
+    let Some((&highest, lower)) = coefficients.split_last() else { return b.splat_const_f32(0.0) };
+    let highest = b.splat_const_f32(highest);
+    horner(b, x, highest, lower)
+}
+
+/// `c[0] + x * (c[1] + x * (.. + x))`: one power more than there are coefficients, with the factor 1.
+fn monic_polynomial(b: &mut Builder, x: Val, coefficients: &[f32]) -> Val {
+    let Some((&highest, lower)) = coefficients.split_last() else { return b.splat_const_f32(1.0) };
+    let highest = add(b, x, highest);
+    horner(b, x, highest, lower)
+}
+
+/// `c[0] + x * (c[1] + .. + x * sum)`
+fn horner(b: &mut Builder, x: Val, sum: Val, coefficients: &[f32]) -> Val {
+    coefficients.iter().rev().fold(sum, |sum, &coefficient| {
+        let product = b.fmul(sum, x);
+        add(b, product, coefficient)
+    })
 }
 
 /// `min(x, limit)`, NaN for NaN.
