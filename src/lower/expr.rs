@@ -6,6 +6,7 @@
 use crate::ir::op::{BinaryOp, QuantizeAttrs, RequantizeAttrs, UnaryOp};
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Shape, Tensor, Value};
 
+use super::bounds::{self, Bounds};
 use super::plan::{Anchor, Plan, is_pointwise};
 use super::pointwise::{LaneType, PointwiseProgram, PwInst, Ref};
 
@@ -18,6 +19,16 @@ pub enum Load {
     Word { value: Value, high: bool },
     /// f32 constants of a shape that broadcasts to the root's, of the same rank.
     Table { sizes: Vec<usize>, values: Vec<f32> },
+}
+
+impl Load {
+    fn bounds(&self, graph: &Graph) -> Bounds {
+        match self {
+            Load::Value(value) => bounds::of_elem(graph.ty(*value).elem),
+            Load::Word { .. } => bounds::of_elem(ElemType::I32),
+            Load::Table { values, .. } => bounds::of_constants(values),
+        }
+    }
 }
 
 /// What happens to an accumulator before the tree sees it.
@@ -52,6 +63,8 @@ pub fn tree(graph: &Graph, plan: &Plan, root: Value, lane: LaneType, finish: &[F
     let scope = Scope { graph, plan, root, anchor: plan.anchor(root), lane, finish };
     let result = tree.value(&scope, root)?;
     tree.program.stores.push((result, graph.ty(root).elem));
+    let loads: Vec<Bounds> = tree.loads.iter().map(|load| load.bounds(graph)).collect();
+    bounds::leave_out_clamps(&mut tree.program, &tree.lanes, &loads);
     Ok(tree)
 }
 

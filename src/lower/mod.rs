@@ -2,7 +2,7 @@
 //!
 //! - [`reorder`]: channels in an order that suits the forms of products.
 //! - [`plan`]: which values are stored, and which are computed inside the kernel that uses them.
-//! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
+//! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program; [`bounds`]: the clamps it needs.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
 //! - [`indexed`]: indices known at run time, orders.
@@ -17,6 +17,7 @@
 //!
 //! The result: [`program`], and in it [`kernel`] specs.
 
+mod bounds;
 pub mod choice;
 mod cost;
 mod dense;

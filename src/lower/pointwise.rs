@@ -33,6 +33,8 @@ pub enum PwInst {
         low: i32,
         high: i32,
     },
+    /// `rne(x)`: f32 to i32. Obligation: `x` fits i32.
+    Round(Ref),
     /// f32 to i32, toward zero, saturating; NaN gives 0 (`convert` to an integer type).
     Truncate(Ref),
     /// On f32, or on i32 where the operation has an integer meaning.
@@ -41,6 +43,19 @@ pub enum PwInst {
     Binary(BinaryOp, Ref, Ref),
     /// `(condition i32, then, else)`
     Select(Ref, Ref, Ref),
+}
+
+impl PwInst {
+    pub fn operands(&self) -> impl Iterator<Item = Ref> + use<> {
+        let operands = match *self {
+            PwInst::Accumulator | PwInst::Load(_) | PwInst::ConstF32(_) | PwInst::ConstI32(_) => [None; 3],
+            PwInst::ToFloat(x) | PwInst::Quantize { x, .. } | PwInst::Round(x) => [Some(x), None, None],
+            PwInst::Truncate(x) | PwInst::Unary(_, x) => [Some(x), None, None],
+            PwInst::Binary(_, x, y) => [Some(x), Some(y), None],
+            PwInst::Select(x, y, z) => [Some(x), Some(y), Some(z)],
+        };
+        operands.into_iter().flatten()
+    }
 }
 
 /// Instructions, and what is stored where.

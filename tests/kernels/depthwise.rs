@@ -134,6 +134,11 @@ fn windows() {
         Shape { kernel: [7, 7], ow: 1, ..BASE },
         Shape { kernel: [1, 1], ow: 13, ..BASE },
     ]);
+    // columns of a row that its pixels share
+    check_all([1, 2, 3, 4, 7, 8].map(|ow| Shape { ow, channels: 70, ..BASE }));
+    check_all([1, 2, 3, 6].map(|ow| Shape { ow, stride: 2, channels: 40, ..BASE }));
+    check_all([2, 4, 5, 6, 7].map(|side| Shape { kernel: [side; 2], ow: 6, channels: 24, ..BASE }));
+    check_all([1, 2].map(|dilation| Shape { kernel: [5, 5], stride: 2, dilation, channels: 36, ..BASE }));
 }
 
 #[test]
@@ -141,6 +146,10 @@ fn forms() {
     check_all([
         Shape { weights: [-30, 30], channels: 40, ..BASE },
         Shape { weights: [-128, -128], channels: 40, result: Outcome::Plain, ..BASE },
+        // a column's weights at the limit of what two parts of the third one hold, and above it
+        Shape { weights: [85, 85], channels: 40, result: Outcome::Plain, ..BASE },
+        Shape { weights: [-86, -84], channels: 40, result: Outcome::Plain, ..BASE },
+        Shape { weights: [127, 127], channels: 40, result: Outcome::Plain, ..BASE },
         Shape { weights: [-30, 30], mixed: true, channels: 200, ..BASE },
         Shape { weights: [-128, 127], channels: 19, result: Outcome::Residual, ..BASE },
         Shape { weights: [-60, 60], channels: 19, result: Outcome::Both, ..BASE },

@@ -1,6 +1,8 @@
 //! Weights of depthwise convolutions: groups of taps for each block of channels.
 
-use super::form::{is_plain_safe, magnitude, narrow, wide_bytes, xor_constant, xor_mask};
+use std::ops::Range;
+
+use super::form::{is_plain_safe, magnitude, narrow, split, wide_bytes, xor_constant, xor_mask};
 use super::{BLOCK_ALIGN, Weights};
 use crate::lower::kernel::Mac;
 use crate::simd::ir::Width;
@@ -17,7 +19,7 @@ pub struct PackedDepthwise {
 /// XOR form their magnitudes), then for each group four vectors of XOR masks if any block of the blob needs them.
 pub struct DepthwiseLayout {
     pub width: Width,
-    /// Indices of the taps multiplied together; `None` is no tap.
+    /// Indices of the taps multiplied together; `None` is no tap. One that stands twice has a part of its weight in each place.
     pub groups: Vec<Vec<Option<usize>>>,
     pub has_masks: bool,
 }
@@ -51,23 +53,34 @@ impl DepthwiseLayout {
     }
 }
 
-/// Taps of a square window go by columns, so that the next pixel shares columns with this one; the pairs of a column of three
-/// are (top, bottom) and (centre, none): the centre weight is the one that is often big. What is left goes in order.
+/// Taps of a square window go by columns of three or four, so that the next pixel shares columns with this one. One or two
+/// rows below whole columns of four are not worth columns of their own: they go four taps at a time, as do other windows.
 fn quads_of_taps(taps: usize) -> Vec<Vec<Option<usize>>> {
     let side = taps.isqrt();
     if side * side != taps || !(2..=7).contains(&side) {
-        return (0..taps)
-            .step_by(4)
-            .map(|first| (first..first + 4).map(|t| (t < taps).then_some(t)).collect())
-            .collect();
+        return in_quads(&(0..taps).collect::<Vec<_>>());
     }
-    let column = |x: usize, from: usize| -> Vec<Option<usize>> {
-        (from..from + 4).map(|y| (y < side).then_some(y * side + x)).collect()
+    let column = |x: usize, rows: Range<usize>| -> Vec<usize> { rows.map(|y| y * side + x).collect() };
+    let columns = |rows: Range<usize>| (0..side).map(move |x| column(x, rows.clone()));
+    let whole = side / 4 * 4;
+    let mut quads: Vec<Vec<Option<usize>>> = columns(0..whole).flat_map(|column| in_quads(&column)).collect();
+    match side - whole {
+        3 => quads.extend(columns(whole..side).flat_map(|column| in_quads(&column))),
+        _ => quads.extend(in_quads(&columns(whole..side).flatten().collect::<Vec<_>>())),
+    }
+    quads
+}
+
+/// Taps four at a time. Few taps stay away from each other, for neighbours add up in 16 bits; of three the last one stands in
+/// both pairs, each with a part of its weight (`form::split`).
+fn in_quads(taps: &[usize]) -> Vec<Vec<Option<usize>>> {
+    let quad = |taps: &[usize]| match *taps {
+        [a] => vec![Some(a), None, None, None],
+        [a, b] => vec![Some(a), None, Some(b), None],
+        [a, b, c] => vec![Some(a), Some(c), Some(b), Some(c)],
+        _ => taps.iter().map(|&tap| Some(tap)).collect(),
     };
-    if side == 3 {
-        return (0..3).map(|x| vec![Some(x), Some(6 + x), Some(3 + x), None]).collect();
-    }
-    (0..side).step_by(4).flat_map(|from| (0..side).map(move |x| column(x, from))).collect()
+    taps.chunks(4).map(quad).collect()
 }
 
 /// Packs weights `[taps][channels]` for a depthwise kernel.
@@ -126,7 +139,12 @@ impl DepthwiseBlock<'_> {
     }
 
     fn quad(&self, channel: usize, group: &[Option<usize>]) -> [i32; 4] {
-        std::array::from_fn(|i| self.int(channel, group[i]))
+        let quad: [i32; 4] = std::array::from_fn(|i| self.int(channel, group[i]));
+        if group[1].is_none() || group[1] != group[3] {
+            return quad;
+        }
+        let parts = split(quad[1], [quad[0], quad[2]]);
+        [quad[0], parts[0], quad[2], parts[1]]
     }
 
     fn is_plain_safe(&self) -> bool {

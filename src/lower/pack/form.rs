@@ -43,6 +43,15 @@ pub(super) fn is_plain_safe(weights: [i32; 4]) -> bool {
     sums(weights).iter().all(|&sum| sum <= pairs::LIMIT.into())
 }
 
+/// `weight` in two parts, one for the pair of each neighbour: safe in both whenever any parts are, that is unless the three
+/// weights have one sign and add up to more than two limits.
+pub(super) fn split(weight: i32, neighbours: [i32; 2]) -> [i32; 2] {
+    let sign = weight.signum();
+    let room = i32::from(pairs::LIMIT) - (sign * neighbours[0]).max(0);
+    let first = sign * weight.abs().min(room);
+    [first, weight - first]
+}
+
 /// What the XOR form of a weight lacks.
 pub(super) fn xor_constant(weight: i32) -> i32 {
     if weight >= 0 { 128 * weight } else { 127 * weight }
@@ -62,4 +71,26 @@ pub(super) fn magnitude(weight: i32) -> u8 {
 
 pub(super) fn wide_bytes(weight: i32) -> [u8; 2] {
     i16::try_from(weight).expect("internal error: a weight outside i16").to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_a_weight_are_safe_where_any_are() {
+        let weights = [-128, -127, -126, -86, -85, -64, -1, 0, 1, 63, 64, 85, 86, 126, 127];
+        for a in weights {
+            for b in weights {
+                for w in -128..=127 {
+                    let [first, second] = split(w, [a, b]);
+                    assert_eq!(first + second, w);
+                    assert!(first * second >= 0, "{w} = {first} + {second}");
+                    let safe = [a, b, w].iter().map(|w: &i32| (*w).max(0)).sum::<i32>() <= 256
+                        && [a, b, w].iter().map(|w: &i32| (-*w).max(0)).sum::<i32>() <= 256;
+                    assert_eq!(is_plain_safe([a, first, b, second]), safe, "{w} between {a} and {b}");
+                }
+            }
+        }
+    }
 }

@@ -2,8 +2,8 @@
 //!
 //! Bytes: the sources of four taps are interleaved to four vectors in packed order, each 32-bit lane holding the four taps of
 //! one channel, and multiplied with weights laid out alike. Groups of taps are chosen so that neighbouring pixels share them
-//! ([`DepthwiseLayout`]); what a pixel interleaves, the next one uses again. 16-bit weights take pairs of taps widened to
-//! 16 bits, f32 single taps.
+//! ([`DepthwiseLayout`]): a window of three columns that moves by one interleaves one column and takes two from the pixel
+//! before, in registers through the whole row. 16-bit weights take pairs of taps widened to 16 bits, f32 single taps.
 
 use crate::ir::ElemType;
 use crate::lower::kernel::{DepthwiseSpec, Mac};
@@ -16,10 +16,14 @@ use super::epilogue::{self, Operands, Tile, displaced};
 use super::nest;
 use super::strip::Strip;
 
-/// Pixels computed together: enough to share much of what they interleave, few enough for their sums (four vectors each) to
-/// stay in the registers of that width.
-fn tile_pixels(width: Width) -> usize {
-    if width == Width::W512 { 3 } else { 2 }
+/// Pixels computed together. Vectors that go from tile to tile make large ones needless.
+fn tile_pixels(mac: Mac, reuses: bool) -> usize {
+    if mac == Mac::F32 || reuses { 2 } else { 4 }
+}
+
+/// Vectors of interleaved sources that registers hold from one tile to the next beside what a pixel computes.
+fn most_carried(width: Width) -> usize {
+    if width == Width::W512 { 16 } else { 8 }
 }
 
 pub fn build(b: &mut Builder, spec: &DepthwiseSpec, operands: &[Pointer], items: Items) {
@@ -91,30 +95,66 @@ impl Depthwise<'_> {
 
     /// All pixels of the row.
     fn row(&self, b: &mut Builder, block: Block, safe: bool) {
-        nest::for_tiles(b, self.spec.ow, tile_pixels(b.width()), |b, x, pixels| {
+        let reused = self.reused(b.width(), block.strip);
+        let mut first = Shared::new();
+        let init = reused.iter().flat_map(|taps| self.sources(b, block, taps.clone(), &mut first)).collect();
+        let limit = tile_pixels(self.spec.mac, !reused.is_empty());
+        nest::fold_tiles(b, (self.spec.ow, limit), init, |b, (x, pixels), carried| {
             let src = b.index(block.src, x, self.spec.src.pixel);
             let operands = block.operands.at(b, &self.spec.epilogue, 2, x);
-            let accumulators = self.accumulate(b, Block { src, ..block }, pixels, safe);
+            let carried = carried.chunks(block.strip.live()).map(<[Val]>::to_vec);
+            let mut shared: Shared = reused.iter().cloned().zip(carried).collect();
+            let accumulators = self.accumulate(b, Block { src, ..block }, (pixels, safe), &mut shared);
             let tile = Tile { pixels, channel: 0, strip: block.strip };
             epilogue::apply(b, &self.spec.epilogue, &operands, tile, &accumulators);
+            let next = reused.iter().flat_map(|taps| {
+                let taps = self.moved(taps, pixels);
+                let known = shared.iter().find(|(known, _)| *known == taps);
+                known.unwrap_or_else(|| panic!("internal error: no vectors of {taps:?}")).1.clone()
+            });
+            next.collect()
         });
     }
 
-    fn accumulate(&self, b: &mut Builder, block: Block, pixels: usize, safe: bool) -> Vec<Vec<Val>> {
+    /// Source offsets of a group of taps.
+    fn offsets(&self, group: &[Option<usize>]) -> Vec<Option<i64>> {
+        group.iter().map(|tap| tap.map(|tap| self.spec.taps[tap])).collect()
+    }
+
+    /// Source offsets `pixels` further.
+    fn moved(&self, taps: &[Option<i64>], pixels: usize) -> Vec<Option<i64>> {
+        taps.iter().map(|tap| tap.map(|tap| tap + pixels as i64 * self.spec.src.pixel)).collect()
+    }
+
+    /// The groups of a pixel that are groups of the pixel before it, if registers hold their vectors. Loads need none: they are
+    /// operands in memory.
+    fn reused(&self, width: Width, strip: Strip) -> Vec<Vec<Option<i64>>> {
+        if self.spec.mac == Mac::F32 {
+            return Vec::new();
+        }
+        let groups: Vec<Vec<Option<i64>>> = self.layout.groups.iter().map(|group| self.offsets(group)).collect();
+        let reused: Vec<_> = groups.iter().filter(|taps| groups.contains(&self.moved(taps, 1))).cloned().collect();
+        if reused.len() * strip.live() > most_carried(width) { Vec::new() } else { reused }
+    }
+
+    fn accumulate(
+        &self,
+        b: &mut Builder,
+        block: Block,
+        (pixels, safe): (usize, bool),
+        shared: &mut Shared,
+    ) -> Vec<Vec<Val>> {
         let bytes = b.width().bytes();
         let ty = if self.spec.mac == Mac::F32 { Ty::VF32 } else { Ty::V32 };
         let starts: Vec<Val> = (0..block.strip.live())
             .map(|v| b.load(ty, block.weights, (DepthwiseLayout::INIT + v * bytes) as i32))
             .collect();
-        let mut shared = Shared::new();
         let mut accumulators = Vec::with_capacity(pixels);
         for pixel in 0..pixels {
             let mut sums = starts.clone();
             for (i, group) in self.layout.groups.iter().enumerate() {
-                let shift = pixel as i64 * self.spec.src.pixel;
-                let taps: Vec<Option<i64>> =
-                    group.iter().map(|tap| tap.map(|tap| self.spec.taps[tap] + shift)).collect();
-                let sources = self.sources(b, block, taps, &mut shared);
+                let taps = self.moved(&self.offsets(group), pixel);
+                let sources = self.sources(b, block, taps, shared);
                 for (v, sum) in sums.iter_mut().enumerate() {
                     *sum = self.product(b, block.weights, (4 * i + v) * bytes, *sum, sources[v], safe);
                 }
@@ -124,7 +164,7 @@ impl Depthwise<'_> {
         accumulators
     }
 
-    /// The vectors of a group of taps at these source offsets.
+    /// The live vectors of a group of taps at these source offsets.
     fn sources(&self, b: &mut Builder, block: Block, taps: Vec<Option<i64>>, shared: &mut Shared) -> Vec<Val> {
         if let Some((_, vectors)) = shared.iter().find(|(known, _)| *known == taps) {
             return vectors.clone();
@@ -135,8 +175,8 @@ impl Depthwise<'_> {
                 let (src, offset) = displaced(b, src, taps[0].unwrap_or(0));
                 strip.load(b, ElemType::F32, src, offset, false)
             }
-            Mac::U8I8 | Mac::U8I8Dot => interleaved_quads(b, src, &taps).to_vec(),
-            Mac::U8I16 => interleaved_pairs(b, src, &taps).to_vec(),
+            Mac::U8I8 | Mac::U8I8Dot => interleaved_quads(b, src, &taps)[..strip.live()].to_vec(),
+            Mac::U8I16 => interleaved_pairs(b, src, &taps)[..strip.live()].to_vec(),
         };
         shared.push((taps, vectors.clone()));
         vectors
@@ -174,24 +214,30 @@ impl Depthwise<'_> {
     }
 }
 
-/// The bytes of a tap, or zeros.
-fn tap_bytes(b: &mut Builder, src: Pointer, tap: Option<i64>) -> Val {
-    match tap {
-        Some(offset) => {
-            let (src, offset) = displaced(b, src, offset);
-            b.load(Ty::V8, src, offset)
-        }
-        None => b.splat_const(Ty::V8, 0),
+/// The bytes of each tap, or zeros.
+fn bytes_of_taps(b: &mut Builder, src: Pointer, taps: &[Option<i64>]) -> Vec<Val> {
+    let mut vectors: Vec<Val> = Vec::with_capacity(taps.len());
+    for (i, &tap) in taps.iter().enumerate() {
+        let known = taps[..i].iter().position(|&earlier| earlier == tap);
+        let vector = match (known, tap) {
+            (Some(known), _) => vectors[known],
+            (None, Some(offset)) => {
+                let (src, offset) = displaced(b, src, offset);
+                b.load(Ty::V8, src, offset)
+            }
+            (None, None) => b.splat_const(Ty::V8, 0),
+        };
+        vectors.push(vector);
     }
+    vectors
 }
 
 /// Four taps per 32-bit lane.
 fn interleaved_quads(b: &mut Builder, src: Pointer, taps: &[Option<i64>]) -> [Val; 4] {
-    let taps: Vec<Val> = taps.iter().map(|&tap| tap_bytes(b, src, tap)).collect();
+    let taps = bytes_of_taps(b, src, taps);
     let mut vectors = [taps[0]; 4];
     for (i, half) in [Half::Low, Half::High].into_iter().enumerate() {
-        let first = b.interleave(half, 1, taps[0], taps[1]);
-        let second = b.interleave(half, 1, taps[2], taps[3]);
+        let [first, second] = [0, 2].map(|pair| b.interleave(half, 1, taps[pair], taps[pair + 1]));
         vectors[2 * i] = b.interleave(Half::Low, 2, first, second);
         vectors[2 * i + 1] = b.interleave(Half::High, 2, first, second);
     }
@@ -200,7 +246,7 @@ fn interleaved_quads(b: &mut Builder, src: Pointer, taps: &[Option<i64>]) -> [Va
 
 /// Two taps per 32-bit lane, widened to 16 bits.
 fn interleaved_pairs(b: &mut Builder, src: Pointer, taps: &[Option<i64>]) -> [Val; 4] {
-    let taps: Vec<Val> = taps.iter().map(|&tap| tap_bytes(b, src, tap)).collect();
+    let taps = bytes_of_taps(b, src, taps);
     let zero = b.splat_const(Ty::V8, 0);
     let mut vectors = [zero; 4];
     for (i, half) in [Half::Low, Half::High].into_iter().enumerate() {

@@ -124,6 +124,26 @@ pub fn for_tiles(b: &mut Builder, length: usize, limit: usize, mut body: impl Fn
     }
 }
 
+/// As [`for_tiles`] with values that go from each tile to the next one.
+pub fn fold_tiles(
+    b: &mut Builder,
+    (length, limit): (usize, usize),
+    init: Vec<Val>,
+    mut body: impl FnMut(&mut Builder, (Val, usize), &[Val]) -> Vec<Val>,
+) {
+    let mut carried = init;
+    for (first, tiles, pixels) in balanced_tiles(length, limit) {
+        let begin = b.int(first as i64);
+        carried = match tiles {
+            1 => body(b, (begin, pixels), &carried),
+            _ => {
+                let end = b.int((first + tiles * pixels) as i64);
+                b.for_range((begin, end, pixels as i64), &carried, |b, x, carried| body(b, (x, pixels), carried))
+            }
+        };
+    }
+}
+
 /// Cuts `length` channels into strips and runs the body with the first channel of each: whole strips of `vectors` vectors in a
 /// loop, then the rest.
 pub fn for_strips(b: &mut Builder, length: usize, vectors: usize, mut body: impl FnMut(&mut Builder, Val, Strip)) {

@@ -279,8 +279,13 @@ impl Needs {
 }
 
 /// A loop of products needs a register for a broadcast, and one for a product on its way to the sum (of pairs: for each of two
-/// products). Others are given one more, for they have longer ways.
+/// products). Others are given one more, for they have longer ways; and if they interleave what they multiply, as many again,
+/// for that comes in pairs.
 fn temporaries(l: &Loop, has_dot4: bool) -> usize {
+    let has = |wanted: fn(&Inst) -> bool| l.body.insts.iter().any(|(_, inst)| wanted(inst));
+    if has(|inst| matches!(inst, Inst::Interleave { .. })) && has(|inst| matches!(inst, Inst::Dot4 { .. })) {
+        return 6;
+    }
     let only_products = l.body.insts.iter().all(|(_, inst)| {
         matches!(
             inst,
