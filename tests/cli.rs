@@ -15,6 +15,8 @@ mod drawings;
 mod readme;
 #[path = "cli/snapshots.rs"]
 mod snapshots;
+#[path = "cli/tuning.rs"]
+mod tuning;
 #[path = "cli/versions.rs"]
 mod versions;
 

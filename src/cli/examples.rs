@@ -21,7 +21,9 @@ Examples:
                                                         three versions; the best is chosen when it runs
   octet compile model.xml --batch 8 --report page.html  eight images at once, and what became of each layer
   octet compile model.xml --require-int8 99 --max-workspace 8MiB
-                                                        fails, with reasons, rather than be slow or large";
+                                                        fails, with reasons, rather than be slow or large
+  octet compile model.xml --tune tuned.json             measures which forms of layers are the fastest here
+  octet compile model.xml --tuning tuned.json           compiles with what was measured, always the same";
 
 pub const RUN: &str = "\
 Examples:

@@ -34,12 +34,13 @@ pub fn run(args: &ExplainArgs) -> Result<(), Failure> {
     }
 }
 
-const COLUMNS: [(&str, Align); 7] = [
+const COLUMNS: [(&str, Align); 8] = [
     ("layer", Align::Left),
     ("line", Align::Right),
     ("type", Align::Left),
     ("precision", Align::Left),
     ("kernel", Align::Left),
+    ("form", Align::Left),
     ("MACs", Align::Right),
     ("reason", Align::Left),
 ];
@@ -56,6 +57,7 @@ fn cells(row: &Row<'_>) -> Vec<String> {
         row.label.layer_type.clone(),
         row.precision.to_owned(),
         row.kernel.clone(),
+        row.form(),
         if row.macs == 0 { String::new() } else { row.macs.to_string() },
         row.reason.unwrap_or_default().to_owned(),
     ]

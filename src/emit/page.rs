@@ -204,7 +204,7 @@ fn detail(index: usize, row: &Row<'_>, rows: usize) -> String {
         escape(&row.label.layer_type),
         escape(&row.label.layer),
         field("precision", row.precision.to_owned()),
-        field("kernel", escape(&row.kernel)),
+        field("kernel", escape(&row.kernel)) + &field("form", row.form()),
         field("multiplies", macs),
         field("line in the XML", line(row)),
         field("in float because", escape(row.reason.unwrap_or_default()))

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::codegen::object::Sizes;
 use crate::ir::Graph;
+use crate::lower::choice::{Candidate, Choice};
 use crate::lower::kernel::KernelSpec;
 use crate::lower::program::{Label, Program, Step};
 use crate::passes::Remark;
@@ -34,6 +35,8 @@ pub struct Row<'p> {
     /// The kernels as profiles name them, the main one first: `conv_u8i8_I8 + 4 fill_I8`.
     pub kernel: String,
     pub macs: u64,
+    /// In which form it is computed, and which others there are; none for kernels that have one form.
+    pub choice: Option<&'p Choice>,
     /// Numbers of its steps in the program.
     pub steps: Range<usize>,
     /// It computes nothing: a border, a copy.
@@ -113,8 +116,9 @@ impl<'p> Row<'p> {
     fn new(range: Range<usize>, program: &'p Program, lines: &BTreeMap<&str, u32>, remarks: &'p [Remark]) -> Row<'p> {
         let steps = &program.steps[range.clone()];
         let spec = |step: &Step| &program.kernels[step.kernel];
-        let weight = |step: &&Step| (step.label.macs, !moves_only(spec(step)), spec(step).elements());
-        let main = steps.iter().max_by_key(weight).unwrap_or(&steps[0]);
+        let weight = |step: &Step| (step.label.macs, !moves_only(spec(step)), spec(step).elements());
+        let (index, main) = steps.iter().enumerate().max_by_key(|(_, step)| weight(step)).unwrap_or((0, &steps[0]));
+        let number = range.start + index;
         let precision = spec(main).precision();
         let reason = if precision == "FP32" { reason(&main.label, remarks) } else { None };
         Row {
@@ -123,6 +127,7 @@ impl<'p> Row<'p> {
             precision,
             kernel: kernels(&spec(main).exec_type(), steps.iter().map(|step| spec(step).exec_type())),
             macs: steps.iter().map(|step| step.label.macs).sum(),
+            choice: program.choices.iter().find(|choice| choice.steps.contains(&number)),
             steps: range,
             moves_only: moves_only(spec(main)),
             reason,
@@ -133,7 +138,15 @@ impl<'p> Row<'p> {
         self.precision == "I8"
     }
 
+    /// Name of the form that was chosen: `winograd`; empty without a choice.
+    pub fn form(&self) -> String {
+        self.choice.map_or_else(String::new, |choice| choice.form().to_string())
+    }
+
     fn json(&self) -> Value {
+        let candidate =
+            |candidate: &Candidate| json!({ "form": candidate.form.to_string(), "cycles": candidate.cycles });
+        let candidates = |choice: &Choice| choice.candidates.iter().map(candidate).collect::<Vec<_>>();
         json!({
             "layer": self.label.layer,
             "line": self.line,
@@ -141,6 +154,9 @@ impl<'p> Row<'p> {
             "type": self.label.layer_type,
             "precision": self.precision,
             "kernel": self.kernel,
+            "form": self.choice.map(|choice| choice.form().to_string()),
+            "problem": self.choice.map(|choice| &choice.problem),
+            "candidates": self.choice.map(candidates).unwrap_or_default(),
             "macs": self.macs,
             "reason": self.reason,
         })

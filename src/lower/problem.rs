@@ -21,12 +21,12 @@ pub fn dense(convolved: &Convolved, mac: Mac, groups: &[Group]) -> String {
     let runs: BTreeSet<String> = groups.iter().map(runs).collect();
     let runs: Vec<String> = runs.into_iter().collect();
     let split = if groups.len() > 1 { format!(" groups {}", groups.len()) } else { String::new() };
-    format!("conv {} taps {}{split} {}", product(convolved, mac), runs.join(" "), rest(convolved))
+    format!("conv {} taps {}{split}{}", product(convolved, mac), runs.join(" "), rest(convolved))
 }
 
 /// A convolution of each channel by itself, with so many taps.
 pub fn depthwise(convolved: &Convolved, mac: Mac, taps: usize) -> String {
-    format!("depthwise {} taps {taps} {}", product(convolved, mac), rest(convolved))
+    format!("depthwise {} taps {taps}{}", product(convolved, mac), rest(convolved))
 }
 
 /// `3x192`: runs of neighbouring source elements, and their lengths.
@@ -47,8 +47,11 @@ fn product(convolved: &Convolved, mac: Mac) -> String {
     format!("{types} {}", joined(&sizes, "x"))
 }
 
+/// Byte strides of the source's pixels, where there are several, and the epilogue.
 fn rest(convolved: &Convolved) -> String {
-    format!("strides {} | {}", joined(&convolved.dims().strides[0], ","), epilogue(convolved))
+    let strides = &convolved.dims().strides[0];
+    let strides = if strides.is_empty() { String::new() } else { format!(" strides {}", joined(strides, ",")) };
+    format!("{strides} | {}", epilogue(convolved))
 }
 
 /// Number of instructions, the functions among them, types of what is loaded and stored.

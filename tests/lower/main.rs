@@ -12,10 +12,10 @@ use octet::interp;
 use octet::ir::parse::parse_text;
 use octet::ir::tensor::Data;
 use octet::ir::{Graph, Op, Tensor};
-use octet::lower::choice::{Choices, alternatives, variant};
+use octet::lower::choice::{Choices, Estimate, alternatives, variant};
 use octet::lower::kernel::KernelSpec;
 use octet::lower::program::Program;
-use octet::lower::{LowerOptions, lower};
+use octet::lower::{LowerOptions, lower, lower_estimated};
 use octet::simd::execute::execute;
 use octet::simd::ir::Width;
 
@@ -34,6 +34,7 @@ fn main() {
     }));
     trials.extend(state::CASES.iter().map(|case| Trial::test(format!("state: {}", case.name), || state::check(case))));
     trials.push(Trial::test("results_without_names_are_outputs", results_without_names));
+    trials.push(Trial::test("the_form_with_the_fewest_cycles_is_taken", fewest_cycles));
     libtest_mimic::run(&args, trials).exit();
 }
 
@@ -57,6 +58,54 @@ fn results_without_names() -> Result<(), Failed> {
     let program = lower(&graph, &options(Width::W128, false)).map_err(|problems| problems.to_string())?;
     let names: Vec<&str> = program.outputs.iter().map(|port| port.name.as_str()).collect();
     if names == ["out0", "out1"] { Ok(()) } else { Err(format!("outputs are {names:?}").into()) }
+}
+
+/// Cycles that grow with the pixels of a tile: the smallest tile is the best.
+struct SmallTiles;
+
+impl Estimate for SmallTiles {
+    fn cycles(&self, spec: &KernelSpec, constants: &[Option<&[u8]>]) -> f64 {
+        let KernelSpec::Conv(spec) = spec else { return 1e6 };
+        assert!(constants[1].is_some_and(|weights| !weights.is_empty()), "the weights are known");
+        spec.tile_pixels as f64
+    }
+}
+
+/// An estimate decides, but less than measurements do; and what it asks leaves nothing behind in the program.
+fn fewest_cycles() -> Result<(), Failed> {
+    let text = "func @f(%x: tensor<1x16x6x6xu8>) -> (y: tensor<1x16x6x6xi32>) {
+  %w = const dense<1> : tensor<16x16x1x1xi8>
+  %0 = convolution %x, %w {strides = [1, 1], pads_begin = [0, 0], pads_end = [0, 0]} : tensor<1x16x6x6xi32>
+  return %0
+}";
+    let graph = parse_text(text, "cycles").map_err(|problems| problems.to_string())?.graph;
+    let estimated = |choices: Choices| {
+        let options = LowerOptions { choices, ..options(Width::W128, false) };
+        lower_estimated(&graph, &options, &SmallTiles).map_err(|problems| problems.to_string())
+    };
+    let program = estimated(Choices::new())?;
+    let [choice] = &program.choices[..] else { return Err(format!("choices {:?}", program.choices).into()) };
+    let cycles: Vec<f64> = choice.candidates.iter().filter_map(|candidate| candidate.cycles).collect();
+    if choice.candidates.len() < 4 || cycles.len() != choice.candidates.len() || cycles.iter().any(|&c| c < cycles[0]) {
+        return Err(format!("{:?}", choice.candidates).into());
+    }
+    let plain = lower(
+        &graph,
+        &LowerOptions { choices: [(choice.problem.clone(), choice.form())].into(), ..options(Width::W128, false) },
+    )
+    .map_err(|problems| problems.to_string())?;
+    if (plain.steps.len(), plain.kernels.len(), plain.constants.len(), plain.workspace_bytes)
+        != (program.steps.len(), program.kernels.len(), program.constants.len(), program.workspace_bytes)
+    {
+        return Err("an estimate left something in the program".into());
+    }
+    let other = choice.candidates[1].form;
+    let measured = estimated([(choice.problem.clone(), other)].into())?;
+    if measured.choices[0].form() == other {
+        Ok(())
+    } else {
+        Err(format!("{} is taken", measured.choices[0].form()).into())
+    }
 }
 
 /// The graph as it is against its programs, which `also` looks at.

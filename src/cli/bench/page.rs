@@ -197,6 +197,7 @@ mod tests {
             exec_type: "conv_I8".into(),
             precision: "I8".into(),
             ms,
+            min_ms: ms,
             macs: 1e6,
             gmac_per_s: 1.0 / ms,
             share: ms / 1.001,

@@ -99,7 +99,7 @@ fn tune_for(model: &Path, options: CompileOptions, args: &TuneArgs) -> Result<Fo
         (problem, entry)
     };
     let entries: BTreeMap<String, Entry> = measured.into_iter().map(entry).collect();
-    Ok(Found { entries, text: format!("tuned for {cpu}, {threads} threads\n{text}") })
+    Ok(Found { entries, text: format!("tuned for {cpu} with --threads {threads}\n{text}") })
 }
 
 /// Times of all forms of all problems that have a choice.
