@@ -11,9 +11,9 @@ use crate::ir::ElemType;
 use crate::simd::ir::Mem;
 
 pub use specs::{
-    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, GatherSpec, IndexedKind, IndexedSpec, MatMulSpec, NormalizeKind,
-    NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec, ScanSpec, SoftmaxSpec,
-    TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
+    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, GatherSpec, IndexedKind, IndexedSpec, MatMulForm, MatMulSpec,
+    NormalizeKind, NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec, ScanSpec,
+    SoftmaxSpec, StateProduct, TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -144,6 +144,8 @@ impl KernelSpec {
             KernelSpec::Depthwise(s) => mac(s.mac),
             KernelSpec::TileConv(_) => "_u8i8tile",
             KernelSpec::Winograd(_) => mac(Mac::U8I8),
+            KernelSpec::MatMul(s) if s.form == MatMulForm::Bytes => "_dot",
+            KernelSpec::Rnn(s) if s.product != StateProduct::F32 => "_i24i8",
             _ => "",
         };
         format!("{}{detail}_{}", self.family(), self.precision())

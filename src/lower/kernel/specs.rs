@@ -284,6 +284,7 @@ pub struct GatherSpec {
 /// `batch.., m`; inner is n. Items are batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatMulSpec {
+    pub form: MatMulForm,
     /// Element types of a and b: u8 or i8 each, or both f32.
     pub a_elem: ElemType,
     pub b_elem: ElemType,
@@ -300,11 +301,34 @@ pub struct MatMulSpec {
     pub epilogue: Epilogue,
 }
 
+/// What a lane takes of both operands of a product in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatMulForm {
+    /// An f32, multiply and add rounded separately, in the order of k.
+    F32,
+    /// Two i16: bytes of any sign.
+    Words,
+    /// Four bytes, u8 of `a` (i8 plus 128) and i8 of `b`: on targets with an instruction for four products.
+    Bytes,
+}
+
+impl MatMulForm {
+    /// Elements along k of a step.
+    pub fn step(self) -> usize {
+        match self {
+            MatMulForm::F32 => 1,
+            MatMulForm::Words => 2,
+            MatMulForm::Bytes => 4,
+        }
+    }
+}
+
 /// A recurrent sequence in f32 state. Operands: x projections, initial states, weights, bias, outputs; their layouts stand in
 /// `simd::kernels::rnn`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RnnSpec {
     pub kind: RnnKind,
+    pub product: StateProduct,
     pub direction: Direction,
     pub activations: Vec<Activation>,
     pub clip: Option<f32>,
@@ -313,6 +337,31 @@ pub struct RnnSpec {
     pub sequence: usize,
     pub input: usize,
     pub hidden: usize,
+}
+
+/// How the products of the state and the recurrent weights are summed.
+///
+/// In integers the state, which is between -1 and 1, is rounded to `pack::STATE_BITS` bits behind the point and cut into digits;
+/// sums of digits and i8 weights are exact. Both forms give the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StateProduct {
+    /// In f32, multiply and add rounded separately, in the order of the state.
+    F32,
+    /// Three digits of 8 bits, i8 weights: on targets with an instruction for four products.
+    Bytes,
+    /// Two digits of 12 bits, weights as i16.
+    Words,
+}
+
+impl StateProduct {
+    /// Elements of the state that a lane takes in one product.
+    pub fn step(self) -> usize {
+        match self {
+            StateProduct::F32 => 1,
+            StateProduct::Words => 2,
+            StateProduct::Bytes => 4,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,5 +1,5 @@
-//! Mean, variance and L2 normalisation in f32: sums in one or two passes, then the elements. Integer sources are converted as
-//! they are loaded.
+//! Mean, variance and L2 normalisation in f32: sums in one or two passes, then the elements, times the reciprocal of their norm.
+//! Integer sources are converted as they are loaded.
 //!
 //! If the inner dimension is reduced a row goes by vectors and its tail element by element; else columns go side by side, a strip
 //! at a time. Sums are taken per row first and then over rows, which keeps their error small.
@@ -43,8 +43,14 @@ trait Part {
 fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
     if spec.kind == NormalizeKind::L2 {
         let sums = part.sum(b, &|b, _, x| b.fmul(x, x));
-        let norms: Vec<Val> = sums.into_iter().map(|sum| l2_norm(b, spec, sum)).collect();
-        return part.map(b, &|b, i, x| b.float_op(FloatOp::Div, x, norms[i]));
+        let factors: Vec<Val> = sums
+            .into_iter()
+            .map(|sum| {
+                let norm = l2_norm(b, spec, sum);
+                reciprocal(b, norm)
+            })
+            .collect();
+        return part.map(b, &|b, i, x| b.fmul(x, factors[i]));
     }
     let sums = part.sum(b, &|_, _, x| x);
     let means: Vec<Val> = sums.into_iter().map(|sum| mean(b, spec, sum)).collect();
@@ -55,17 +61,23 @@ fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
         let mean = means[i];
         lanes::binary(b, BinaryOp::SquaredDifference, x, mean)
     });
-    let deviations: Vec<Val> = squares
+    let factors: Vec<Val> = squares
         .into_iter()
         .map(|sum| {
             let variance = mean(b, spec, sum);
-            deviation(b, spec, variance)
+            let deviation = deviation(b, spec, variance);
+            reciprocal(b, deviation)
         })
         .collect();
     part.map(b, &|b, i, x| {
         let centred = b.fsub(x, means[i]);
-        b.float_op(FloatOp::Div, centred, deviations[i])
+        b.fmul(centred, factors[i])
     });
+}
+
+fn reciprocal(b: &mut Builder, x: Val) -> Val {
+    let one = b.splat_const_f32(1.0);
+    b.float_op(FloatOp::Div, one, x)
 }
 
 fn mean(b: &mut Builder, spec: &NormalizeSpec, sum: Val) -> Val {
@@ -103,6 +115,9 @@ fn real(b: &mut Builder, x: Val) -> Val {
     if b.ty(x) == Ty::VF32 { x } else { b.to_float(x) }
 }
 
+/// Sums of a row that are taken side by side: one alone waits for each of its additions.
+const SIDE_BY_SIDE: usize = 4;
+
 /// Rows of contiguous elements.
 struct Rows<'a> {
     spec: &'a NormalizeSpec,
@@ -125,15 +140,27 @@ impl Part for Rows<'_> {
         let none = b.splat_const_f32(0.0);
         nest::fold_all(b, &self.spec.reduced, &[none], &mut |b, indices, carried| {
             let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
-            let (zero, end) = (b.int(0), b.int(whole as i64));
-            let sum = b.for_range((zero, end, lanes as i64), &[none], |b, index, carried| {
-                let src = b.index(src, index, self.spec.elem.bytes() as i64);
-                let x = strip.load(b, self.spec.elem, src, 0, true)[0];
-                let x = real(b, x);
-                let term = f(b, 0, x);
-                vec![b.fadd(carried[0], term)]
-            });
-            let mut sum = reduced(b, Reduction::AddF32, sum[0]);
+            let mut sums = vec![none; SIDE_BY_SIDE];
+            let mut begin = 0;
+            for count in [SIDE_BY_SIDE, 1] {
+                let end = whole / (count * lanes) * (count * lanes);
+                let range = (b.int(begin as i64), b.int(end as i64), (count * lanes) as i64);
+                let next = b.for_range(range, &sums[..count], |b, index, carried| {
+                    let src = b.index(src, index, self.spec.elem.bytes() as i64);
+                    let term = |(i, &sum): (usize, &Val)| {
+                        let at = (i * lanes * self.spec.elem.bytes()) as i32;
+                        let x = strip.load(b, self.spec.elem, src, at, true)[0];
+                        let x = real(b, x);
+                        let term = f(b, 0, x);
+                        b.fadd(sum, term)
+                    };
+                    carried.iter().enumerate().map(term).collect()
+                });
+                sums[..count].copy_from_slice(&next);
+                begin = end;
+            }
+            let sum = sums[1..].iter().fold(sums[0], |sum, &part| b.fadd(sum, part));
+            let mut sum = reduced(b, Reduction::AddF32, sum);
             for i in whole..self.spec.inner {
                 let x = load_splat(b, self.spec.elem, src, (self.spec.elem.bytes() * i) as i32);
                 let x = real(b, x);
