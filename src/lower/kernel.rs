@@ -115,9 +115,8 @@ impl KernelSpec {
             KernelSpec::Pool(s) => with_epilogue(&[Access::Read], &s.epilogue),
             KernelSpec::Pointwise(s) => with_epilogue(&[], &s.epilogue),
             KernelSpec::Reduce(s) => with_epilogue(&[Access::Read], &s.epilogue),
-            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Copy(_) | KernelSpec::Scan(_) => {
-                vec![Access::Read, Access::Write]
-            }
+            KernelSpec::Normalize(s) => with_epilogue(&[Access::Read], &s.epilogue),
+            KernelSpec::Softmax(_) | KernelSpec::Copy(_) | KernelSpec::Scan(_) => vec![Access::Read, Access::Write],
             KernelSpec::Indexed(s) if s.kind == IndexedKind::Gather => {
                 vec![Access::Read, Access::Read, Access::Write]
             }

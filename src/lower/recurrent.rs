@@ -78,9 +78,11 @@ impl Lowering<'_> {
     /// digits fit, and so do their sums.
     fn state_fits_integers(&self, attrs: &RnnAttrs, first_h: Value) -> bool {
         let bounded = |&activation: &Activation| matches!(activation, Activation::Sigmoid | Activation::Tanh);
+        // between the state before and a bounded candidate, where the update gate is between 0 and 1
+        let mixes = attrs.kind != RnnKind::Gru || attrs.activations.first() == Some(&Activation::Sigmoid);
         let first = self.graph.const_value(first_h).and_then(|tensor| tensor.as_f32());
         let inside = first.is_some_and(|values| values.iter().all(|value| value.abs() <= 1.0));
-        inside && attrs.activations.iter().all(bounded) && attrs.hidden <= INTEGER_HIDDEN
+        inside && mixes && attrs.activations.iter().all(bounded) && attrs.hidden <= INTEGER_HIDDEN
     }
 
     fn float_constant(&self, value: Value) -> Result<Vec<f32>, String> {

@@ -196,8 +196,9 @@ pub struct SoftmaxSpec {
     pub exact_reads: bool,
 }
 
-/// Mean-variance or L2 normalisation of rows of f32, u8 or i8 into f32. Operands: src, dst. Rows of `reduced` x `inner` elements; the inner
-/// dimension is contiguous, and reduced too iff `inner_reduced`.
+/// Mean-variance or L2 normalisation of rows of f32, u8 or i8; the accumulator is f32. Operands: src, then the epilogue's. Rows of
+/// `reduced` x `inner` elements; the inner dimension is contiguous, and reduced too iff `inner_reduced`. Outer dimensions of the
+/// epilogue's tensors are `outer`, then `reduced`. Items are the product of `outer`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormalizeSpec {
     pub kind: NormalizeKind,
@@ -207,13 +208,12 @@ pub struct NormalizeSpec {
     pub eps_mode: EpsMode,
     pub outer: Vec<usize>,
     pub src_outer: Vec<i64>,
-    pub dst_outer: Vec<i64>,
     pub reduced: Vec<usize>,
     pub src_reduced: Vec<i64>,
-    pub dst_reduced: Vec<i64>,
     pub inner: usize,
     pub inner_reduced: bool,
     pub exact_reads: bool,
+    pub epilogue: Epilogue,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

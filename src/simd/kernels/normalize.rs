@@ -4,30 +4,33 @@
 //! If the inner dimension is reduced a row goes by vectors and its tail element by element; else columns go side by side, a strip
 //! at a time. Sums are taken per row first and then over rows, which keeps their error small.
 
-use crate::ir::ElemType;
 use crate::ir::op::{BinaryOp, EpsMode};
 use crate::lower::kernel::{NormalizeKind, NormalizeSpec};
 use crate::simd::builder::{Builder, Pointer};
 use crate::simd::ir::{FloatOp, FloatUnary, Reduction, Ty, Val};
 
 use super::Items;
+use super::epilogue::{self, Operands, Tile};
 use super::lanes;
 use super::nest;
 use super::reduce::reduced;
 use super::strip::{Strip, load_splat};
 
 pub fn build(b: &mut Builder, spec: &NormalizeSpec, operands: &[Pointer], items: Items) {
-    let &[src, dst] = operands else { panic!("internal error: normalization takes two operands") };
+    let &[src, ref rest @ ..] = operands else { panic!("internal error: normalization without a source") };
+    let operands = Operands::new(&spec.epilogue, rest);
     nest::for_items(b, items, |b, item| {
         let indices = nest::indices(b, item, &spec.outer);
         let src = nest::at(b, src, &indices, &spec.src_outer);
-        let dst = nest::at(b, dst, &indices, &spec.dst_outer);
+        let at = |operands: Operands, (dim, &index): (usize, &Val)| operands.at(b, &spec.epilogue, dim, index);
+        let operands = indices.iter().enumerate().fold(operands.clone(), at);
         if spec.inner_reduced {
-            return normalize(b, spec, &Rows { spec, src, dst });
+            return normalize(b, spec, &Rows { spec, src, operands });
         }
         nest::for_strips(b, spec.inner, 4, |b, column, strip| {
-            let (src, dst) = (b.index(src, column, spec.elem.bytes() as i64), b.index(dst, column, 4));
-            normalize(b, spec, &Columns { spec, src, dst, strip });
+            let src = b.index(src, column, spec.elem.bytes() as i64);
+            let operands = operands.at_channel(b, &spec.epilogue, column);
+            normalize(b, spec, &Columns { spec, src, operands, strip: strip.in_suitable_order(b.width()) });
         });
     });
 }
@@ -36,7 +39,7 @@ pub fn build(b: &mut Builder, spec: &NormalizeSpec, operands: &[Pointer], items:
 trait Part {
     /// The sum of `f(statistic, x)` over all reduced elements.
     fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val>;
-    /// Stores `f(statistic, x)` for every element.
+    /// Runs the epilogue on `f(statistic, x)` of every element.
     fn map(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val);
 }
 
@@ -118,11 +121,18 @@ fn real(b: &mut Builder, x: Val) -> Val {
 /// Sums of a row that are taken side by side: one alone waits for each of its additions.
 const SIDE_BY_SIDE: usize = 4;
 
+/// The operands of an epilogue at indices of the reduced dimensions.
+fn at_reduced(b: &mut Builder, spec: &NormalizeSpec, operands: &Operands, indices: &[Val]) -> Operands {
+    let outer = spec.outer.len();
+    let at = |operands: Operands, (dim, &index): (usize, &Val)| operands.at(b, &spec.epilogue, outer + dim, index);
+    indices.iter().enumerate().fold(operands.clone(), at)
+}
+
 /// Rows of contiguous elements.
 struct Rows<'a> {
     spec: &'a NormalizeSpec,
     src: Pointer,
-    dst: Pointer,
+    operands: Operands,
 }
 
 impl Rows<'_> {
@@ -172,15 +182,22 @@ impl Part for Rows<'_> {
     }
 
     fn map(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) {
-        nest::for_all(b, &self.spec.reduced, &mut |b, indices| {
-            let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
-            let dst = nest::at(b, self.dst, indices, &self.spec.dst_reduced);
-            nest::for_strips(b, self.spec.inner, 1, |b, index, strip| {
-                let (src, dst) = (b.index(src, index, self.spec.elem.bytes() as i64), b.index(dst, index, 4));
-                let x = strip.load(b, self.spec.elem, src, 0, self.spec.exact_reads)[0];
-                let x = real(b, x);
-                let y = f(b, 0, x);
-                strip.store(b, ElemType::F32, dst, 0, &[y]);
+        let spec = self.spec;
+        let vectors = epilogue::strip_vectors(&spec.epilogue);
+        nest::for_all(b, &spec.reduced, &mut |b, indices| {
+            let src = nest::at(b, self.src, indices, &spec.src_reduced);
+            let operands = at_reduced(b, spec, &self.operands, indices);
+            nest::for_strips(b, spec.inner, vectors, |b, index, strip| {
+                let strip = strip.in_suitable_order(b.width());
+                let src = b.index(src, index, spec.elem.bytes() as i64);
+                let operands = operands.at_channel(b, &spec.epilogue, index);
+                let loaded = strip.load(b, spec.elem, src, 0, spec.exact_reads);
+                let results = loaded.into_iter().map(|x| {
+                    let x = real(b, x);
+                    f(b, 0, x)
+                });
+                let results = vec![results.collect()];
+                epilogue::apply(b, &spec.epilogue, &operands, Tile { pixels: 1, channel: 0, strip }, &results);
             });
         });
     }
@@ -190,7 +207,7 @@ impl Part for Rows<'_> {
 struct Columns<'a> {
     spec: &'a NormalizeSpec,
     src: Pointer,
-    dst: Pointer,
+    operands: Operands,
     strip: Strip,
 }
 
@@ -226,8 +243,9 @@ impl Part for Columns<'_> {
         nest::for_all(b, &self.spec.reduced, &mut |b, indices| {
             let loaded = self.load(b, indices);
             let results: Vec<Val> = loaded.into_iter().enumerate().map(|(i, x)| f(b, i, x)).collect();
-            let dst = nest::at(b, self.dst, indices, &self.spec.dst_reduced);
-            self.strip.store(b, ElemType::F32, dst, 0, &results);
+            let operands = at_reduced(b, self.spec, &self.operands, indices);
+            let tile = Tile { pixels: 1, channel: 0, strip: self.strip };
+            epilogue::apply(b, &self.spec.epilogue, &operands, tile, &[results]);
         });
     }
 }
