@@ -70,7 +70,7 @@ fn instructions_per_element(spec: &KernelSpec) -> u64 {
         KernelSpec::Pool(_) | KernelSpec::Reduce(_) => 2,
         KernelSpec::Resize(s) => 2 * (s.taps[0] * s.taps[1]) as u64 + pointwise(&s.epilogue),
         KernelSpec::Softmax(_) => 40,
-        KernelSpec::Normalize(_) => 10,
+        KernelSpec::Normalize(s) => 8 + pointwise(&s.epilogue),
         KernelSpec::Copy(_) => 4,
         KernelSpec::Fill(_) => 1,
         // one element at a time: coordinates of each run, sums that wait for each other, a list to insert into

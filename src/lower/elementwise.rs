@@ -305,7 +305,8 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    pub fn normalize(&mut self, node: Node) -> Result<(), String> {
+    pub fn normalize(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
+        let node = anchor.node;
         let source = self.view(self.graph.operand(node, 0))?;
         self.expect_elem(&source, &[ElemType::F32, ElemType::U8, ElemType::I8], "normalization")?;
         let (kind, axes, eps, eps_mode) = match self.graph.op(node).clone() {
@@ -322,33 +323,31 @@ impl Lowering<'_> {
             _ => source,
         };
         let order = src.order();
-        let root = self.graph.result(node);
-        let dst = self.allocate_rows(root, &order, order.last().copied());
-        self.views[root] = Some(dst.clone());
         let inner = order.last().copied();
-        let inner_reduced = inner.is_some_and(|dim| axes.contains(&dim));
-        let outer: Vec<usize> =
-            order.iter().copied().filter(|dim| !axes.contains(dim) && Some(*dim) != inner).collect();
-        let reduced: Vec<usize> =
-            order.iter().copied().filter(|dim| axes.contains(dim) && Some(*dim) != inner).collect();
-        let outer = Dims::of(&[&src, &dst], &outer).merged();
-        let reduced = Dims::of(&[&src, &dst], &reduced).merged();
+        let tree = expr::tree(self.graph, &self.plan, root, LaneType::F32, &[])?;
+        let laid = self.lay_out(root, &tree, &order, inner)?;
+        let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
+        let (reduced, outer): (Vec<usize>, Vec<usize>) =
+            order.iter().filter(|&&dim| Some(dim) != inner).partition(|dim| axes.contains(dim));
+        let outer = Dims::of(&views, &outer).merged();
+        let reduced = Dims::of(&views, &reduced).merged();
+        let both = outer.clone().followed_by(&reduced);
         let spec = NormalizeSpec {
             kind,
             elem: src.elem,
             eps,
             eps_mode,
             src_outer: outer.strides[0].clone(),
-            dst_outer: outer.strides[1].clone(),
             outer: outer.sizes,
             src_reduced: reduced.strides[0].clone(),
-            dst_reduced: reduced.strides[1].clone(),
             reduced: reduced.sizes,
             inner: inner.map_or(1, |dim| src.sizes[dim]),
-            inner_reduced,
+            inner_reduced: inner.is_some_and(|dim| axes.contains(&dim)),
             exact_reads: self.reads_exactly(&src),
+            epilogue: self.epilogue(&tree, &laid, &both, 1, inner),
         };
-        self.push_step(KernelSpec::Normalize(spec), vec![Operand::of(&src), Operand::of(&dst)], &[node], 0);
+        let operands = [vec![Operand::of(&src)], laid.operands()].concat();
+        self.push_step(KernelSpec::Normalize(spec), operands, &covered(&tree, node), 0);
         Ok(())
     }
 }

@@ -36,6 +36,15 @@ impl Dims {
         self
     }
 
+    /// These dimensions, and inside them those of `inner` for the same operands.
+    pub fn followed_by(mut self, inner: &Dims) -> Dims {
+        self.sizes.extend(&inner.sizes);
+        for (strides, more) in self.strides.iter_mut().zip(&inner.strides) {
+            strides.extend(more);
+        }
+        self
+    }
+
     /// Takes `count` neighbours of the last dimension, whose size it divides, as one.
     pub fn fold_last(&mut self, count: usize) {
         if let Some(size) = self.sizes.last_mut() {

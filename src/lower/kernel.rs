@@ -11,9 +11,9 @@ use crate::ir::ElemType;
 use crate::simd::ir::Mem;
 
 pub use specs::{
-    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, MatMulSpec, NormalizeKind,
+    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, MatMulForm, MatMulSpec, NormalizeKind,
     NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec, ScanSpec, SoftmaxSpec,
-    TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
+    StateProduct, TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -113,9 +113,8 @@ impl KernelSpec {
             KernelSpec::Pool(s) => with_epilogue(&[Access::Read], &s.epilogue),
             KernelSpec::Pointwise(s) => with_epilogue(&[], &s.epilogue),
             KernelSpec::Reduce(s) => with_epilogue(&[Access::Read], &s.epilogue),
-            KernelSpec::Softmax(_) | KernelSpec::Normalize(_) | KernelSpec::Copy(_) | KernelSpec::Scan(_) => {
-                vec![Access::Read, Access::Write]
-            }
+            KernelSpec::Normalize(s) => with_epilogue(&[Access::Read], &s.epilogue),
+            KernelSpec::Softmax(_) | KernelSpec::Copy(_) | KernelSpec::Scan(_) => vec![Access::Read, Access::Write],
             KernelSpec::Indexed(s) if s.kind == IndexedKind::Gather => {
                 vec![Access::Read, Access::Read, Access::Write]
             }
@@ -141,6 +140,8 @@ impl KernelSpec {
             KernelSpec::Depthwise(s) => mac(s.mac),
             KernelSpec::TileConv(_) => "_u8i8tile",
             KernelSpec::Winograd(_) => mac(Mac::U8I8),
+            KernelSpec::MatMul(s) if s.form == MatMulForm::Bytes => "_dot",
+            KernelSpec::Rnn(s) if s.product != StateProduct::F32 => "_i24i8",
             _ => "",
         };
         format!("{}{detail}_{}", self.family(), self.precision())

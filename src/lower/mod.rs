@@ -266,7 +266,6 @@ impl Lowering<'_> {
         }
         match op {
             Op::Softmax { axis, log } => self.softmax(node, *axis, *log),
-            Op::Mvn(_) | Op::NormalizeL2(_) => self.normalize(node),
             Op::Rnn(_) => self.recurrent(node),
             Op::ReadValue { variable } => self.read_value(node, variable),
             _ => self.movement(node),
@@ -284,6 +283,7 @@ impl Lowering<'_> {
                 Op::MaxPool(_) | Op::AvgPool(_) => self.pool(root, anchor),
                 Op::Reduce(_) => self.reduce(root, anchor),
                 Op::Interpolate(_) => self.resize(root, anchor),
+                Op::Mvn(_) | Op::NormalizeL2(_) => self.normalize(root, anchor),
                 other => Err(format!("internal error: {} is no anchor", other.name())),
             },
         }

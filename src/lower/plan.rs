@@ -3,7 +3,7 @@
 //! Walking backwards, every value that a movement, a window or the model's border needs is *stored*. A stored pointwise value
 //! is the root of a tree: operands are computed in the same kernel where they have no other use (or are as cheap as a
 //! dequantize), down to stored values, constants, and at most one *anchor*: the accumulator of a convolution, product,
-//! pooling, reduction or resize, in whose epilogue the tree then runs.
+//! pooling, reduction, resize or normalization, in whose epilogue the tree then runs.
 //!
 //! Invariants of a plan: every operand of a tree is a constant, a stored value, or inside the tree; an anchor belongs to
 //! exactly one tree; what is not stored and not in a tree is dead.
@@ -257,6 +257,8 @@ pub fn is_anchor(op: &Op) -> bool {
             | Op::AvgPool(_)
             | Op::Reduce(_)
             | Op::Interpolate(_)
+            | Op::Mvn(_)
+            | Op::NormalizeL2(_)
     )
 }
 

@@ -6,7 +6,7 @@ use super::dense::Dense;
 use super::elementwise::covered;
 use super::expr;
 use super::grid::Dims;
-use super::kernel::{KernelSpec, MatMulSpec};
+use super::kernel::{KernelSpec, MatMulForm, MatMulSpec};
 use super::pack::{self, Group, Run, Weights};
 use super::place::StorageKind;
 use super::plan::{Anchor, constant_matrix};
@@ -110,14 +110,20 @@ impl Lowering<'_> {
         let b = self.readable(b);
         let lane = expr::lane_of(if a.elem == ElemType::F32 { ElemType::F32 } else { ElemType::I32 });
         let tree = expr::tree(self.graph, &self.plan, root, lane, &[])?;
-        let laid = self.lay_out(root, &tree, &row_major(rank), Some(rank - 1))?;
+        let laid = self.lay_out(root, &tree, &self.order_of_users(root), Some(rank - 1))?;
         let [m, n] = [laid.dst.sizes[rank - 2], laid.dst.sizes[rank - 1]];
         let k = a.sizes[a.rank() - 1];
         let batch: Vec<usize> = laid.dst.sizes[..rank - 2].to_vec();
         let batched = |view: &View| View { sizes: batch.clone(), strides: batch_strides(view, &batch), ..view.clone() };
         let (a_batch, b_batch) = (batched(&a), batched(&b));
         let outer = Dims::of(&laid.views().collect::<Vec<_>>(), &row_major(rank - 1));
+        let form = match (a.elem, b.elem) {
+            (ElemType::F32, _) => MatMulForm::F32,
+            (_, ElemType::I8) if self.has_dot => MatMulForm::Bytes,
+            _ => MatMulForm::Words,
+        };
         let spec = MatMulSpec {
+            form,
             a_elem: a.elem,
             b_elem: b.elem,
             a_batch: a_batch.strides,
@@ -138,6 +144,16 @@ impl Lowering<'_> {
         let operands = [vec![Operand::of(&a), Operand::of(&b), Operand::start(scratch)], laid.operands()].concat();
         self.push_step(KernelSpec::MatMul(spec), operands, &covered(&tree, node), macs);
         Ok(())
+    }
+
+    /// The order of a product's rows in memory: that of the transposed value where only that is used, so that the transposition
+    /// and a reshape behind it are views. Columns stay innermost.
+    fn order_of_users(&self, root: Value) -> Vec<usize> {
+        let rank = self.graph.ty(root).shape.rank();
+        match self.graph.single_user(root).map(|user| self.graph.op(user)) {
+            Some(Op::Transpose { perm }) if perm.last() == Some(&(rank - 1)) => perm.clone(),
+            _ => row_major(rank),
+        }
     }
 
     /// Outside the caller's memory, so that kernels may read past its end.

@@ -1,13 +1,13 @@
 //! Recurrent sequences: the products with the inputs are one matrix product for all steps, the rest is a kernel of its own.
 
-use crate::ir::op::{Direction, RnnAttrs, RnnKind};
+use crate::ir::op::{Activation, Direction, RnnAttrs, RnnKind};
 use crate::ir::{ElemType, Node, Op, Value};
 
 use super::dense::Dense;
 use super::elementwise::Laid;
 use super::expr::Tree;
-use super::kernel::{KernelSpec, Mac, RnnSpec};
-use super::pack::{self, Group, Run, Weights};
+use super::kernel::{KernelSpec, Mac, RnnSpec, StateProduct};
+use super::pack::{self, Group, IntegerRow, RnnLayout, Run, Weights};
 use super::plan::Anchor;
 use super::pointwise::LaneType;
 use super::view::{Storage, View, row_major};
@@ -23,6 +23,9 @@ struct Sizes {
     gates: usize,
     hidden: usize,
 }
+
+/// Hidden units up to which the digits of a state wait on the stack.
+const INTEGER_HIDDEN: usize = 4096;
 
 impl Lowering<'_> {
     pub fn recurrent(&mut self, node: Node) -> Result<(), String> {
@@ -50,13 +53,37 @@ impl Lowering<'_> {
             }
         };
         let initial = self.initial_states(&operands[1..=states], &sizes)?;
-        let weights = self.const_storage(pack::pack_rnn(self.width, attrs.kind, sizes.hidden, &r?));
+        let (product, packed) = self.recurrent_weights(&attrs, operands[1], &r?);
+        let weights = self.const_storage(packed);
         let biases = self.const_storage(b?.iter().flat_map(|bias| bias.to_le_bytes()).collect());
         let results = self.place_results(node, states, &sizes);
         let operands = [projected, initial, weights, biases, results].map(Operand::start).to_vec();
         let macs = sizes.batch * sizes.sequence * sizes.dirs * sizes.gates * sizes.hidden * sizes.hidden;
-        self.push_step(KernelSpec::Rnn(spec(&attrs, &sizes)), operands, &[node], macs as u64);
+        self.push_step(KernelSpec::Rnn(spec(&attrs, product, &sizes)), operands, &[node], macs as u64);
         Ok(())
+    }
+
+    /// How products with the state are taken, and the weights packed for it.
+    fn recurrent_weights(&self, attrs: &RnnAttrs, first_h: Value, weights: &[f32]) -> (StateProduct, Vec<u8>) {
+        let hidden = attrs.hidden;
+        let rows =
+            self.state_fits_integers(attrs, first_h).then(|| weights.chunks(hidden).map(IntegerRow::of).collect());
+        let Some(rows) = rows.and_then(|rows: Option<Vec<IntegerRow>>| rows) else {
+            return (StateProduct::F32, RnnLayout::pack_f32(self.width, attrs.kind, hidden, weights));
+        };
+        let product = if self.has_dot { StateProduct::Bytes } else { StateProduct::Words };
+        (product, RnnLayout::pack_integers(self.width, product, attrs.kind, hidden, &rows))
+    }
+
+    /// Every state is between -1 and 1: the first one is a constant, the others come from bounded activations. Then its
+    /// digits fit, and so do their sums.
+    fn state_fits_integers(&self, attrs: &RnnAttrs, first_h: Value) -> bool {
+        let bounded = |&activation: &Activation| matches!(activation, Activation::Sigmoid | Activation::Tanh);
+        // between the state before and a bounded candidate, where the update gate is between 0 and 1
+        let mixes = attrs.kind != RnnKind::Gru || attrs.activations.first() == Some(&Activation::Sigmoid);
+        let first = self.graph.const_value(first_h).and_then(|tensor| tensor.as_f32());
+        let inside = first.is_some_and(|values| values.iter().all(|value| value.abs() <= 1.0));
+        inside && mixes && attrs.activations.iter().all(bounded) && attrs.hidden <= INTEGER_HIDDEN
     }
 
     fn float_constant(&self, value: Value) -> Result<Vec<f32>, String> {
@@ -118,9 +145,10 @@ impl Lowering<'_> {
     }
 }
 
-fn spec(attrs: &RnnAttrs, sizes: &Sizes) -> RnnSpec {
+fn spec(attrs: &RnnAttrs, product: StateProduct, sizes: &Sizes) -> RnnSpec {
     RnnSpec {
         kind: attrs.kind,
+        product,
         direction: attrs.direction,
         activations: attrs.activations.clone(),
         clip: attrs.clip,

@@ -1,7 +1,7 @@
 //! Products of two matrices: types, transposes, batches, tails.
 
 use octet::ir::ElemType;
-use octet::lower::kernel::{KernelSpec, MatMulSpec};
+use octet::lower::kernel::{KernelSpec, MatMulForm, MatMulSpec};
 use octet::lower::pack::matmul_scratch_bytes;
 use octet::simd::ir::Width;
 
@@ -32,7 +32,7 @@ const BASE: Shape = Shape {
 };
 
 impl Shape {
-    fn case(&self, width: Width) -> Case {
+    fn case(&self, form: MatMulForm, width: Width) -> Case {
         let &Shape { batch, m, k, n, .. } = self;
         let float = self.elems[0] == ElemType::F32;
         let mut random = Random(13);
@@ -45,6 +45,7 @@ impl Shape {
         let outer = [batch, m];
         let built = reference::build(self.result, float, &outer, n, &mut random);
         let spec = MatMulSpec {
+            form,
             a_elem: self.elems[0],
             b_elem: self.elems[1],
             batch: vec![batch],
@@ -88,7 +89,14 @@ impl Shape {
 
 fn check_all(shapes: impl IntoIterator<Item = Shape>) {
     for shape in shapes {
-        check(&format!("{shape:?}"), |width| shape.case(width));
+        let forms: &[MatMulForm] = match shape.elems {
+            [ElemType::F32, _] => &[MatMulForm::F32],
+            [_, ElemType::I8] => &[MatMulForm::Words, MatMulForm::Bytes],
+            _ => &[MatMulForm::Words],
+        };
+        for &form in forms {
+            check(&format!("{shape:?} in {form:?}"), |width| shape.case(form, width));
+        }
     }
 }
 
@@ -104,8 +112,9 @@ fn sizes() {
 /// Whole blocks of columns, chunks of steps and what is left behind them, for each direction that is contiguous.
 #[test]
 fn packing() {
-    for elems in [[ElemType::U8, ElemType::U8], [ElemType::I8, ElemType::I8], [ElemType::F32, ElemType::F32]] {
-        for (k, n) in [(16, 32), (18, 33), (33, 64), (7, 71), (40, 32)] {
+    let (u8, i8, f32) = (ElemType::U8, ElemType::I8, ElemType::F32);
+    for elems in [[u8, u8], [i8, i8], [u8, i8], [f32, f32]] {
+        for (k, n) in [(16, 32), (18, 33), (33, 64), (7, 71), (40, 32), (67, 40)] {
             for transposed in [[false, false], [false, true], [true, true]] {
                 check_all([Shape { elems, k, n, transposed, m: 9, ..BASE }]);
             }

@@ -285,7 +285,9 @@ fn unary_operations_on_floats() {
         let y = program.push(PwInst::Unary(unary, x));
         let result = if gives_bool(unary) { ElemType::Bool } else { ElemType::F32 };
         program.stores.push((y, result));
-        check_op(&Op::Unary(unary), program, ElemType::F32, std::slice::from_ref(&bytes), result, 2e-6);
+        // the error below -4, where results are almost 0, is one of `|x|`
+        let relative = if unary == UnaryOp::Gelu { 2e-5 } else { 2e-6 };
+        check_op(&Op::Unary(unary), program, ElemType::F32, std::slice::from_ref(&bytes), result, relative);
     }
 }
 

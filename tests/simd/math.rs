@@ -46,6 +46,12 @@ fn row(name: &'static str, build: Build, exact: fn(f64) -> f64, ulps: f64) -> Ro
 fn rows() -> Vec<Row> {
     vec![
         row("exp", math::exp, f64::exp, 1.1),
+        Row { range: (-8.0, 0.0), ..row("exp of negative numbers", math::exp_negative, f64::exp, 9.0) },
+        Row {
+            range: (f32::NEG_INFINITY, 0.0),
+            floor: NORMAL,
+            ..row("exp of all negative numbers", math::exp_negative, f64::exp, 88.0)
+        },
         row("expm1", math::expm1, f64::exp_m1, 2.0),
         row("log", math::log, f64::ln, 1.0),
         Row { range: (0.0, f32::INFINITY), ..row("log1p", math::log1p, f64::ln_1p, 2.0) },

@@ -196,8 +196,9 @@ pub struct SoftmaxSpec {
     pub exact_reads: bool,
 }
 
-/// Mean-variance or L2 normalisation of rows of f32, u8 or i8 into f32. Operands: src, dst. Rows of `reduced` x `inner` elements; the inner
-/// dimension is contiguous, and reduced too iff `inner_reduced`.
+/// Mean-variance or L2 normalisation of rows of f32, u8 or i8; the accumulator is f32. Operands: src, then the epilogue's. Rows of
+/// `reduced` x `inner` elements; the inner dimension is contiguous, and reduced too iff `inner_reduced`. Outer dimensions of the
+/// epilogue's tensors are `outer`, then `reduced`. Items are the product of `outer`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NormalizeSpec {
     pub kind: NormalizeKind,
@@ -207,13 +208,12 @@ pub struct NormalizeSpec {
     pub eps_mode: EpsMode,
     pub outer: Vec<usize>,
     pub src_outer: Vec<i64>,
-    pub dst_outer: Vec<i64>,
     pub reduced: Vec<usize>,
     pub src_reduced: Vec<i64>,
-    pub dst_reduced: Vec<i64>,
     pub inner: usize,
     pub inner_reduced: bool,
     pub exact_reads: bool,
+    pub epilogue: Epilogue,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -266,6 +266,7 @@ pub struct ResizeSpec {
 /// `batch.., m`; inner is n. Items are batches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatMulSpec {
+    pub form: MatMulForm,
     /// Element types of a and b: u8 or i8 each, or both f32.
     pub a_elem: ElemType,
     pub b_elem: ElemType,
@@ -282,11 +283,34 @@ pub struct MatMulSpec {
     pub epilogue: Epilogue,
 }
 
+/// What a lane takes of both operands of a product in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatMulForm {
+    /// An f32, multiply and add rounded separately, in the order of k.
+    F32,
+    /// Two i16: bytes of any sign.
+    Words,
+    /// Four bytes, u8 of `a` (i8 plus 128) and i8 of `b`: on targets with an instruction for four products.
+    Bytes,
+}
+
+impl MatMulForm {
+    /// Elements along k of a step.
+    pub fn step(self) -> usize {
+        match self {
+            MatMulForm::F32 => 1,
+            MatMulForm::Words => 2,
+            MatMulForm::Bytes => 4,
+        }
+    }
+}
+
 /// A recurrent sequence in f32 state. Operands: x projections, initial states, weights, bias, outputs; their layouts stand in
 /// `simd::kernels::rnn`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RnnSpec {
     pub kind: RnnKind,
+    pub product: StateProduct,
     pub direction: Direction,
     pub activations: Vec<Activation>,
     pub clip: Option<f32>,
@@ -295,6 +319,31 @@ pub struct RnnSpec {
     pub sequence: usize,
     pub input: usize,
     pub hidden: usize,
+}
+
+/// How the products of the state and the recurrent weights are summed.
+///
+/// In integers the state, which is between -1 and 1, is rounded to `pack::STATE_BITS` bits behind the point and cut into digits;
+/// sums of digits and i8 weights are exact. Both forms give the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StateProduct {
+    /// In f32, multiply and add rounded separately, in the order of the state.
+    F32,
+    /// Three digits of 8 bits, i8 weights: on targets with an instruction for four products.
+    Bytes,
+    /// Two digits of 12 bits, weights as i16.
+    Words,
+}
+
+impl StateProduct {
+    /// Elements of the state that a lane takes in one product.
+    pub fn step(self) -> usize {
+        match self {
+            StateProduct::F32 => 1,
+            StateProduct::Words => 2,
+            StateProduct::Bytes => 4,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

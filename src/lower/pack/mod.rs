@@ -21,7 +21,7 @@ pub use conv::{ConvLayout, Group, List, PackedConv, Run, pack_conv};
 pub use depthwise::{DepthwiseLayout, PackedDepthwise, pack_depthwise};
 pub use form::Forms;
 pub use matmul::{MatMulScratch, matmul_scratch_bytes};
-pub use rnn::{pack_rnn, rnn_gates, rnn_vectors};
+pub use rnn::{IntegerRow, RnnLayout, STATE_BITS, rnn_gates};
 pub use tiles::{PackedTiles, Step, TileLayout, pack_tiles, step_bytes, steps};
 pub use winograd::{WinogradLayout, pack_winograd};
 

@@ -271,9 +271,12 @@ pub fn displaced(b: &mut Builder, pointer: Pointer, offset: i64) -> (Pointer, i3
     (b.advance(pointer, offset), 0)
 }
 
-/// Whether any tensor has elements narrower than a lane, so that packed order pays.
-pub fn has_narrow(epilogue: &Epilogue) -> bool {
-    epilogue.loads.iter().chain(&epilogue.stores).any(|tensor| {
+/// Vectors of a strip for kernels that may choose: four where bytes become lanes, so that they are packed together; else single
+/// vectors in natural order, which load and store in one piece at every width.
+pub fn strip_vectors(epilogue: &Epilogue) -> usize {
+    let mut tensors = epilogue.loads.iter().chain(&epilogue.stores);
+    let has_narrow = tensors.any(|tensor| {
         tensor.inner == Inner::Contiguous && !matches!(tensor.elem, ElemType::F32 | ElemType::I32 | ElemType::I64)
-    })
+    });
+    if has_narrow { 4 } else { 1 }
 }

@@ -1,11 +1,15 @@
-//! Products of two matrices known only at run time. Exact for bytes: both operands are widened to i16 in the scratch memory
-//! ([`MatMulScratch`]), pairs of k side by side, and multiplied with `madd`, which cannot overflow.
+//! Products of two matrices known only at run time, in the forms of [`MatMulForm`]. Exact for bytes, in both of theirs:
+//!
+//! - words: both operands are widened to i16 in the scratch memory ([`MatMulScratch`]), pairs of k side by side, and multiplied
+//!   with `madd`, which cannot overflow;
+//! - bytes: four of k side by side, multiplied with `dot4`. It takes u8 times i8, so an i8 `a` is read as `a + 128`, and sums
+//!   start with -128 times the sum of their column of `b`.
 //!
 //! Per item: pack both operands, then tiles of rows times blocks of columns, accumulators in registers.
 
 mod pack;
 
-use crate::lower::kernel::MatMulSpec;
+use crate::lower::kernel::{MatMulForm, MatMulSpec};
 use crate::lower::pack::MatMulScratch;
 use crate::simd::builder::{Builder, Pointer};
 use crate::simd::ir::{Ty, Val, Width};
@@ -70,27 +74,30 @@ impl Product<'_> {
 
     /// `accumulators[row][vector]` of a tile.
     fn accumulate(&self, b: &mut Builder, row: Val, rows: usize, weights: Pointer, vectors: usize) -> Vec<Vec<Val>> {
-        let (ty, weight_ty) = if self.layout.is_float { (Ty::VF32, Ty::VF32) } else { (Ty::V32, Ty::V16) };
-        let (a, row_bytes, step) = if self.layout.is_float {
-            (b.index(self.a, row, self.spec.a_m), self.spec.a_m, self.spec.a_k)
-        } else {
-            let row_bytes = 4 * self.layout.steps as i64;
-            (b.index(self.scratch, row, row_bytes), row_bytes, 4)
+        let layout = self.layout;
+        let ty = match layout.form {
+            MatMulForm::F32 => Ty::VF32,
+            MatMulForm::Words => Ty::V16,
+            MatMulForm::Bytes => Ty::V8,
         };
+        let (a, row_bytes, step) = match layout.a_in_place {
+            true => (self.a, self.spec.a_m, self.spec.a_k * layout.form.step() as i64),
+            false => (self.scratch, 4 * layout.steps as i64, 4),
+        };
+        let a = b.index(a, row, row_bytes);
         let width = b.width().bytes();
-        let zero = if ty == Ty::VF32 { b.splat_const_f32(0.0) } else { b.splat_const(ty, 0) };
-        let mut init = vec![zero; rows * vectors];
+        let mut init: Vec<Val> = std::iter::repeat_n(self.starts(b, weights, vectors), rows).flatten().collect();
         init.extend([weights.base, a.base]);
-        let (begin, end) = (b.int(0), b.int(self.layout.steps as i64));
+        let (begin, end) = (b.int(0), b.int(layout.steps as i64));
         let sums = b.for_range((begin, end, 1), &init, |b, _, carried| {
             let (sums, pointers) = carried.split_at(rows * vectors);
             let weights = Pointer { base: pointers[0], mem: weights.mem };
             let a = Pointer { base: pointers[1], mem: a.mem };
-            let columns: Vec<Val> = (0..vectors).map(|v| b.load(weight_ty, weights, (v * width) as i32)).collect();
+            let columns: Vec<Val> = (0..vectors).map(|v| b.load(ty, weights, (v * width) as i32)).collect();
             let mut next = Vec::with_capacity(carried.len());
             for (i, sums) in sums.chunks(vectors).enumerate() {
                 let (a, offset) = epilogue::displaced(b, a, i as i64 * row_bytes);
-                let source = b.load_splat32(weight_ty, a, offset);
+                let source = b.load_splat32(ty, a, offset);
                 next.extend(sums.iter().zip(&columns).map(|(&sum, &column)| product(b, sum, source, column)));
             }
             let weight_step = b.int((MatMulScratch::VECTORS * width) as i64);
@@ -101,14 +108,38 @@ impl Product<'_> {
         });
         sums[..rows * vectors].chunks(vectors).map(<[Val]>::to_vec).collect()
     }
+
+    /// What the sums of a row start with, in the vectors of a block.
+    fn starts(&self, b: &mut Builder, block: Pointer, vectors: usize) -> Vec<Val> {
+        if self.layout.has_starts {
+            let at = b.int(self.starts_at(b.width()) as i64);
+            let starts = b.advance(block, at);
+            return (0..vectors).map(|v| b.load(Ty::V32, starts, (v * b.width().bytes()) as i32)).collect();
+        }
+        let zero = match self.layout.form {
+            MatMulForm::F32 => b.splat_const_f32(0.0),
+            MatMulForm::Words | MatMulForm::Bytes => b.splat_const(Ty::V32, 0),
+        };
+        vec![zero; vectors]
+    }
+
+    /// Where a block has the starts of its sums.
+    fn starts_at(&self, width: Width) -> usize {
+        self.layout.steps * MatMulScratch::VECTORS * width.bytes()
+    }
 }
 
+/// `sum + source * column`
 fn product(b: &mut Builder, sum: Val, source: Val, column: Val) -> Val {
-    if b.ty(sum) == Ty::VF32 {
-        let product = b.fmul(source, column);
-        b.fadd(sum, product)
-    } else {
-        let product = b.madd(source, column);
-        b.vadd(sum, product)
+    match b.ty(source) {
+        Ty::VF32 => {
+            let product = b.fmul(source, column);
+            b.fadd(sum, product)
+        }
+        Ty::V16 => {
+            let product = b.madd(source, column);
+            b.vadd(sum, product)
+        }
+        _ => b.dot4_any(sum, source, column),
     }
 }

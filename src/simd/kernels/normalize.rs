@@ -1,33 +1,36 @@
-//! Mean, variance and L2 normalisation in f32: sums in one or two passes, then the elements. Integer sources are converted as
-//! they are loaded.
+//! Mean, variance and L2 normalisation in f32: sums in one or two passes, then the elements, times the reciprocal of their norm.
+//! Integer sources are converted as they are loaded.
 //!
 //! If the inner dimension is reduced a row goes by vectors and its tail element by element; else columns go side by side, a strip
 //! at a time. Sums are taken per row first and then over rows, which keeps their error small.
 
-use crate::ir::ElemType;
 use crate::ir::op::{BinaryOp, EpsMode};
 use crate::lower::kernel::{NormalizeKind, NormalizeSpec};
 use crate::simd::builder::{Builder, Pointer};
 use crate::simd::ir::{FloatOp, FloatUnary, Reduction, Ty, Val};
 
 use super::Items;
+use super::epilogue::{self, Operands, Tile};
 use super::lanes;
 use super::nest;
 use super::reduce::reduced;
 use super::strip::{Strip, load_splat};
 
 pub fn build(b: &mut Builder, spec: &NormalizeSpec, operands: &[Pointer], items: Items) {
-    let &[src, dst] = operands else { panic!("internal error: normalization takes two operands") };
+    let &[src, ref rest @ ..] = operands else { panic!("internal error: normalization without a source") };
+    let operands = Operands::new(&spec.epilogue, rest);
     nest::for_items(b, items, |b, item| {
         let indices = nest::indices(b, item, &spec.outer);
         let src = nest::at(b, src, &indices, &spec.src_outer);
-        let dst = nest::at(b, dst, &indices, &spec.dst_outer);
+        let at = |operands: Operands, (dim, &index): (usize, &Val)| operands.at(b, &spec.epilogue, dim, index);
+        let operands = indices.iter().enumerate().fold(operands.clone(), at);
         if spec.inner_reduced {
-            return normalize(b, spec, &Rows { spec, src, dst });
+            return normalize(b, spec, &Rows { spec, src, operands });
         }
         nest::for_strips(b, spec.inner, 4, |b, column, strip| {
-            let (src, dst) = (b.index(src, column, spec.elem.bytes() as i64), b.index(dst, column, 4));
-            normalize(b, spec, &Columns { spec, src, dst, strip });
+            let src = b.index(src, column, spec.elem.bytes() as i64);
+            let operands = operands.at_channel(b, &spec.epilogue, column);
+            normalize(b, spec, &Columns { spec, src, operands, strip: strip.in_suitable_order(b.width()) });
         });
     });
 }
@@ -36,15 +39,21 @@ pub fn build(b: &mut Builder, spec: &NormalizeSpec, operands: &[Pointer], items:
 trait Part {
     /// The sum of `f(statistic, x)` over all reduced elements.
     fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val>;
-    /// Stores `f(statistic, x)` for every element.
+    /// Runs the epilogue on `f(statistic, x)` of every element.
     fn map(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val);
 }
 
 fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
     if spec.kind == NormalizeKind::L2 {
         let sums = part.sum(b, &|b, _, x| b.fmul(x, x));
-        let norms: Vec<Val> = sums.into_iter().map(|sum| l2_norm(b, spec, sum)).collect();
-        return part.map(b, &|b, i, x| b.float_op(FloatOp::Div, x, norms[i]));
+        let factors: Vec<Val> = sums
+            .into_iter()
+            .map(|sum| {
+                let norm = l2_norm(b, spec, sum);
+                reciprocal(b, norm)
+            })
+            .collect();
+        return part.map(b, &|b, i, x| b.fmul(x, factors[i]));
     }
     let sums = part.sum(b, &|_, _, x| x);
     let means: Vec<Val> = sums.into_iter().map(|sum| mean(b, spec, sum)).collect();
@@ -55,17 +64,23 @@ fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
         let mean = means[i];
         lanes::binary(b, BinaryOp::SquaredDifference, x, mean)
     });
-    let deviations: Vec<Val> = squares
+    let factors: Vec<Val> = squares
         .into_iter()
         .map(|sum| {
             let variance = mean(b, spec, sum);
-            deviation(b, spec, variance)
+            let deviation = deviation(b, spec, variance);
+            reciprocal(b, deviation)
         })
         .collect();
     part.map(b, &|b, i, x| {
         let centred = b.fsub(x, means[i]);
-        b.float_op(FloatOp::Div, centred, deviations[i])
+        b.fmul(centred, factors[i])
     });
+}
+
+fn reciprocal(b: &mut Builder, x: Val) -> Val {
+    let one = b.splat_const_f32(1.0);
+    b.float_op(FloatOp::Div, one, x)
 }
 
 fn mean(b: &mut Builder, spec: &NormalizeSpec, sum: Val) -> Val {
@@ -103,11 +118,21 @@ fn real(b: &mut Builder, x: Val) -> Val {
     if b.ty(x) == Ty::VF32 { x } else { b.to_float(x) }
 }
 
+/// Sums of a row that are taken side by side: one alone waits for each of its additions.
+const SIDE_BY_SIDE: usize = 4;
+
+/// The operands of an epilogue at indices of the reduced dimensions.
+fn at_reduced(b: &mut Builder, spec: &NormalizeSpec, operands: &Operands, indices: &[Val]) -> Operands {
+    let outer = spec.outer.len();
+    let at = |operands: Operands, (dim, &index): (usize, &Val)| operands.at(b, &spec.epilogue, outer + dim, index);
+    indices.iter().enumerate().fold(operands.clone(), at)
+}
+
 /// Rows of contiguous elements.
 struct Rows<'a> {
     spec: &'a NormalizeSpec,
     src: Pointer,
-    dst: Pointer,
+    operands: Operands,
 }
 
 impl Rows<'_> {
@@ -125,15 +150,27 @@ impl Part for Rows<'_> {
         let none = b.splat_const_f32(0.0);
         nest::fold_all(b, &self.spec.reduced, &[none], &mut |b, indices, carried| {
             let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
-            let (zero, end) = (b.int(0), b.int(whole as i64));
-            let sum = b.for_range((zero, end, lanes as i64), &[none], |b, index, carried| {
-                let src = b.index(src, index, self.spec.elem.bytes() as i64);
-                let x = strip.load(b, self.spec.elem, src, 0, true)[0];
-                let x = real(b, x);
-                let term = f(b, 0, x);
-                vec![b.fadd(carried[0], term)]
-            });
-            let mut sum = reduced(b, Reduction::AddF32, sum[0]);
+            let mut sums = vec![none; SIDE_BY_SIDE];
+            let mut begin = 0;
+            for count in [SIDE_BY_SIDE, 1] {
+                let end = whole / (count * lanes) * (count * lanes);
+                let range = (b.int(begin as i64), b.int(end as i64), (count * lanes) as i64);
+                let next = b.for_range(range, &sums[..count], |b, index, carried| {
+                    let src = b.index(src, index, self.spec.elem.bytes() as i64);
+                    let term = |(i, &sum): (usize, &Val)| {
+                        let at = (i * lanes * self.spec.elem.bytes()) as i32;
+                        let x = strip.load(b, self.spec.elem, src, at, true)[0];
+                        let x = real(b, x);
+                        let term = f(b, 0, x);
+                        b.fadd(sum, term)
+                    };
+                    carried.iter().enumerate().map(term).collect()
+                });
+                sums[..count].copy_from_slice(&next);
+                begin = end;
+            }
+            let sum = sums[1..].iter().fold(sums[0], |sum, &part| b.fadd(sum, part));
+            let mut sum = reduced(b, Reduction::AddF32, sum);
             for i in whole..self.spec.inner {
                 let x = load_splat(b, self.spec.elem, src, (self.spec.elem.bytes() * i) as i32);
                 let x = real(b, x);
@@ -145,15 +182,22 @@ impl Part for Rows<'_> {
     }
 
     fn map(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) {
-        nest::for_all(b, &self.spec.reduced, &mut |b, indices| {
-            let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
-            let dst = nest::at(b, self.dst, indices, &self.spec.dst_reduced);
-            nest::for_strips(b, self.spec.inner, 1, |b, index, strip| {
-                let (src, dst) = (b.index(src, index, self.spec.elem.bytes() as i64), b.index(dst, index, 4));
-                let x = strip.load(b, self.spec.elem, src, 0, self.spec.exact_reads)[0];
-                let x = real(b, x);
-                let y = f(b, 0, x);
-                strip.store(b, ElemType::F32, dst, 0, &[y]);
+        let spec = self.spec;
+        let vectors = epilogue::strip_vectors(&spec.epilogue);
+        nest::for_all(b, &spec.reduced, &mut |b, indices| {
+            let src = nest::at(b, self.src, indices, &spec.src_reduced);
+            let operands = at_reduced(b, spec, &self.operands, indices);
+            nest::for_strips(b, spec.inner, vectors, |b, index, strip| {
+                let strip = strip.in_suitable_order(b.width());
+                let src = b.index(src, index, spec.elem.bytes() as i64);
+                let operands = operands.at_channel(b, &spec.epilogue, index);
+                let loaded = strip.load(b, spec.elem, src, 0, spec.exact_reads);
+                let results = loaded.into_iter().map(|x| {
+                    let x = real(b, x);
+                    f(b, 0, x)
+                });
+                let results = vec![results.collect()];
+                epilogue::apply(b, &spec.epilogue, &operands, Tile { pixels: 1, channel: 0, strip }, &results);
             });
         });
     }
@@ -163,7 +207,7 @@ impl Part for Rows<'_> {
 struct Columns<'a> {
     spec: &'a NormalizeSpec,
     src: Pointer,
-    dst: Pointer,
+    operands: Operands,
     strip: Strip,
 }
 
@@ -199,8 +243,9 @@ impl Part for Columns<'_> {
         nest::for_all(b, &self.spec.reduced, &mut |b, indices| {
             let loaded = self.load(b, indices);
             let results: Vec<Val> = loaded.into_iter().enumerate().map(|(i, x)| f(b, i, x)).collect();
-            let dst = nest::at(b, self.dst, indices, &self.spec.dst_reduced);
-            self.strip.store(b, ElemType::F32, dst, 0, &results);
+            let operands = at_reduced(b, self.spec, &self.operands, indices);
+            let tile = Tile { pixels: 1, channel: 0, strip: self.strip };
+            epilogue::apply(b, &self.spec.epilogue, &operands, tile, &[results]);
         });
     }
 }

@@ -13,7 +13,8 @@ pub fn build(b: &mut Builder, spec: &PointwiseSpec, operands: &[Pointer], items:
     nest::for_items(b, items, |b, item| {
         let indices = nest::indices(b, item, &spec.outer);
         let operands = at_indices(b, &operands, spec, &indices);
-        nest::for_strips(b, spec.inner, strip_vectors(spec), |b, channel, strip| {
+        nest::for_strips(b, spec.inner, epilogue::strip_vectors(&spec.epilogue), |b, channel, strip| {
+            let strip = strip.in_suitable_order(b.width());
             let operands = operands.at_channel(b, &spec.epilogue, channel);
             let tile = Tile { pixels: 1, channel: 0, strip };
             epilogue::apply(b, &spec.epilogue, &operands, tile, &[]);
@@ -27,10 +28,4 @@ fn at_indices(b: &mut Builder, operands: &Operands, spec: &PointwiseSpec, indice
         operands = operands.at(b, &spec.epilogue, dim, index);
     }
     operands
-}
-
-/// Four vectors in packed order where bytes become lanes; else single vectors in natural order, which load and store in one
-/// piece at every width.
-fn strip_vectors(spec: &PointwiseSpec) -> usize {
-    if epilogue::has_narrow(&spec.epilogue) { 4 } else { 1 }
 }

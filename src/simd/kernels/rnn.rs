@@ -3,19 +3,21 @@
 //! Operands, all f32 and dense:
 //! - x projections `[batch, sequence, dirs, gates * hidden]`: `w x` without bias, computed by a product kernel before;
 //! - initial states: h `[batch, dirs, hidden]`, behind it for LSTM c of the same shape;
-//! - recurrent weights as [`pack_rnn`](crate::lower::pack::pack_rnn) writes them;
+//! - recurrent weights as [`RnnLayout`] has them;
 //! - biases `[dirs, gates * hidden]`, one gate more for a GRU with `linear_before_reset`;
 //! - results: y `[batch, dirs, sequence, hidden]`, behind it the last h, behind that for LSTM the last c.
 //!
 //! Gates stand in the order of `Op::Rnn`. A step reads the state of the step before where that wrote it: in y. The place of
 //! the last h holds the state scaled by the reset gate until the end, and the place of the last c the running c.
 
+mod state;
+
 use crate::ir::ElemType;
 use crate::ir::op::{Activation, BinaryOp, Direction, RnnKind};
 use crate::lower::kernel::RnnSpec;
-use crate::lower::pack::{rnn_gates, rnn_vectors};
+use crate::lower::pack::{RnnLayout, rnn_gates};
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Cache, Cmp, Ty, Val};
+use crate::simd::ir::{Cmp, Val};
 use crate::simd::math;
 
 use super::Items;
@@ -23,6 +25,7 @@ use super::copy;
 use super::lanes;
 use super::nest;
 use super::strip::Strip;
+use state::{Source, StateProducts};
 
 pub fn build(b: &mut Builder, spec: &RnnSpec, operands: &[Pointer], items: Items) {
     let &[x, states, weights, biases, results] = operands else {
@@ -32,6 +35,8 @@ pub fn build(b: &mut Builder, spec: &RnnSpec, operands: &[Pointer], items: Items
     let (row, gates) = (4 * spec.hidden as i64, rnn_gates(spec.kind));
     let state_bytes = (spec.batch * dirs) as i64 * row;
     let h_at = spec.sequence as i64 * state_bytes;
+    let packed = RnnLayout::new(b.width(), spec.product, spec.kind, spec.hidden).bytes;
+    let digits = state::digit_memory(b, spec);
     nest::for_items(b, items, |b, _| {
         nest::for_count(b, spec.batch, |b, n| {
             for dir in 0..dirs {
@@ -42,9 +47,9 @@ pub fn build(b: &mut Builder, spec: &RnnSpec, operands: &[Pointer], items: Items
                     b.index(from, lane, stride)
                 };
                 let bias_gates = gates + usize::from(spec.kind == RnnKind::Gru && spec.linear_before_reset);
-                let packed = spec.hidden.div_ceil(b.width().lanes32()) * spec.hidden * b.width().bytes();
                 let x_row = (dirs * gates) as i64 * row;
                 let projections = b.index(x, n, spec.sequence as i64 * x_row);
+                let weights = moved(b, weights, (dir * packed) as i64);
                 let sequence = Sequence {
                     spec,
                     backward: spec.direction == Direction::Reverse || dir == 1,
@@ -52,7 +57,7 @@ pub fn build(b: &mut Builder, spec: &RnnSpec, operands: &[Pointer], items: Items
                     x_row,
                     first_h: at(b, states, 0, row),
                     first_c: at(b, states, state_bytes, row),
-                    weights: moved(b, weights, (dir * gates * packed) as i64),
+                    products: StateProducts::new(b, spec, weights, digits),
                     biases: moved(b, biases, (dir * bias_gates) as i64 * row),
                     y: at(b, results, 0, spec.sequence as i64 * row),
                     last_h: at(b, results, h_at, row),
@@ -81,7 +86,7 @@ struct Sequence<'a> {
     x_row: i64,
     first_h: Pointer,
     first_c: Pointer,
-    weights: Pointer,
+    products: StateProducts<'a>,
     biases: Pointer,
     y: Pointer,
     last_h: Pointer,
@@ -95,10 +100,6 @@ struct Step<'a> {
     h: Pointer,
     y: Pointer,
 }
-
-/// How far ahead of their use weights are fetched.
-const PREFETCH_BYTES: usize = 2048;
-const CACHE_LINE: usize = 64;
 
 /// Hidden units of a vector.
 #[derive(Clone, Copy)]
@@ -141,21 +142,24 @@ impl Sequence<'_> {
 
 impl Step<'_> {
     fn run(&self, b: &mut Builder) {
-        let spec = self.sequence.spec;
+        let (spec, products, scaled) = (self.sequence.spec, &self.sequence.products, self.sequence.last_h);
         let two_passes = spec.kind == RnnKind::Gru && !spec.linear_before_reset;
+        let of_state = |gates: &'static [usize]| Source { state: self.h, slot: 0, gates };
+        products.prepare(b, self.h, 0);
         if two_passes {
-            self.for_units(b, &[(self.h, &[1])], |b, units, states| {
+            self.for_units(b, &[of_state(&[1])], |b, units, states| {
                 let reset = self.gate(b, 1, 0, units, states[0]);
                 let h = self.load(b, self.h, units);
-                let scaled = b.fmul(h, reset);
-                self.store(b, self.sequence.last_h, units, scaled);
+                let product = b.fmul(h, reset);
+                self.store(b, scaled, units, product);
             });
+            products.prepare(b, scaled, 1);
         }
-        let sources: &[(Pointer, &[usize])] = match spec.kind {
-            RnnKind::Lstm => &[(self.h, &[0, 1, 2, 3])],
-            RnnKind::Gru if two_passes => &[(self.h, &[0]), (self.sequence.last_h, &[2])],
-            RnnKind::Gru => &[(self.h, &[0, 1, 2])],
-            RnnKind::Rnn => &[(self.h, &[0])],
+        let sources: &[Source] = match spec.kind {
+            RnnKind::Lstm => &[of_state(&[0, 1, 2, 3])],
+            RnnKind::Gru if two_passes => &[of_state(&[0]), Source { state: scaled, slot: 1, gates: &[2] }],
+            RnnKind::Gru => &[of_state(&[0, 1, 2])],
+            RnnKind::Rnn => &[of_state(&[0])],
         };
         self.for_units(b, sources, |b, units, states| {
             let h = match spec.kind {
@@ -167,18 +171,14 @@ impl Step<'_> {
         });
     }
 
-    /// Runs the body for all vectors of units with their [`Self::state_sums`], group by group: what follows the sums of one
+    /// Runs the body for all vectors of units with their [`StateProducts::sums`], group by group: what follows the sums of one
     /// vector does not wait for that of the others.
-    fn for_units(
-        &self,
-        b: &mut Builder,
-        sources: &[(Pointer, &[usize])],
-        mut body: impl FnMut(&mut Builder, Units, &[Val]),
-    ) {
+    fn for_units(&self, b: &mut Builder, sources: &[Source], mut body: impl FnMut(&mut Builder, Units, &[Val])) {
         let lanes = b.width().lanes32();
-        nest::for_strips(b, self.sequence.spec.hidden, rnn_vectors(b.width()), |b, first, strip| {
+        let products = &self.sequence.products;
+        nest::for_strips(b, self.sequence.spec.hidden, products.vectors(), |b, first, strip| {
             let vectors = strip.valid.div_ceil(lanes);
-            let sums = self.state_sums(b, sources, first, vectors);
+            let sums = products.sums(b, sources, first, vectors);
             for vector in 0..vectors {
                 let strip = Strip::covering(b.width(), (strip.valid - vector * lanes).min(lanes));
                 let states: Vec<Val> = sums.iter().skip(vector).step_by(vectors).copied().collect();
@@ -225,35 +225,6 @@ impl Step<'_> {
         let bias = self.of_gate(b, self.sequence.biases, gate, units);
         let sum = b.fadd(sum, bias);
         self.activated(b, activation, sum)
-    }
-
-    /// `r h` for states and the gates that take them, of the `vectors` vectors of units from `first`: gate by gate, in each
-    /// vector by vector. All sums go through the state together: one alone would wait for each of its additions. The
-    /// weights of a step rarely fit the first cache, and what fetches ahead by itself is not far enough ahead.
-    fn state_sums(&self, b: &mut Builder, sources: &[(Pointer, &[usize])], first: Val, vectors: usize) -> Vec<Val> {
-        let (hidden, width, gates) = (self.sequence.spec.hidden, b.width().bytes(), rnn_gates(self.sequence.spec.kind));
-        let weights = b.index(self.sequence.weights, first, (gates * hidden * 4) as i64);
-        let row_bytes = gates * vectors * width;
-        let none = b.splat_const_f32(0.0);
-        let count: usize = sources.iter().map(|(_, gates)| gates.len() * vectors).sum();
-        let (zero, end) = (b.int(0), b.int(hidden as i64));
-        b.for_range((zero, end, 1), &vec![none; count], |b, k, sums| {
-            let weights = b.index(weights, k, row_bytes as i64);
-            let mut next = Vec::with_capacity(count);
-            for &(h, gates) in sources {
-                let h = b.index(h, k, 4);
-                let h = b.load_splat32(Ty::VF32, h, 0);
-                for at in gates.iter().flat_map(|gate| (0..vectors).map(move |v| (gate * vectors + v) * width)) {
-                    if at.is_multiple_of(CACHE_LINE) {
-                        b.prefetch(Cache::L1, weights, (at + PREFETCH_BYTES) as i32);
-                    }
-                    let weight = b.load(Ty::VF32, weights, at as i32);
-                    let product = b.fmul(h, weight);
-                    next.push(b.fadd(sums[next.len()], product));
-                }
-            }
-            next
-        })
     }
 
     fn activated(&self, b: &mut Builder, which: usize, sum: Val) -> Val {

@@ -1,5 +1,5 @@
-//! Softmax of f32: maximum, exponentials and their sum, division; the exponentials wait in the destination. Exponentials below
-//! the normal numbers are 0.
+//! Softmax of f32: maximum, exponentials and their sum, products with its reciprocal; the exponentials wait in the destination.
+//! Exponentials below the normal numbers are 0.
 //!
 //! Along the contiguous dimension a row goes by vectors, and its tail is loaded back from the destination, where lanes behind
 //! the row are zeros. Along another dimension columns go side by side, a vector of them at a time.
@@ -29,13 +29,22 @@ pub fn build(b: &mut Builder, spec: &SoftmaxSpec, operands: &[Pointer], items: I
     });
 }
 
-/// `x - max` as what comes out: the logarithm, or the quotient of the exponential.
-fn normalized(b: &mut Builder, spec: &SoftmaxSpec, (src, exp): (Val, Val), max: Val, sum: Val, log_sum: Val) -> Val {
+/// What a row's sum does to each of its elements: the logarithm of the sum, or its reciprocal.
+fn divisor(b: &mut Builder, spec: &SoftmaxSpec, sum: Val) -> Val {
+    if spec.log {
+        return math::log(b, sum);
+    }
+    let one = b.splat_const_f32(1.0);
+    b.float_op(FloatOp::Div, one, sum)
+}
+
+/// What comes out for an element, from itself or from its exponential.
+fn normalized(b: &mut Builder, spec: &SoftmaxSpec, (src, exp): (Val, Val), max: Val, divisor: Val) -> Val {
     if spec.log {
         let shifted = b.fsub(src, max);
-        b.fsub(shifted, log_sum)
+        b.fsub(shifted, divisor)
     } else {
-        b.float_op(FloatOp::Div, exp, sum)
+        b.fmul(exp, divisor)
     }
 }
 
@@ -46,19 +55,19 @@ fn row(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer) {
         let (src, dst) = (b.advance(src, at), b.advance(dst, at));
         let x = b.load_partial(Ty::VF32, src, 0, bytes);
         let shifted = b.fsub(x, max);
-        let exp = math::exp_normal(b, shifted);
+        let exp = math::exp_negative(b, shifted);
         b.store_partial(dst, 0, exp, bytes);
         // without what the lanes behind the row hold
         let exp = if bytes < b.width().bytes() { b.load_partial(Ty::VF32, dst, 0, bytes) } else { exp };
         vec![b.fadd(carried[0], exp)]
     });
     let sum = reduced(b, Reduction::AddF32, sum[0]);
-    let log_sum = if spec.log { math::log(b, sum) } else { sum };
+    let divisor = divisor(b, spec, sum);
     over_row(b, spec, &[], &mut |b, at, bytes, _| {
         let (src, dst) = (b.advance(src, at), b.advance(dst, at));
-        let x = if spec.log { b.load_partial(Ty::VF32, src, 0, bytes) } else { sum };
-        let exp = if spec.log { sum } else { b.load_partial(Ty::VF32, dst, 0, bytes) };
-        let y = normalized(b, spec, (x, exp), max, sum, log_sum);
+        let x = if spec.log { b.load_partial(Ty::VF32, src, 0, bytes) } else { divisor };
+        let exp = if spec.log { divisor } else { b.load_partial(Ty::VF32, dst, 0, bytes) };
+        let y = normalized(b, spec, (x, exp), max, divisor);
         b.store_partial(dst, 0, y, bytes);
         Vec::new()
     });
@@ -97,19 +106,23 @@ fn over_row(b: &mut Builder, spec: &SoftmaxSpec, init: &[Val], body: &mut RowBod
 /// The greatest element, in every lane.
 fn row_max(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer) -> Val {
     let lanes = b.width().lanes32();
-    let whole = spec.axis / lanes;
-    let (zero, end) = (b.int(0), b.int((4 * whole * lanes) as i64));
     let low = b.splat_const_f32(f32::NEG_INFINITY);
+    if spec.axis < lanes {
+        return (0..spec.axis).fold(low, |max, i| {
+            let x = load_splat(b, ElemType::F32, src, 4 * i as i32);
+            b.float_op(FloatOp::Max, max, x)
+        });
+    }
+    let (zero, end) = (b.int(0), b.int(4 * (spec.axis / lanes * lanes) as i64));
     let max = b.for_range((zero, end, 4 * lanes as i64), &[low], |b, at, carried| {
         let src = b.advance(src, at);
         let x = b.load(Ty::VF32, src, 0);
         vec![b.float_op(FloatOp::Max, carried[0], x)]
     });
-    let max = reduced(b, Reduction::MaxF32, max[0]);
-    (whole * lanes..spec.axis).fold(max, |max, i| {
-        let x = load_splat(b, ElemType::F32, src, 4 * i as i32);
-        b.float_op(FloatOp::Max, max, x)
-    })
+    // the last vector again, up to the end: what it has in common with the others does not matter
+    let last = b.load(Ty::VF32, src, 4 * (spec.axis - lanes) as i32);
+    let max = b.float_op(FloatOp::Max, max[0], last);
+    reduced(b, Reduction::MaxF32, max)
 }
 
 fn columns(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer, strip: Strip) {
@@ -128,17 +141,17 @@ fn columns(b: &mut Builder, spec: &SoftmaxSpec, src: Pointer, dst: Pointer, stri
     let sum = b.for_range((zero, end, 1), &[none], |b, i, carried| {
         let x = load(b, i);
         let shifted = b.fsub(x, max);
-        let exp = math::exp_normal(b, shifted);
+        let exp = math::exp_negative(b, shifted);
         let dst = b.index(dst, i, spec.dst_axis);
         strip.store(b, ElemType::F32, dst, 0, &[exp]);
         vec![b.fadd(carried[0], exp)]
     })[0];
-    let log_sum = if spec.log { math::log(b, sum) } else { sum };
+    let divisor = divisor(b, spec, sum);
     b.for_each(zero, end, 1, |b, i| {
-        let x = if spec.log { load(b, i) } else { sum };
+        let x = if spec.log { load(b, i) } else { divisor };
         // nothing is known of what lies behind the destination
-        let exp = if spec.log { sum } else { load_from(b, dst, i, spec.dst_axis, true) };
-        let y = normalized(b, spec, (x, exp), max, sum, log_sum);
+        let exp = if spec.log { divisor } else { load_from(b, dst, i, spec.dst_axis, true) };
+        let y = normalized(b, spec, (x, exp), max, divisor);
         let dst = b.index(dst, i, spec.dst_axis);
         strip.store(b, ElemType::F32, dst, 0, &[y]);
     });

@@ -39,6 +39,12 @@ impl Strip {
         Strip { natural: true, ..Strip::covering(width, channels) }
     }
 
+    /// The same channels in the order that takes fewest pieces: at 512 bits a vector of f32 in natural order is one load, in the
+    /// order of strips four; narrower vectors rather widen bytes together.
+    pub fn in_suitable_order(self, width: Width) -> Strip {
+        Strip { natural: width == Width::W512, ..self }
+    }
+
     /// Cuts `vectors` vectors with `valid` valid channels into strips of at most four: (first vector, first channel, strip).
     /// Strips without a valid channel are left out.
     pub fn cut(width: Width, vectors: usize, valid: usize) -> Vec<(usize, usize, Strip)> {

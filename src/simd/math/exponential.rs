@@ -76,6 +76,11 @@ pub fn exp_normal(b: &mut Builder, x: Val) -> Val {
 pub(super) fn exp2_normal(b: &mut Builder, x: Val) -> Val {
     let x = at_most(b, x, 128.0);
     let x = at_least(b, x, -127.0);
+    exp2_bounded(b, x)
+}
+
+/// The same for `-127 <= x <= 128`.
+fn exp2_bounded(b: &mut Builder, x: Val) -> Val {
     let rounded = add(b, x, ROUNDER);
     let n = add(b, rounded, -ROUNDER);
     // exact: the two are neighbours
@@ -85,6 +90,14 @@ pub(super) fn exp2_normal(b: &mut Builder, x: Val) -> Val {
     let mantissa = add(b, tail, 1.0);
     let power = Reduced { tail, rounded }.power(b);
     b.fmul(mantissa, power)
+}
+
+/// `exp(x)` for `x <= 0`, 0 below the normal numbers. The rounding of `x / ln 2` counts `|x|` times: 2 ulp of 1 or, further down,
+/// `|x|` ulp of the result.
+pub fn exp_negative(b: &mut Builder, x: Val) -> Val {
+    let exponent = mul(b, x, std::f32::consts::LOG2_E);
+    let exponent = at_least(b, exponent, -127.0);
+    exp2_bounded(b, exponent)
 }
 
 /// 1 ulp, subnormal results too. The power is applied in two halves, so that both are normal numbers.

@@ -18,7 +18,7 @@ mod trigonometry;
 pub use activation::{
     elu, erf, gelu, gelu_tanh, hard_sigmoid, hsigmoid, hswish, mish, relu, selu, sigmoid, softplus, softsign, swish,
 };
-pub use exponential::{exp, exp_normal, expm1};
+pub use exponential::{exp, exp_negative, exp_normal, expm1};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use logarithm::{log, log1p, pow};
 pub use rounding::{floor_mod, modulo, round_away, sign};

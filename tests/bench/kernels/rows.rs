@@ -305,21 +305,30 @@ fn movement() -> Vec<Row> {
 }
 
 fn recurrent() -> Vec<Row> {
-    vec![row("rnn", "gru_sequence32_128to128", |b| {
-        let (x, h) = (b.input(F32, &[1, 32, 128]), b.input(F32, &[1, 1, 128]));
-        let (w, r) = (b.weights(F32, &[1, 384, 128]), b.weights(F32, &[1, 384, 128]));
-        let bias = b.weights(F32, &[1, 384]);
-        let attrs = RnnAttrs {
-            kind: RnnKind::Gru,
-            direction: Direction::Forward,
-            hidden: 128,
-            activations: vec![Activation::Sigmoid, Activation::Tanh],
-            clip: None,
-            linear_before_reset: false,
-            projected: false,
-        };
-        b.op(Op::Rnn(attrs), &[x, h, w, r, bias])
-    })]
+    let attrs = |kind: RnnKind, activations: Vec<Activation>| RnnAttrs {
+        kind,
+        direction: Direction::Forward,
+        hidden: 128,
+        activations,
+        clip: None,
+        linear_before_reset: false,
+        projected: false,
+    };
+    let (sigmoid, tanh) = (Activation::Sigmoid, Activation::Tanh);
+    vec![
+        row("rnn", "gru_sequence32_128to128", move |b| {
+            let (x, h) = (b.input(F32, &[1, 32, 128]), b.input(F32, &[1, 1, 128]));
+            let (w, r) = (b.weights(F32, &[1, 384, 128]), b.weights(F32, &[1, 384, 128]));
+            let bias = b.weights(F32, &[1, 384]);
+            b.op(Op::Rnn(attrs(RnnKind::Gru, vec![sigmoid, tanh])), &[x, h, w, r, bias])
+        }),
+        row("rnn", "lstm_integers_sequence32_128to128", move |b| {
+            let (x, state) = (b.input(F32, &[1, 32, 128]), b.multiples(&[1, 1, 128], 0.0));
+            let (w, r) = (b.weights(F32, &[1, 512, 128]), b.multiples(&[1, 512, 128], 0.004));
+            let bias = b.weights(F32, &[1, 512]);
+            b.op(Op::Rnn(attrs(RnnKind::Lstm, vec![sigmoid, tanh, tanh])), &[x, state, state, w, r, bias])
+        }),
+    ]
 }
 
 pub struct Builder {
@@ -342,6 +351,15 @@ impl Builder {
     fn weights(&mut self, elem: ElemType, dims: &[usize]) -> Value {
         self.seed += 1;
         let constant = self.graph.add_tensor(random(&ty(elem, dims), self.seed));
+        self.op(Op::Const(constant), &[])
+    }
+
+    /// Floats that are i8 weights times a scale.
+    fn multiples(&mut self, dims: &[usize], scale: f32) -> Value {
+        self.seed += 1;
+        let integers = random(&ty(I8, dims), self.seed).to_i64().unwrap();
+        let floats = integers.iter().map(|&weight| weight as f32 * scale).collect();
+        let constant = self.graph.add_tensor(Tensor::f32(Shape::new(dims).unwrap(), floats));
         self.op(Op::Const(constant), &[])
     }
 
