@@ -15,6 +15,7 @@ pub mod fill;
 pub mod gather;
 pub mod indexed;
 pub mod lanes;
+pub mod lookup;
 pub mod matmul;
 pub mod nest;
 pub mod normalize;
@@ -55,6 +56,7 @@ pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
         KernelSpec::Winograd(spec) => winograd::build(&mut b, spec, &operands, items),
         KernelSpec::Pool(spec) => pool::build(&mut b, spec, &operands, items),
         KernelSpec::Pointwise(spec) => pointwise::build(&mut b, spec, &operands, items),
+        KernelSpec::Lookup(spec) => lookup::build(&mut b, spec, &operands, items),
         KernelSpec::Reduce(spec) => reduce::build(&mut b, spec, &operands, items),
         KernelSpec::Copy(spec) => copy::build(&mut b, spec, &operands, items),
         KernelSpec::Fill(spec) => fill::build(&mut b, spec, &operands, items),
