@@ -1,7 +1,7 @@
 //! How long a step takes on one thread, roughly: to decide which are worth a barrier between threads.
 
 use super::kernel::{KernelSpec, Mac};
-use super::pointwise::{Epilogue, PwInst};
+use super::pointwise::{Epilogue, PointwiseProgram, PwInst};
 use crate::ir::op::UnaryOp;
 use crate::simd::ir::Width;
 
@@ -47,6 +47,7 @@ fn instructions_per_product(spec: &KernelSpec, has_dot: bool) -> u64 {
         | KernelSpec::Softmax(_)
         | KernelSpec::Normalize(_)
         | KernelSpec::Copy(_)
+        | KernelSpec::Lookup(_)
         | KernelSpec::Fill(_)
         | KernelSpec::Resize(_)
         | KernelSpec::Indexed(_)
@@ -72,6 +73,8 @@ fn instructions_per_element(spec: &KernelSpec) -> u64 {
         KernelSpec::Softmax(_) => 40,
         KernelSpec::Normalize(s) => 8 + pointwise(&s.epilogue),
         KernelSpec::Copy(_) => 4,
+        // of bytes, four times as many as lanes
+        KernelSpec::Lookup(_) => 12,
         KernelSpec::Fill(_) => 1,
         // one element at a time: coordinates of each run, sums that wait for each other, a list to insert into
         KernelSpec::Indexed(s) => 1 + (SCALAR * s.coordinates.len() * s.elem.bytes()).div_ceil(s.bytes.max(1)) as u64,
@@ -82,11 +85,16 @@ fn instructions_per_element(spec: &KernelSpec) -> u64 {
 }
 
 fn pointwise(epilogue: &Epilogue) -> u64 {
+    2 + instructions(&epilogue.program)
+}
+
+/// Instructions of a program on a vector of 32-bit lanes.
+pub fn instructions(program: &PointwiseProgram) -> u64 {
     let instructions = |inst: &PwInst| match inst {
         PwInst::Unary(op, _) if is_long(*op) => 25,
         _ => 1,
     };
-    2 + epilogue.program.insts.iter().map(instructions).sum::<u64>()
+    program.insts.iter().map(instructions).sum()
 }
 
 /// Whether the function takes a polynomial.

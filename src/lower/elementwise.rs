@@ -5,12 +5,13 @@ use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Shape, Value};
 
 use super::expr::{self, Finish, Load, Tree};
 use super::grid::Dims;
-use super::kernel::{KernelSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, ReduceSpec, SoftmaxSpec};
+use super::kernel::{KernelSpec, LookupSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, ReduceSpec, SoftmaxSpec};
 use super::pack;
 use super::place::{StorageKind, wants_border};
 use super::plan::{Anchor, absorbed_dequantize};
 use super::pointwise::{Epilogue, Inner, LaneType, PwTensor};
 use super::program::READ_SLACK;
+use super::table;
 use super::view::{Storage, View, channels_last, row_major};
 use super::{Lowering, Operand, is_written_by_kernel};
 
@@ -182,8 +183,19 @@ impl Lowering<'_> {
         for (tensor, stride) in tensors.zip(inner_strides) {
             tensor.inner = if stride == 0 && inner_size > 1 { Inner::Splat } else { Inner::Contiguous };
         }
-        let spec = PointwiseSpec { outer: merged.sizes, inner: inner_size, epilogue };
-        self.push_step(KernelSpec::Pointwise(spec), laid.operands(), &tree.nodes.clone(), 0);
+        let (spec, operands) = match table::of(&tree, &epilogue) {
+            Some(table) => {
+                let (src, dst) = (epilogue.loads.remove(0), epilogue.stores.remove(0));
+                let table = Operand::start(self.const_storage(pack::pack_lookup(&table)));
+                let operands = vec![Operand::of(&laid.loads[0]), table, Operand::of(&laid.dst)];
+                (KernelSpec::Lookup(LookupSpec { outer: merged.sizes, inner: inner_size, src, dst }), operands)
+            }
+            None => {
+                let spec = PointwiseSpec { outer: merged.sizes, inner: inner_size, epilogue };
+                (KernelSpec::Pointwise(spec), laid.operands())
+            }
+        };
+        self.push_step(spec, operands, &tree.nodes, 0);
         Ok(())
     }
 

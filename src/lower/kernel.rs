@@ -11,9 +11,9 @@ use crate::ir::ElemType;
 use crate::simd::ir::Mem;
 
 pub use specs::{
-    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, MatMulForm, MatMulSpec, NormalizeKind,
-    NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec, ScanSpec, SoftmaxSpec,
-    StateProduct, TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
+    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, LookupSpec, MatMulForm, MatMulSpec,
+    NormalizeKind, NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec, ScanSpec,
+    SoftmaxSpec, StateProduct, TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +25,7 @@ pub enum KernelSpec {
     Winograd(WinogradSpec),
     Pool(PoolSpec),
     Pointwise(PointwiseSpec),
+    Lookup(LookupSpec),
     Reduce(ReduceSpec),
     Softmax(SoftmaxSpec),
     Normalize(NormalizeSpec),
@@ -87,6 +88,7 @@ impl KernelSpec {
             KernelSpec::Winograd(_) => "winograd",
             KernelSpec::Pool(_) => "pool",
             KernelSpec::Pointwise(_) => "pointwise",
+            KernelSpec::Lookup(_) => "lookup",
             KernelSpec::Reduce(_) => "reduce",
             KernelSpec::Softmax(_) => "softmax",
             KernelSpec::Normalize(_) => "normalize",
@@ -112,6 +114,8 @@ impl KernelSpec {
             KernelSpec::Winograd(s) => with_epilogue(&[Access::Read, Access::Read, Access::ReadWrite], &s.epilogue),
             KernelSpec::Pool(s) => with_epilogue(&[Access::Read], &s.epilogue),
             KernelSpec::Pointwise(s) => with_epilogue(&[], &s.epilogue),
+            KernelSpec::Lookup(s) if s.src.aliased => vec![Access::ReadWrite, Access::Read, Access::Write],
+            KernelSpec::Lookup(_) => vec![Access::Read, Access::Read, Access::Write],
             KernelSpec::Reduce(s) => with_epilogue(&[Access::Read], &s.epilogue),
             KernelSpec::Normalize(s) => with_epilogue(&[Access::Read], &s.epilogue),
             KernelSpec::Softmax(_) | KernelSpec::Copy(_) | KernelSpec::Scan(_) => vec![Access::Read, Access::Write],
@@ -158,7 +162,7 @@ impl KernelSpec {
         match self {
             KernelSpec::Conv(s) => mac(s.mac),
             KernelSpec::Depthwise(s) => mac(s.mac),
-            KernelSpec::TileConv(_) => "I8",
+            KernelSpec::TileConv(_) | KernelSpec::Lookup(_) => "I8",
             KernelSpec::WinogradSource(_) | KernelSpec::Winograd(_) => "I8",
             KernelSpec::MatMul(s) => elem(s.a_elem),
             KernelSpec::Pool(s) => elem(s.elem),
@@ -190,6 +194,7 @@ impl KernelSpec {
             KernelSpec::Winograd(s) => s.batch * s.oh * s.ow * s.oc,
             KernelSpec::Pool(s) => s.batch * s.oh * s.ow * s.channels * product(&s.kernel),
             KernelSpec::Pointwise(s) => product(&s.outer) * s.inner,
+            KernelSpec::Lookup(s) => product(&s.outer) * s.inner,
             KernelSpec::Reduce(s) => product(&s.outer) * product(&s.reduced) * s.inner,
             KernelSpec::Softmax(s) => s.outer * s.axis * s.inner,
             KernelSpec::Normalize(s) => product(&s.outer) * product(&s.reduced) * s.inner,
@@ -215,6 +220,7 @@ impl KernelSpec {
             KernelSpec::Winograd(s) => s.oc.div_ceil(s.block),
             KernelSpec::Pool(s) => s.batch * s.oh,
             KernelSpec::Pointwise(s) => s.outer.iter().product(),
+            KernelSpec::Lookup(s) => s.outer.iter().product(),
             KernelSpec::Reduce(s) => s.outer.iter().product(),
             KernelSpec::Softmax(s) => s.outer,
             KernelSpec::Normalize(s) => s.outer.iter().product(),

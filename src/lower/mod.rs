@@ -5,6 +5,7 @@
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program; [`bounds`]: the clamps it needs.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
+//! - [`table`]: long programs of one byte as tables.
 //! - [`indexed`]: indices known at run time, orders.
 //! - [`dense`], [`lanes`]: convolutions over channels, and their form with vectors.
 //! - [`tiles`]: which convolutions take tile registers, and how they are cut.
@@ -42,6 +43,7 @@ mod recurrent;
 mod reorder;
 mod resize;
 mod state;
+mod table;
 mod tiles;
 mod view;
 mod window;

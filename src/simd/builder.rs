@@ -450,6 +450,13 @@ impl Builder {
         self.define(self.ty(value), Inst::Shuffle { value, pattern })
     }
 
+    /// See [`Inst::ShuffleBy`].
+    pub fn shuffle_by(&mut self, table: Val, indices: Val) -> Val {
+        self.expect(table, Ty::V8);
+        self.expect(indices, Ty::V8);
+        self.define(Ty::V8, Inst::ShuffleBy { table, indices })
+    }
+
     /// See [`Inst::Unchunk`].
     pub fn unchunk(&mut self, value: Val) -> Val {
         self.expect_vector(value);

@@ -379,6 +379,7 @@ impl Machine<'_> {
             Inst::Pack(pack, a, b) => lanes::pack(pack, v(a), v(b)),
             Inst::Interleave { half, lane_bytes, a, b } => lanes::interleave(half, lane_bytes, v(a), v(b)),
             Inst::Shuffle { value, pattern } => lanes::shuffle(v(value), pattern),
+            Inst::ShuffleBy { table, indices } => lanes::shuffle_by(v(table), v(indices), self.width),
             Inst::Unchunk(value) => lanes::unchunk(v(value), self.width),
             Inst::Reduce(reduction, value) => {
                 return Ok(match lanes::reduce(reduction, v(value), self.width) {

@@ -467,6 +467,12 @@ pub enum Inst {
         value: Val,
         pattern: [u8; CHUNK],
     },
+    /// Byte `i` of each chunk is byte `indices[i] % 16` of the same chunk of `table`, zero where `indices[i]` has its highest
+    /// bit set: V8 x V8 -> V8.
+    ShuffleBy {
+        table: Val,
+        indices: Val,
+    },
     /// 32-bit lane `i` of chunk `j` becomes lane `i * chunks + j`: the bytes of four packed vectors one vector behind the other.
     Unchunk(Val),
     /// V32 -> I64 (sign-extended) or VF32 -> F32. Lane `i` meets lane `i + n/2`, then halves again: a fixed tree.
@@ -529,7 +535,8 @@ impl Inst {
             | Inst::Float(_, a, b)
             | Inst::FloatVecCmp(_, a, b)
             | Inst::Pack(_, a, b)
-            | Inst::Interleave { a, b, .. } => [*a, *b].into_iter().for_each(f),
+            | Inst::Interleave { a, b, .. }
+            | Inst::ShuffleBy { table: a, indices: b } => [*a, *b].into_iter().for_each(f),
             Inst::Choose(a, b, c) | Inst::VecSelect { mask: a, a: b, b: c } | Inst::Dot4 { acc: a, u: b, s: c, .. } => {
                 [*a, *b, *c].into_iter().for_each(f)
             }

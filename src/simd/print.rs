@@ -179,6 +179,7 @@ fn head(inst: &Inst) -> String {
         Inst::Pack(pack, a, b) => format!("pack.{pack:?} {a}, {b}"),
         Inst::Interleave { half, lane_bytes, a, b } => format!("interleave_{}.{lane_bytes} {a}, {b}", snake(half)),
         Inst::Shuffle { value, pattern } => format!("shuffle {value}, 0x{}", hex(pattern)),
+        Inst::ShuffleBy { table, indices } => format!("shuffle_by {table}, {indices}"),
         Inst::Unchunk(v) => format!("unchunk {v}"),
         Inst::Reduce(reduction, v) => format!("reduce.{reduction:?} {v}"),
         Inst::Prefetch(Cache::L1, addr) => format!("prefetch.l1 {addr}"),

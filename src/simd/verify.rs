@@ -270,6 +270,7 @@ impl Verifier<'_> {
             Inst::Pack(Pack::I32ToI16, a, b) => binary(a, b, Ty::V32, Ty::V16),
             Inst::Pack(Pack::I16ToI8 | Pack::I16ToU8, a, b) => binary(a, b, Ty::V16, Ty::V8),
             Inst::Interleave { a, b, .. } => binary(a, b, any(a), any(a)),
+            Inst::ShuffleBy { table, indices } => binary(table, indices, Ty::V8, Ty::V8),
             Inst::Shuffle { value, .. } | Inst::Unchunk(value) => unary(value, any(value), any(value)),
             Inst::Reduce(Reduction::AddI32 | Reduction::MaxI32, value) => unary(value, Ty::V32, Ty::I64),
             Inst::Reduce(Reduction::AddF32 | Reduction::MaxF32 | Reduction::MinF32, value) => {

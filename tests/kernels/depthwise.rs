@@ -11,22 +11,22 @@ use crate::random::Random;
 use crate::reference::{self, Lane, Outcome};
 
 #[derive(Clone, Copy, Debug)]
-struct Shape {
-    mac: Mac,
-    batch: usize,
-    channels: usize,
-    oh: usize,
-    ow: usize,
-    kernel: [usize; 2],
-    stride: usize,
-    dilation: usize,
-    result: Outcome,
-    weights: [i64; 2],
+pub struct Shape {
+    pub mac: Mac,
+    pub batch: usize,
+    pub channels: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub kernel: [usize; 2],
+    pub stride: usize,
+    pub dilation: usize,
+    pub result: Outcome,
+    pub weights: [i64; 2],
     /// Every fifth block of 16 channels has weights of the whole range.
-    mixed: bool,
+    pub mixed: bool,
 }
 
-const BASE: Shape = Shape {
+pub const BASE: Shape = Shape {
     mac: Mac::U8I8,
     batch: 1,
     channels: 16,
@@ -49,7 +49,7 @@ impl Shape {
         if self.is_float() { ElemType::F32 } else { ElemType::U8 }
     }
 
-    fn case(&self, width: Width) -> Case {
+    pub fn case(&self, width: Width) -> Case {
         let mut random = Random(11);
         let channels = self.channels;
         let ih = (self.oh - 1) * self.stride + (self.kernel[0] - 1) * self.dilation + 1;

@@ -8,6 +8,7 @@
 mod conv;
 mod depthwise;
 mod harness;
+mod lookup;
 mod matmul;
 mod movement;
 mod pointwise;

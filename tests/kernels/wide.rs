@@ -1,6 +1,6 @@
 //! What the wide back end makes of real kernels: the instructions of inner loops, and the CPU features of all instructions.
 
-use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
+use iced_x86::{Code, CpuidFeature, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, Register};
 use octet::codegen::target::Target;
 use octet::codegen::x86;
 use octet::ir::ElemType;
@@ -9,6 +9,7 @@ use octet::simd::ir::{Function, Width};
 use octet::simd::kernels;
 
 use crate::conv::{BASE, Shape, Values};
+use crate::depthwise;
 use crate::reference::Outcome;
 use crate::tile_conv;
 
@@ -109,6 +110,28 @@ fn dot_products_are_one_instruction() {
         let mut expected = vec![(Mnemonic::Vpbroadcastd, pixels), (Mnemonic::Vpdpbusd, vectors * pixels), loads];
         expected.extend(BESIDES);
         check(&shape, width, cpu, &expected);
+    }
+}
+
+/// Two pixels of a 3x3 window: three products a vector of each, one new column of each, and nothing on the stack.
+#[test]
+fn pixels_of_depthwise_convolutions_interleave_one_column() {
+    let rows = [
+        (Mac::U8I8, Width::W256, "x86-64-v3", Mnemonic::Vpmaddubsw),
+        (Mac::U8I8Dot, Width::W256, "x86-64-v3,+avxvnni", Mnemonic::Vpdpbusd),
+        (Mac::U8I8Dot, Width::W512, "x86-64-v4,+avx512vnni", Mnemonic::Vpdpbusd),
+    ];
+    for (mac, width, cpu, product) in rows {
+        let (channels, result) = (width.bytes(), Outcome::Plain);
+        let shape = depthwise::Shape { mac, channels, ow: 8, weights: [-30, 30], result, ..depthwise::BASE };
+        let function = kernels::build(&shape.case(width).spec, "kernel", width);
+        let instructions = decoded(&function, width, &target(cpu));
+        let loops = inner_loops(&instructions);
+        let body = loops.iter().find(|body| count(body, product) > 0).expect("a loop of products");
+        let interleaves = [Mnemonic::Vpunpcklbw, Mnemonic::Vpunpckhbw, Mnemonic::Vpunpcklwd, Mnemonic::Vpunpckhwd];
+        let interleaves: usize = interleaves.iter().map(|&mnemonic| count(body, mnemonic)).sum();
+        let on_stack = body.iter().filter(|instruction| instruction.memory_base() == Register::RSP).count();
+        assert_eq!((count(body, product), interleaves, on_stack), (24, 16, 0), "{cpu}, {width:?}: {body:#?}");
     }
 }
 

@@ -485,6 +485,17 @@ fn pointwise() -> Vec<Case> {
         let attrs = RequantizeAttrs { multiplier, bias: vec![3.5], axis: Some(1), elem: U8, low: 2, high: 250 };
         vec![b.op(Op::Requantize(attrs), &[x])]
     }));
+    for op in [UnaryOp::Sigmoid, UnaryOp::Tanh, UnaryOp::Gelu, UnaryOp::Swish { beta: 1.0 }, UnaryOp::Exp, UnaryOp::Abs]
+    {
+        for elem in [U8, I8] {
+            cases.push(case(format!("bytes/{} of {elem}", op.name()), move |b| {
+                let x = b.input(elem, &[2, 5, 7, 9]);
+                let x = b.dequantize(x, 0.05, 7.0);
+                let y = b.op(Op::Unary(op), &[x]);
+                vec![b.quantize(y, 0.01, 30.0)]
+            }));
+        }
+    }
     cases.push(case("softmax/last", |b| {
         let x = b.input(F32, &[3, 37]);
         vec![b.op(Op::Softmax { axis: 1, log: false }, &[x])]

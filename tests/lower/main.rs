@@ -35,6 +35,7 @@ fn main() {
     trials.extend(state::CASES.iter().map(|case| Trial::test(format!("state: {}", case.name), || state::check(case))));
     trials.push(Trial::test("results_without_names_are_outputs", results_without_names));
     trials.push(Trial::test("the_form_with_the_fewest_cycles_is_taken", fewest_cycles));
+    trials.push(Trial::test("long_programs_of_a_byte_are_lookups", long_programs_are_lookups));
     libtest_mimic::run(&args, trials).exit();
 }
 
@@ -106,6 +107,27 @@ fn fewest_cycles() -> Result<(), Failed> {
     } else {
         Err(format!("{} is taken", measured.choices[0].form()).into())
     }
+}
+
+/// A function between quantizations is a table, a few instructions are not.
+fn long_programs_are_lookups() -> Result<(), Failed> {
+    for (op, expected) in [("sigmoid", "lookup"), ("tanh", "lookup"), ("abs", "pointwise")] {
+        let text = format!(
+            "func @f(%x: tensor<1x64x3x3xu8>) -> tensor<1x64x3x3xu8> {{
+  %0 = dequantize %x {{scale = [0.05], zero_point = [128]}} : tensor<1x64x3x3xf32>
+  %1 = {op} %0 : tensor<1x64x3x3xf32>
+  %2 = quantize %1 {{scale = [0.02], zero_point = [0], low = 0, high = 255}} : tensor<1x64x3x3xu8>
+  return %2
+}}"
+        );
+        let graph = parse_text(&text, "byte").map_err(|problems| problems.to_string())?.graph;
+        let program = lower(&graph, &options(Width::W256, false)).map_err(|problems| problems.to_string())?;
+        let families: Vec<&str> = program.steps.iter().map(|step| program.kernels[step.kernel].family()).collect();
+        if families != [expected] {
+            return Err(format!("{op} between bytes became {families:?}").into());
+        }
+    }
+    Ok(())
 }
 
 /// The graph as it is against its programs, which `also` looks at.

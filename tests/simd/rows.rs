@@ -162,6 +162,7 @@ fn mixed_rows() -> Vec<Row> {
             rows.push(row(name, &[ty, ty], move |b, v| b.interleave(half, lane, v[0], v[1])));
         }
     }
+    rows.push(row("ShuffleBy", &[Ty::V8, Ty::V8], |b, v| b.shuffle_by(v[0], v[1])));
     let reverse = std::array::from_fn(|i| 15 - i as u8);
     let rotate = std::array::from_fn(|i| (i as u8 + 5) % 16);
     let broadcast = [7; 16];

@@ -156,9 +156,11 @@ impl Lowering<'_> {
             | Inst::FloatCmp(..) => Some(self.scalar(inst)),
             Inst::Madd(..) | Inst::MaddUbs { .. } | Inst::Dot4 { .. } => Some(self.multiply(inst)),
             Inst::Unchunk(value) => Some(self.get(*value)),
-            Inst::Pack(..) | Inst::Interleave { .. } | Inst::Shuffle { .. } | Inst::Reduce(..) => {
-                Some(self.rearrange(inst))
-            }
+            Inst::Pack(..)
+            | Inst::Interleave { .. }
+            | Inst::Shuffle { .. }
+            | Inst::ShuffleBy { .. }
+            | Inst::Reduce(..) => Some(self.rearrange(inst)),
             Inst::VecConst { .. }
             | Inst::Splat { .. }
             | Inst::Vec(..)

@@ -24,6 +24,10 @@ impl Lowering<'_> {
                 let value = self.get(value);
                 self.shuffle(value, pattern)
             }
+            Inst::ShuffleBy { table, indices } => {
+                let (table, indices) = (self.get(table), self.get(indices));
+                self.shuffle_by(table, indices)
+            }
             Inst::Reduce(reduction, value) => {
                 let value = self.get(value);
                 self.reduce(reduction, value)
@@ -54,6 +58,18 @@ impl Lowering<'_> {
             Arch::Aarch64 => self.builder.ins().swizzle(bytes, indices),
         };
         self.cast(ty, bytes)
+    }
+
+    /// `tbl` gives zero for every index above 15: bits between the low four and the highest go first.
+    fn shuffle_by(&mut self, table: Value, indices: Value) -> Value {
+        match self.target.arch {
+            Arch::X86_64 => self.builder.ins().x86_pshufb(table, indices),
+            Arch::Aarch64 => {
+                let bits = self.vec_const(types::I8X16, &[0x8f; CHUNK]);
+                let indices = self.builder.ins().band(indices, bits);
+                self.builder.ins().swizzle(table, indices)
+            }
+        }
     }
 
     /// Lanes 0, 1 meet lanes 2, 3; then lane 0 meets lane 1.

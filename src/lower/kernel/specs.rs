@@ -3,7 +3,7 @@
 use super::{Grid, Mac};
 use crate::ir::ElemType;
 use crate::ir::op::{Activation, Direction, EpsMode, ReduceKind, RnnKind, ScatterReduction};
-use crate::lower::pointwise::Epilogue;
+use crate::lower::pointwise::{Epilogue, PwTensor};
 
 /// Dense and grouped convolution, and products with constant matrices: for every output pixel and channel a sum over taps.
 ///
@@ -159,6 +159,16 @@ pub struct PointwiseSpec {
     pub outer: Vec<usize>,
     pub inner: usize,
     pub epilogue: Epilogue,
+}
+
+/// A table of 256 bytes: `dst[i] = table[src[i]]` over `outer` dimensions and a contiguous inner one, both of bytes. Operands:
+/// src, the table (`lower::pack::pack_lookup`), dst, which may be src. Items are the product of `outer`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LookupSpec {
+    pub outer: Vec<usize>,
+    pub inner: usize,
+    pub src: PwTensor,
+    pub dst: PwTensor,
 }
 
 /// Reduction over `reduced` dimensions for each element of `outer` x `inner`. Operands: src, then the epilogue's.

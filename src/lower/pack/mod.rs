@@ -6,11 +6,13 @@
 //! - [`tiles`]: the same for tile registers;
 //! - [`conv`], [`depthwise`]: weights of convolutions, each product in the form its weights allow ([`form`], [`pairs`]);
 //! - [`winograd`]: weights of convolutions that transform their source;
-//! - [`matmul`], [`rnn`]: scratch memory and recurrent weights.
+//! - [`matmul`], [`rnn`]: scratch memory and recurrent weights;
+//! - [`lookup`]: tables of 256 bytes.
 
 mod conv;
 mod depthwise;
 mod form;
+mod lookup;
 mod matmul;
 mod pairs;
 mod rnn;
@@ -20,6 +22,7 @@ mod winograd;
 pub use conv::{ConvLayout, Group, List, PackedConv, Run, pack_conv};
 pub use depthwise::{DepthwiseLayout, PackedDepthwise, pack_depthwise};
 pub use form::Forms;
+pub use lookup::pack_lookup;
 pub use matmul::{MatMulScratch, matmul_scratch_bytes};
 pub use rnn::{IntegerRow, RnnLayout, STATE_BITS, rnn_gates};
 pub use tiles::{PackedTiles, Step, TileLayout, pack_tiles, step_bytes, steps};

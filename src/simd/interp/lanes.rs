@@ -246,6 +246,14 @@ pub fn shuffle(value: Vector, pattern: [u8; CHUNK]) -> Vector {
     Vector::from_bytes(&bytes)
 }
 
+pub fn shuffle_by(table: Vector, indices: Vector, width: usize) -> Vector {
+    let byte = |i: usize| match indices.0[i] {
+        0x80.. => 0,
+        index => table.0[i / CHUNK * CHUNK + usize::from(index) % CHUNK],
+    };
+    Vector::from_bytes(&(0..width).map(byte).collect::<Vec<u8>>())
+}
+
 pub fn unchunk(value: Vector, width: usize) -> Vector {
     const LANE: usize = 4;
     let lane = |i: usize, chunk: usize| &value.0[chunk * CHUNK + i * LANE..][..LANE];

@@ -14,6 +14,7 @@ pub mod epilogue;
 pub mod fill;
 pub mod indexed;
 pub mod lanes;
+pub mod lookup;
 pub mod matmul;
 pub mod nest;
 pub mod normalize;
@@ -54,6 +55,7 @@ pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
         KernelSpec::Winograd(spec) => winograd::build(&mut b, spec, &operands, items),
         KernelSpec::Pool(spec) => pool::build(&mut b, spec, &operands, items),
         KernelSpec::Pointwise(spec) => pointwise::build(&mut b, spec, &operands, items),
+        KernelSpec::Lookup(spec) => lookup::build(&mut b, spec, &operands, items),
         KernelSpec::Reduce(spec) => reduce::build(&mut b, spec, &operands, items),
         KernelSpec::Copy(spec) => copy::build(&mut b, spec, &operands, items),
         KernelSpec::Fill(spec) => fill::build(&mut b, spec, &operands, items),

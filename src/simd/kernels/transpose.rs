@@ -3,11 +3,12 @@
 //! Square blocks of one chunk: as many vectors as a chunk has elements, then stages that interleave vector `i` with vector
 //! `i + n / 2`; after `log2 n` stages chunk `j` of vector `k` is one line of the destination. A few columns that lie densely
 //! (three colours) go by byte shuffles instead: every chunk of the destination picks its bytes from one chunk per column.
-//! What is left at the edges goes element by element. Nothing outside the elements is read.
+//! What is left at the edges goes element by element, or with few columns in a last vector that overlaps the one before. Nothing
+//! outside the elements is read.
 
 use crate::lower::kernel::CopySpec;
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{CHUNK, Half, IntOp, Ty, Val, VecOp};
+use crate::simd::ir::{CHUNK, Half, IntOp, Span, Ty, Val, VecOp};
 
 use super::Items;
 use super::copy::{element, int_mem};
@@ -82,12 +83,15 @@ impl<'a> Transpose<'a> {
 
     /// All elements of two dimensions.
     fn plane(&self, b: &mut Builder, src: Pointer, dst: Pointer, rows: Range, columns: Range) {
+        if self.has_few_columns() && self.rows != 0 {
+            return self.rows_of_few_columns(b, src, dst);
+        }
         let vector = b.width().bytes() / self.spec.elem_bytes;
         let whole_rows = whole(b, rows, vector);
         if self.has_few_columns() {
             b.for_each(rows.begin, whole_rows, vector as i64, |b, row| {
                 let (src, dst) = self.at(b, src, dst, row, columns.begin);
-                self.few_columns(b, src, dst);
+                self.few_columns(b, src, dst, vector);
             });
         } else {
             let block = CHUNK / self.spec.elem_bytes;
@@ -119,13 +123,14 @@ impl<'a> Transpose<'a> {
         });
     }
 
-    /// One vector of each of `count` columns.
-    fn load_columns(&self, b: &mut Builder, src: Pointer, count: usize) -> Vec<Val> {
+    /// `rows` elements of each of `count` columns, at most a vector.
+    fn load_columns(&self, b: &mut Builder, src: Pointer, rows: usize, count: usize) -> Vec<Val> {
+        let bytes = rows * self.spec.elem_bytes;
         (0..count)
             .map(|column| {
                 let column = b.int(column as i64 * self.spec.src[self.columns]);
                 let src = b.advance(src, column);
-                b.load(Ty::V8, src, 0)
+                if bytes == b.width().bytes() { b.load(Ty::V8, src, 0) } else { b.load_partial(Ty::V8, src, 0, bytes) }
             })
             .collect()
     }
@@ -134,7 +139,8 @@ impl<'a> Transpose<'a> {
     fn block(&self, b: &mut Builder, src: Pointer, dst: Pointer) {
         let (bytes, stride) = (self.spec.elem_bytes, self.spec.dst[self.rows]);
         let count = CHUNK / bytes;
-        let columns = self.load_columns(b, src, count);
+        let rows = b.width().bytes() / bytes;
+        let columns = self.load_columns(b, src, rows, count);
         for (i, line) in transposed(b, columns, bytes).into_iter().enumerate() {
             let row = b.int(i as i64 * stride);
             let dst = b.advance(dst, row);
@@ -142,16 +148,43 @@ impl<'a> Transpose<'a> {
         }
     }
 
-    /// A vector of rows of all columns: chunk `j` of the columns gives as many chunks in a row of the destination.
-    fn few_columns(&self, b: &mut Builder, src: Pointer, dst: Pointer) {
-        let columns = self.spec.sizes[self.columns];
-        let loaded = self.load_columns(b, src, columns);
-        for part in 0..columns {
-            let picked: Vec<Val> =
-                loaded.iter().enumerate().map(|(column, &value)| b.shuffle(value, self.picks(part, column))).collect();
-            let line = picked[1..].iter().fold(picked[0], |line, &x| b.vec_op(VecOp::Or, line, x));
-            b.store_chunks(dst, (part * CHUNK) as i32, (columns * CHUNK) as i32, line);
+    /// All rows of all columns, vector by vector. The last one writes some rows again, or has fewer if it is the only one.
+    fn rows_of_few_columns(&self, b: &mut Builder, src: Pointer, dst: Pointer) {
+        let (length, vector) = (self.spec.sizes[self.rows], b.width().bytes() / self.spec.elem_bytes);
+        let whole = length / vector * vector;
+        let (begin, end) = (b.int(0), b.int(whole as i64));
+        b.for_each(begin, end, vector as i64, |b, row| {
+            let (src, dst) = self.at(b, src, dst, row, begin);
+            self.few_columns(b, src, dst, vector);
+        });
+        if whole < length {
+            let last = b.int(length.saturating_sub(vector) as i64);
+            let (src, dst) = self.at(b, src, dst, last, begin);
+            self.few_columns(b, src, dst, length.min(vector));
         }
+    }
+
+    /// `rows` rows of all columns: chunk `j` of the columns gives as many chunks in a row of the destination.
+    fn few_columns(&self, b: &mut Builder, src: Pointer, dst: Pointer, rows: usize) {
+        let columns = self.spec.sizes[self.columns];
+        let loaded = self.load_columns(b, src, rows, columns);
+        for part in 0..columns {
+            let line = self.line(b, &loaded, part);
+            let limit = (rows * columns * self.spec.elem_bytes).saturating_sub(part * CHUNK);
+            let span = Span { stride: (columns * CHUNK) as i32, head: CHUNK, limit };
+            b.store_partial_chunks(dst, (part * CHUNK) as i32, span, line);
+        }
+    }
+
+    /// Part `part` of what each chunk of the columns gives.
+    fn line(&self, b: &mut Builder, columns: &[Val], part: usize) -> Val {
+        if let &[even, odd] = columns {
+            let half = if part == 0 { Half::Low } else { Half::High };
+            return b.interleave(half, self.spec.elem_bytes, even, odd);
+        }
+        let picked: Vec<Val> =
+            columns.iter().enumerate().map(|(column, &value)| b.shuffle(value, self.picks(part, column))).collect();
+        picked[1..].iter().fold(picked[0], |line, &x| b.vec_op(VecOp::Or, line, x))
     }
 
     /// Which bytes of a column's chunk stand in part `part` of the destination.

@@ -225,6 +225,12 @@ fn pointwise() -> Vec<Row> {
             let sum = b.op(Op::Binary(BinaryOp::Add), &[p, q]);
             b.quantize(sum)
         }),
+        row("lookup", "sigmoid_u8_256_56x56", |b| {
+            let x = b.input(U8, &[1, 56, 56, 256]);
+            let x = b.dequantize(x);
+            let y = b.op(Op::Unary(UnaryOp::Sigmoid), &[x]);
+            b.quantize(y)
+        }),
         row("pointwise", "quantize_128x768", |b| {
             let x = b.input(F32, &[128, 768]);
             b.quantize(x)

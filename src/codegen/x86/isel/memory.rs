@@ -13,6 +13,7 @@ use crate::simd::ir::{Addr, CHUNK, Cache, Inst, IntOp, Mem, Span, Val, pieces};
 
 const LOAD_CHUNK: codes::Pair = [Code::VEX_Vmovdqu_xmm_xmmm128, Code::EVEX_Vmovdqu32_xmm_k1z_xmmm128];
 const STORE_CHUNK: codes::Pair = [Code::VEX_Vmovdqu_xmmm128_xmm, Code::EVEX_Vmovdqu32_xmmm128_k1z_xmm];
+const BROADCAST_CHUNK: codes::Pair = [Code::VEX_Vbroadcasti128_ymm_m128, Code::EVEX_Vbroadcasti32x4_zmm_k1z_m128];
 const INSERT: codes::Pair =
     [Code::VEX_Vinserti128_ymm_ymm_xmmm128_imm8, Code::EVEX_Vinserti32x4_zmm_k1z_zmm_xmmm128_imm8];
 const EXTRACT: codes::Pair = [Code::VEX_Vextracti128_xmmm128_ymm_imm8, Code::EVEX_Vextracti32x4_xmmm128_k1z_zmm_imm8];
@@ -76,6 +77,10 @@ impl Selector<'_> {
             Inst::LoadPartial { addr, bytes, mem, .. } => {
                 let address = self.address(addr, mem);
                 self.load_partial(address, bytes)
+            }
+            Inst::LoadChunks { addr, stride: 0, mem, .. } => {
+                let address = self.address(addr, mem);
+                self.vector_inst(BROADCAST_CHUNK, &[Source::Mem(address)])
             }
             Inst::LoadChunks { addr, stride, mem, .. } => {
                 let address = self.address(addr, mem);

@@ -260,9 +260,12 @@ impl<'a> Selector<'a> {
             | Inst::FloatFromBits(_)
             | Inst::FloatCmp(..)
             | Inst::Scratch => self.scalar(inst),
-            Inst::Pack(..) | Inst::Interleave { .. } | Inst::Shuffle { .. } | Inst::Unchunk(_) | Inst::Reduce(..) => {
-                self.rearrange(inst)
-            }
+            Inst::Pack(..)
+            | Inst::Interleave { .. }
+            | Inst::Shuffle { .. }
+            | Inst::ShuffleBy { .. }
+            | Inst::Unchunk(_)
+            | Inst::Reduce(..) => self.rearrange(inst),
             Inst::VecConst { .. }
             | Inst::Splat { .. }
             | Inst::Vec(..)

@@ -28,6 +28,10 @@ impl Selector<'_> {
                 let (value, pattern) = (self.reg(value), self.vec_const_source(pattern));
                 self.vector_inst(SHUFFLE, &[value.into(), pattern])
             }
+            Inst::ShuffleBy { table, indices } => {
+                let (table, indices) = (self.reg(table), self.source(indices));
+                self.vector_inst(SHUFFLE, &[table.into(), indices])
+            }
             Inst::Unchunk(value) => self.unchunk(value),
             Inst::Reduce(reduction, value) => {
                 let value = self.reg(value);
