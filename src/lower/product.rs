@@ -117,13 +117,8 @@ impl Lowering<'_> {
         let batched = |view: &View| View { sizes: batch.clone(), strides: batch_strides(view, &batch), ..view.clone() };
         let (a_batch, b_batch) = (batched(&a), batched(&b));
         let outer = Dims::of(&laid.views().collect::<Vec<_>>(), &row_major(rank - 1));
-        let form = match (a.elem, b.elem) {
-            (ElemType::F32, _) => MatMulForm::F32,
-            (_, ElemType::I8) if self.has_dot => MatMulForm::Bytes,
-            _ => MatMulForm::Words,
-        };
         let spec = MatMulSpec {
-            form,
+            form: self.form_of(a.elem, b.elem),
             a_elem: a.elem,
             b_elem: b.elem,
             a_batch: a_batch.strides,
@@ -144,6 +139,14 @@ impl Lowering<'_> {
         let operands = [vec![Operand::of(&a), Operand::of(&b), Operand::start(scratch)], laid.operands()].concat();
         self.push_step(KernelSpec::MatMul(spec), operands, &covered(&tree, node), macs);
         Ok(())
+    }
+
+    fn form_of(&self, a: ElemType, b: ElemType) -> MatMulForm {
+        match b {
+            _ if a == ElemType::F32 => MatMulForm::F32,
+            ElemType::I8 if self.has_dot => MatMulForm::Bytes,
+            _ => MatMulForm::Words,
+        }
     }
 
     /// The order of a product's rows in memory: that of the transposed value where only that is used, so that the transposition

@@ -150,7 +150,7 @@ impl Part for Rows<'_> {
         let none = b.splat_const_f32(0.0);
         nest::fold_all(b, &self.spec.reduced, &[none], &mut |b, indices, carried| {
             let src = nest::at(b, self.src, indices, &self.spec.src_reduced);
-            let mut sums = vec![none; SIDE_BY_SIDE];
+            let mut sums = [none; SIDE_BY_SIDE];
             let mut begin = 0;
             for count in [SIDE_BY_SIDE, 1] {
                 let end = whole / (count * lanes) * (count * lanes);
