@@ -90,11 +90,15 @@ fn pointwise(epilogue: &Epilogue) -> u64 {
 
 /// Instructions of a program on a vector of 32-bit lanes.
 pub fn instructions(program: &PointwiseProgram) -> u64 {
-    let instructions = |inst: &PwInst| match inst {
+    program.insts.iter().map(instruction).sum()
+}
+
+/// The same of one.
+pub fn instruction(inst: &PwInst) -> u64 {
+    match inst {
         PwInst::Unary(op, _) if is_long(*op) => 25,
         _ => 1,
-    };
-    program.insts.iter().map(instructions).sum()
+    }
 }
 
 /// Whether the function takes a polynomial.

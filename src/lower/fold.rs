@@ -5,15 +5,19 @@
 //! source at every tap, and in the result: a convolution of half as many pixels with twice the channels, whose weights
 //! repeat.
 
+use super::cost;
 use super::elementwise::Laid;
 use super::expr::{Load, Tree};
 use super::grid::Dims;
+use super::pointwise::PwInst;
 use super::view::View;
 use crate::simd::ir::Width;
 
-/// Gain, in hundredths, from which on it pays: neighbours that are one pixel no longer share what they interleave. Of a pixel
-/// of 3x3 taps with dot products that is 8 of 39 instructions, and 24 of 55 where nothing is shared.
-const LEAST_GAIN: usize = 140;
+/// Instructions for a pixel of 3x3 taps and a vector of channels, with dot products: products and packs, the interleaves of the
+/// one column that a pixel does not share, and those of all three, which neighbours that are one pixel do not share.
+const PRODUCTS: u64 = 12 + 3;
+const SHARED: u64 = 8;
+const UNSHARED: u64 = 24;
 
 /// How many pixels may be taken as one, the preferred number first: 1, or small powers of two that divide a row. `dims` has
 /// the strides of the source, then those of `laid`, with pixels last.
@@ -35,6 +39,14 @@ pub fn counts(width: Width, channels: usize, src: &View, tree: &Tree, laid: &Lai
     let cost = |pixels: usize| (channels * pixels).next_multiple_of(width.bytes()) * 100 / (channels * pixels);
     let counts: Vec<usize> = [1, 2, 4, 8].into_iter().filter(|pixels| row.is_multiple_of(*pixels)).collect();
     let best = counts.iter().copied().min_by_key(|&pixels| cost(pixels));
-    let preferred = best.filter(|&pixels| cost(1) * 100 >= cost(pixels) * LEAST_GAIN).unwrap_or(1);
+    let preferred = best.filter(|&pixels| cost(1) * 100 >= cost(pixels) * least_gain(tree)).unwrap_or(1);
     std::iter::once(preferred).chain(counts.into_iter().filter(|&pixels| pixels != preferred)).collect()
+}
+
+/// Hundredths of vectors from which on it pays. A long epilogue runs on every vector.
+fn least_gain(tree: &Tree) -> usize {
+    let computes = |inst: &&PwInst| inst.operands().next().is_some();
+    let lanes: u64 = tree.program.insts.iter().filter(computes).map(cost::instruction).sum();
+    let others = PRODUCTS + 4 * lanes;
+    ((others + UNSHARED) * 100).div_ceil(others + SHARED) as usize
 }
