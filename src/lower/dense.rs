@@ -30,7 +30,8 @@ impl Lowering<'_> {
     pub fn dense_convolution(&mut self, convolved: Convolved, dense: &Dense) -> Result<(), String> {
         let Dense { mac, groups, weights, .. } = *dense;
         let init = self.init_of(convolved.anchor, convolved.laid.dst.sizes[convolved.channel])?;
-        let mut lanes = Lanes { mac, width: self.width, groups, weights, init, packed: BTreeMap::new() };
+        let row = convolved.dims().sizes.last().copied().unwrap_or(1);
+        let mut lanes = Lanes { mac, width: self.width, groups, weights, init, row, packed: BTreeMap::new() };
         let plan = match (mac, weights) {
             (Mac::U8I8Dot | Mac::U8I8, Weights::Int(_)) => self.tile_plan(&convolved, groups),
             _ => None,
@@ -65,10 +66,9 @@ impl Lowering<'_> {
                 None => Form::Lanes(lanes.preferred()),
             }
         };
-        let row = convolved.dims().sizes.last().copied().unwrap_or(1);
         let winograd = windows.filter(|windows| windows.allow_winograd(dense.mac, dst)).map(|_| Form::Winograd);
         let tiles = plan.into_iter().flat_map(TilePlan::tilings).map(Form::Tiles);
-        let vectors = lanes.tilings(row).into_iter().map(Form::Lanes);
+        let vectors = lanes.tilings().into_iter().map(Form::Lanes);
         let others = winograd.into_iter().chain(tiles).chain(vectors).filter(|form| *form != preferred);
         std::iter::once(preferred).chain(others).collect()
     }

@@ -15,6 +15,10 @@ const BLOCKS_OUTER_BYTES: usize = 256 << 10;
 /// A flat range of pixels is cut into rows of at least so many.
 const ROW_PIXELS: usize = 24;
 
+/// Vectors of a wide block, and the pixels of a row up to which one may be right.
+const WIDE_BLOCK: usize = 8;
+const WIDE_BLOCK_PIXELS: usize = 2;
+
 /// Vectors of output channels and pixels that are computed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shape {
@@ -30,19 +34,22 @@ pub struct Lanes<'a> {
     pub weights: Weights<'a>,
     /// What the accumulator of each output channel starts with.
     pub init: Vec<i32>,
+    /// Pixels of a row.
+    pub row: usize,
     /// By the vectors of a block: packed to be compared, and not yet used.
     pub packed: BTreeMap<usize, PackedConv>,
 }
 
 impl Lanes<'_> {
     /// The tiling that takes the fewest instructions: with blocks of one vector many quads find another that they can be added
-    /// to in 16 bits.
+    /// to in 16 bits. Rows of few pixels take wide blocks.
     pub fn preferred(&mut self) -> Tiling {
-        let (usual, narrow) = (self.usual(), self.narrow());
+        let wide = self.takes_wide_blocks();
+        let (usual, narrow) = (if wide { self.wide() } else { self.usual() }, self.narrow());
         let packed = self.pack(usual.vectors);
         let (usual_cost, usual_bytes) = (packed.forms.instructions(), packed.blob.len());
         self.packed.insert(usual.vectors, packed);
-        if self.mac != Mac::U8I8 || self.width == Width::W128 {
+        if wide || self.mac != Mac::U8I8 || self.width == Width::W128 {
             return usual.tiling(usual_bytes >= BLOCKS_OUTER_BYTES);
         }
         let packed = self.pack(narrow.vectors);
@@ -56,10 +63,10 @@ impl Lanes<'_> {
         }
     }
 
-    /// Every tiling that registers have room for, for rows of so many pixels.
-    pub fn tilings(&self, row: usize) -> Vec<Tiling> {
-        let most = self.channel_vectors();
-        let widest = [6, 8].into_iter().filter(|_| row <= WIDE_BLOCK_PIXELS);
+    /// Every tiling that registers have room for.
+    pub fn tilings(&self) -> Vec<Tiling> {
+        let (most, row) = (self.channel_vectors(), self.row);
+        let widest = [6, WIDE_BLOCK].into_iter().filter(|_| row <= WIDE_BLOCK_PIXELS);
         let filled = (1..=4).chain(widest).map(|vectors| Shape { vectors, pixels: self.accumulators() / vectors });
         let narrow = (self.mac == Mac::U8I8).then(|| self.narrow());
         let mut shapes: Vec<Shape> = Vec::new();
@@ -76,6 +83,9 @@ impl Lanes<'_> {
     /// As many accumulators as registers hold beside the weights and one broadcast. A dot product is one instruction, so loads
     /// bind first and more pixels share each weight.
     fn usual(&self) -> Shape {
+        if (self.mac, self.width) == (Mac::U8I8Dot, Width::W512) {
+            return self.fitting();
+        }
         let most_vectors = match (self.mac, self.width) {
             (_, Width::W512) => 4,
             (Mac::U8I8Dot, _) => 2,
@@ -84,6 +94,31 @@ impl Lanes<'_> {
         };
         let vectors = self.channel_vectors().clamp(1, most_vectors);
         Shape { vectors, pixels: (self.accumulators() / vectors).clamp(1, 6) }
+    }
+
+    /// Blocks that leave few vectors without channels, of equals the widest. There are so many accumulators that products bind
+    /// and not loads, except in blocks of one vector.
+    fn fitting(&self) -> Shape {
+        let vectors = |group: &Group| group.oc.div_ceil(self.width.lanes32());
+        let cost = |shape: &Shape| {
+            let computed: usize = self.groups.iter().map(|group| vectors(group).next_multiple_of(shape.vectors)).sum();
+            computed * (shape.vectors * shape.pixels).max(shape.vectors + shape.pixels)
+        };
+        let most = self.channel_vectors().min(4);
+        let shapes = (1..=most).rev().map(|vectors| Shape { vectors, pixels: self.accumulators() / vectors });
+        shapes.min_by_key(cost).unwrap_or(self.narrow())
+    }
+
+    /// A row of one or two pixels has a sum for each vector of a block: too few to hide the latency of an addition, unless blocks
+    /// are wide.
+    fn takes_wide_blocks(&self) -> bool {
+        let integer = matches!(self.mac, Mac::U8I8 | Mac::U8I8Dot);
+        let room = self.width != Width::W128 && self.channel_vectors() >= WIDE_BLOCK;
+        integer && room && self.row <= WIDE_BLOCK_PIXELS
+    }
+
+    fn wide(&self) -> Shape {
+        Shape { vectors: WIDE_BLOCK, pixels: self.accumulators() / WIDE_BLOCK }
     }
 
     /// Blocks of one vector, and the more pixels.
@@ -110,9 +145,6 @@ impl Lanes<'_> {
         known.unwrap_or_else(|| pack::pack_conv(self.mac, self.width, vectors, self.groups, self.weights, &self.init))
     }
 }
-
-/// Rows of few pixels have few sums that run side by side: blocks of more vectors than usual may serve them.
-const WIDE_BLOCK_PIXELS: usize = 2;
 
 impl Shape {
     fn tiling(self, blocks_outer: bool) -> Tiling {
