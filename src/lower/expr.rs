@@ -6,6 +6,7 @@
 use crate::ir::op::{BinaryOp, QuantizeAttrs, RequantizeAttrs, UnaryOp};
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Shape, Tensor, Value};
 
+use super::bounds::without_superfluous_clamps;
 use super::plan::{Anchor, Plan, is_pointwise};
 use super::pointwise::{LaneType, PointwiseProgram, PwInst, Ref};
 
@@ -52,6 +53,7 @@ pub fn tree(graph: &Graph, plan: &Plan, root: Value, lane: LaneType, finish: &[F
     let scope = Scope { graph, plan, root, anchor: plan.anchor(root), lane, finish };
     let result = tree.value(&scope, root)?;
     tree.program.stores.push((result, graph.ty(root).elem));
+    tree.program = without_superfluous_clamps(&tree.program, graph, &tree.loads, lane);
     Ok(tree)
 }
 

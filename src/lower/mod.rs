@@ -3,6 +3,7 @@
 //! - [`reorder`]: channels in an order that suits the forms of products.
 //! - [`plan`]: which values are stored, and which are computed inside the kernel that uses them.
 //! - [`expr`]: a tree of pointwise operations as a [`pointwise`] program.
+//! - [`bounds`]: clamps that a store makes superfluous.
 //! - [`view`], [`place`]: where elements lie; borders, slices, the model's own memory.
 //! - [`window`], [`product`], [`elementwise`], [`movement`], [`recurrent`]: from operations to kernel specs, family by family.
 //! - [`indexed`]: indices known at run time, orders.
@@ -11,15 +12,18 @@
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`state`]: variables, which outlive an inference.
+//! - `in_place`: results in the memory of what they are added to.
 //! - [`memory`]: lifetimes to offsets.
 //!
 //! The result: [`program`], and in it [`kernel`] specs.
 
+mod bounds;
 mod cost;
 mod elementwise;
 mod expr;
 mod fold;
 mod grid;
+mod in_place;
 mod indexed;
 pub mod kernel;
 mod memory;
@@ -332,6 +336,7 @@ impl Lowering<'_> {
     }
 
     fn finish(mut self, options: &LowerOptions) -> crate::diag::Result<Program> {
+        self.sum_in_place();
         let memory::Assignment { steps, buffers, state_bytes, workspace_bytes } =
             memory::assign(&self.storages, std::mem::take(&mut self.steps))
                 .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;

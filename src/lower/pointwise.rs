@@ -33,6 +33,8 @@ pub enum PwInst {
         low: i32,
         high: i32,
     },
+    /// f32 to i32, to nearest even. The value is inside i32: lowering has shown it.
+    Round(Ref),
     /// f32 to i32, toward zero, saturating; NaN gives 0 (`convert` to an integer type).
     Truncate(Ref),
     /// On f32, or on i32 where the operation has an integer meaning.
@@ -41,6 +43,19 @@ pub enum PwInst {
     Binary(BinaryOp, Ref, Ref),
     /// `(condition i32, then, else)`
     Select(Ref, Ref, Ref),
+}
+
+impl PwInst {
+    /// The instructions whose results it uses.
+    pub fn operands(&self) -> Vec<Ref> {
+        match *self {
+            PwInst::Accumulator | PwInst::Load(_) | PwInst::ConstF32(_) | PwInst::ConstI32(_) => vec![],
+            PwInst::ToFloat(x) | PwInst::Quantize { x, .. } | PwInst::Round(x) => vec![x],
+            PwInst::Truncate(x) | PwInst::Unary(_, x) => vec![x],
+            PwInst::Binary(_, x, y) => vec![x, y],
+            PwInst::Select(x, y, z) => vec![x, y, z],
+        }
+    }
 }
 
 /// Instructions, and what is stored where.

@@ -100,6 +100,7 @@ fn evaluate(inst: &PwInst, values: &[Lane]) -> Lane {
             let rounded = x.round_ties_even();
             Lane::I(if x.is_nan() { low } else { (rounded as i32).clamp(low, high) })
         }
+        PwInst::Round(x) => Lane::I(v(x).f().round_ties_even() as i32),
         PwInst::Truncate(x) => Lane::I(v(x).f() as i32),
         PwInst::Unary(op, x) => unary(op, v(x)),
         PwInst::Binary(op, x, y) => binary(op, v(x), v(y)),

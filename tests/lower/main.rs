@@ -32,6 +32,7 @@ fn main() {
     }));
     trials.extend(state::CASES.iter().map(|case| Trial::test(format!("state: {}", case.name), || state::check(case))));
     trials.push(Trial::test("results_without_names_are_outputs", results_without_names));
+    trials.push(Trial::test("the_sum_of_a_residual_stream_is_in_place", sum_in_place));
     libtest_mimic::run(&args, trials).exit();
 }
 
@@ -54,6 +55,19 @@ fn results_without_names() -> Result<(), Failed> {
     let program = lower(&graph, &options(Width::W128, false)).map_err(|problems| problems.to_string())?;
     let names: Vec<&str> = program.outputs.iter().map(|port| port.name.as_str()).collect();
     if names == ["out0", "out1"] { Ok(()) } else { Err(format!("outputs are {names:?}").into()) }
+}
+
+/// A tensor that is added and not read again gives its memory to the sum: the kernel reads and writes one buffer.
+fn sum_in_place() -> Result<(), Failed> {
+    let cases = cases::all();
+    let case = cases.iter().find(|case| case.name == "chain/residual_stream_in_place").ok_or("no such case")?;
+    compare_programs(&cases::graph(case), |_, program| {
+        let in_place = program.steps.iter().any(|step| {
+            let written = step.operands.last();
+            step.operands.iter().filter(|&operand| Some(operand) == written).count() == 2
+        });
+        if in_place { Ok(()) } else { Err("no step reads what it writes".into()) }
+    })
 }
 
 /// The graph as it is against its programs, which `also` looks at.

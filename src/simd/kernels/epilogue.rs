@@ -221,6 +221,7 @@ impl<'a> Evaluation<'a> {
             PwInst::ConstI32(x) => b.splat_const(Ty::V32, x.into()),
             PwInst::ToFloat(x) => b.to_float(value(x)),
             PwInst::Quantize { x, low, high } => lanes::quantize(b, value(x), low, high),
+            PwInst::Round(x) => b.to_int(value(x)),
             PwInst::Truncate(x) => lanes::truncate(b, value(x)),
             PwInst::Unary(op, x) => lanes::unary(b, op, value(x)),
             PwInst::Binary(op, x, y) => lanes::binary(b, op, value(x), value(y)),
@@ -248,10 +249,7 @@ fn uniform(epilogue: &Epilogue) -> Vec<bool> {
         let value = match inst {
             PwInst::Accumulator => false,
             PwInst::Load(i) => pixel_stride(&epilogue.loads[*i]) == 0,
-            PwInst::ConstF32(_) | PwInst::ConstI32(_) => true,
-            PwInst::ToFloat(x) | PwInst::Quantize { x, .. } | PwInst::Truncate(x) | PwInst::Unary(_, x) => of(x),
-            PwInst::Binary(_, x, y) => of(x) && of(y),
-            PwInst::Select(x, y, z) => of(x) && of(y) && of(z),
+            computed => computed.operands().iter().all(of),
         };
         uniform.push(value);
     }
