@@ -14,6 +14,7 @@
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`state`]: variables, which outlive an inference.
+//! - `in_place`: results in the memory of what they are added to.
 //! - [`memory`]: lifetimes to offsets.
 //!
 //! The result: [`program`], and in it [`kernel`] specs.
@@ -26,6 +27,7 @@ mod elementwise;
 mod expr;
 mod fold;
 mod grid;
+mod in_place;
 mod indexed;
 pub mod kernel;
 mod lanes;
@@ -371,6 +373,7 @@ impl Lowering<'_> {
     }
 
     fn finish(mut self, options: &LowerOptions) -> crate::diag::Result<Program> {
+        self.sum_in_place();
         let memory::Assignment { steps, buffers, state_bytes, workspace_bytes } =
             memory::assign(&self.storages, std::mem::take(&mut self.steps))
                 .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;

@@ -114,6 +114,8 @@ impl Plan {
             let foreign = !inside.is_empty() && !holds_ours;
             match inlined(graph, root, operand) {
                 Inlined::Tree if !foreign => self.grow(graph, root, operand, anchor),
+                // The other kernel stores the integers, not what is computed from them.
+                Inlined::Tree if dequantizes_stored(graph, operand) => self.store_sources(graph, operand),
                 Inlined::Copy => self.store_sources(graph, operand),
                 Inlined::Tree | Inlined::No => self.stored[operand] = true,
             }
@@ -207,6 +209,13 @@ fn is_cheap(graph: &Graph, node: Node) -> bool {
     conversion && source(graph.operand(node, 0))
 }
 
+/// A dequantize of integers that go to memory in any case.
+fn dequantizes_stored(graph: &Graph, value: Value) -> bool {
+    graph.def_node(value).is_some_and(|node| {
+        matches!(graph.op(node), Op::Dequantize(_)) && is_stored_anyway(graph, graph.operand(node, 0))
+    })
+}
+
 /// Integers that go to memory in any case: results of quantization.
 fn is_stored_anyway(graph: &Graph, value: Value) -> bool {
     matches!(graph.def_op(value), Some(Op::Quantize(_) | Op::Requantize(_)))
@@ -283,4 +292,33 @@ pub fn is_pointwise(graph: &Graph, node: Node) -> bool {
 pub fn fits_lanes(elem: ElemType) -> bool {
     use ElemType::{Bool, F32, I8, I16, I32, U8};
     matches!(elem, F32 | I32 | I16 | I8 | U8 | Bool)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ir::parse::parse_text;
+
+    use super::*;
+
+    /// Two convolutions that are added after a quantization each: one runs the sum in its epilogue and loads the other's
+    /// integers.
+    #[test]
+    fn a_branch_of_another_kernel_is_loaded_as_integers() -> Result<(), String> {
+        let text = "func @f(%x: tensor<1x4x2x2xu8>, %w: tensor<4x4x1x1xi8>) -> tensor<1x4x2x2xf32> {
+  %0 = convolution %x, %w {strides = [1, 1]} : tensor<1x4x2x2xi32>
+  %1 = dequantize %0 {scale = [0.5]} : tensor<1x4x2x2xf32>
+  %2 = quantize %1 {scale = [2.0]} : tensor<1x4x2x2xu8>
+  %3 = dequantize %2 {scale = [2.0]} : tensor<1x4x2x2xf32>
+  %4 = convolution %x, %w {strides = [1, 1]} : tensor<1x4x2x2xi32>
+  %5 = dequantize %4 {scale = [0.25]} : tensor<1x4x2x2xf32>
+  %6 = add %5, %3 : tensor<1x4x2x2xf32>
+  return %6
+}";
+        let graph = parse_text(text, "f").map_err(|problems| problems.to_string())?.graph;
+        let plan = Plan::new(&graph);
+        let results: Vec<Value> = graph.body_nodes().flat_map(|node| graph.results(node)).copied().collect();
+        let stored: Vec<usize> = (0..results.len()).filter(|&i| plan.is_stored(results[i])).collect();
+        assert_eq!(stored, [2, 6]);
+        Ok(())
+    }
 }

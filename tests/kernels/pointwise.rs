@@ -166,6 +166,31 @@ fn quantize_and_truncate_at_the_ends() {
     }
 }
 
+/// Without a clamp of its own, a value is clamped when it is stored.
+#[test]
+fn rounded_values_saturate_in_narrow_stores() {
+    const INSIDE: f32 = 2147483520.0;
+    let values = [0.5f32, 1.5, -0.5, 254.5, 255.5, 127.5, 128.5, -128.5, -129.5, 65535.0, 65536.0, -65537.0, 1e9, -1e9];
+    for elem in [ElemType::U8, ElemType::I8] {
+        for inner in [1, 5, 16, 33, 64, 131] {
+            check(&format!("rounded to {elem}, {inner} elements"), |_| {
+                let mut program = PointwiseProgram::default();
+                let x = program.push(PwInst::Load(0));
+                let y = program.push(PwInst::Round(x));
+                program.stores.push((y, elem));
+                let epilogue = Epilogue {
+                    program,
+                    loads: vec![dense(ElemType::F32, &[], inner)],
+                    stores: vec![dense(elem, &[], inner)],
+                };
+                let all = values.iter().copied().chain([INSIDE, -INSIDE]).cycle().take(inner);
+                let src = all.flat_map(f32::to_le_bytes).collect();
+                case(&[], inner, epilogue, vec![src, vec![0x55; inner * elem.bytes()]])
+            });
+        }
+    }
+}
+
 // Every operation against `interp`.
 
 const UNARY: [UnaryOp; 41] = [

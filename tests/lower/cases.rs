@@ -621,6 +621,36 @@ fn chains() -> Vec<Case> {
             let sum = b.add(a, c);
             vec![b.quantize(sum, 0.7, 128.0)]
         }),
+        case("chain/two_convolutions_added_after_quantizations", move |b| {
+            let q = b.input(U8, &[1, 8, 5, 5]);
+            let (w1, w2) = (b.weights(I8, &[12, 8, 3, 3]), b.weights(I8, &[12, 8, 1, 1]));
+            let (a, c) = (b.conv(q, w1, same), b.conv(q, w2, PLAIN));
+            let branches = [a, c].map(|acc| {
+                let y = b.per_channel(acc, 1);
+                let y = b.quantize(y, 0.9, 130.0);
+                b.dequantize(y, 0.9, 130.0)
+            });
+            let sum = b.add(branches[0], branches[1]);
+            vec![b.quantize(sum, 1.3, 128.0)]
+        }),
+        case("chain/residual_stream_in_place", move |b| {
+            let q = b.input(U8, &[1, 12, 6, 6]);
+            let [enter, first, second, leave] =
+                [[70, 12], [9, 70], [70, 9], [5, 70]].map(|[oc, ic]: [usize; 2]| b.weights(I8, &[oc, ic, 1, 1]));
+            let enter = b.conv(q, enter, PLAIN);
+            let enter = b.per_channel(enter, 1);
+            let stream = b.quantize(enter, 0.7, 3.0);
+            let inner = b.conv(stream, first, PLAIN);
+            let inner = b.per_channel(inner, 1);
+            let inner = b.quantize(inner, 0.9, 128.0);
+            let back = b.conv(inner, second, PLAIN);
+            let back = b.per_channel(back, 1);
+            let stream = b.dequantize(stream, 0.7, 3.0);
+            let sum = b.add(back, stream);
+            let sum = b.quantize(sum, 0.8, 0.0);
+            let leave = b.conv(sum, leave, PLAIN);
+            vec![b.per_channel(leave, 1)]
+        }),
         case("chain/residual_stream_in_another_order", move |b| {
             let q = b.input(U8, &[1, 12, 6, 6]);
             let dims: [&[usize]; 4] = [&[16, 12, 1, 1], &[24, 16, 3, 3], &[16, 24, 1, 1], &[9, 16, 3, 3]];

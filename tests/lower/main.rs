@@ -36,6 +36,7 @@ fn main() {
     trials.push(Trial::test("results_without_names_are_outputs", results_without_names));
     trials.push(Trial::test("the_form_with_the_fewest_cycles_is_taken", fewest_cycles));
     trials.push(Trial::test("long_programs_of_a_byte_are_lookups", long_programs_are_lookups));
+    trials.push(Trial::test("the_sum_of_a_residual_stream_is_in_place", sum_in_place));
     libtest_mimic::run(&args, trials).exit();
 }
 
@@ -128,6 +129,19 @@ fn long_programs_are_lookups() -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// A tensor that is added and not read again gives its memory to the sum: the kernel reads and writes one buffer.
+fn sum_in_place() -> Result<(), Failed> {
+    let cases = cases::all();
+    let case = cases.iter().find(|case| case.name == "chain/residual_stream_in_place").ok_or("no such case")?;
+    compare_programs(&cases::graph(case), |_, program| {
+        let in_place = program.steps.iter().any(|step| {
+            let written = step.operands.last();
+            step.operands.iter().filter(|&operand| Some(operand) == written).count() == 2
+        });
+        if in_place { Ok(()) } else { Err("no step reads what it writes".into()) }
+    })
 }
 
 /// The graph as it is against its programs, which `also` looks at.
