@@ -16,6 +16,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::codegen::estimate::Model;
 use crate::codegen::object::{self, Object, Version};
 use crate::codegen::target::Target;
 use crate::diag::{self, Diagnostic, Place, codes};
@@ -159,7 +160,7 @@ fn lower_for(graph: &Graph, target: &Target, hash: &str, source: &Option<String>
         model_hash: hash.to_owned(),
         source: source.clone(),
     };
-    lower::lower(graph, &options)
+    lower::lower(graph, &options, &Model::new(target))
 }
 
 fn timed<T>(

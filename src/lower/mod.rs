@@ -12,10 +12,11 @@
 //! - [`pack`]: constants in the order kernels read them.
 //! - [`state`]: variables, which outlive an inference.
 //! - [`memory`]: lifetimes to offsets.
+//! - [`share`]: which steps all threads work on.
 //!
 //! The result: [`program`], and in it [`kernel`] specs.
 
-mod cost;
+pub mod choice;
 mod elementwise;
 mod expr;
 mod fold;
@@ -34,6 +35,7 @@ pub mod program;
 mod recurrent;
 mod reorder;
 mod resize;
+mod share;
 mod state;
 mod tiles;
 mod view;
@@ -48,6 +50,7 @@ use crate::diag::{Diagnostic, Diagnostics, Place as DiagPlace, codes};
 use crate::ir::{ElemType, Graph, Layer, Node, Op, Value};
 use crate::simd::ir::Width;
 
+use choice::Estimate;
 use kernel::KernelSpec;
 use place::{Placement, StorageData, StorageKind, border_storages, border_view};
 use plan::Plan;
@@ -74,7 +77,6 @@ pub struct LowerOptions {
 struct PendingStep {
     kernel: KernelId,
     operands: Vec<Operand>,
-    parallel: bool,
     after_reset: bool,
     label: Label,
 }
@@ -118,26 +120,26 @@ struct Lowering<'g> {
     current: Option<Node>,
 }
 
-/// Lowers a verified graph.
+/// Lowers a verified graph. `estimate` tells which steps are worth sharing between threads.
 ///
 /// # Errors
 /// Every operation without a kernel, with its layer.
-pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
+pub fn lower(graph: &Graph, options: &LowerOptions, estimate: &dyn Estimate) -> crate::diag::Result<Program> {
     if options.has_dot {
-        return lower_in_order(graph, options);
+        return lower_in_order(graph, options, estimate);
     }
     let reordered = reorder::reordered(graph, options.width)
         .map_err(|reason| Diagnostic::internal(DiagPlace::item("orders of channels"), reason))?;
-    lower_in_order(&reordered, options)
+    lower_in_order(&reordered, options, estimate)
 }
 
 /// Lowers a graph with its channels as they are.
-fn lower_in_order(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
+fn lower_in_order(graph: &Graph, options: &LowerOptions, estimate: &dyn Estimate) -> crate::diag::Result<Program> {
     let first = Lowering::new(graph, options, Orders::new())?;
     let orders = first.assigned_orders();
     match first.variables.orders() == &orders {
-        true => first.finish(options),
-        false => Lowering::new(graph, options, orders)?.finish(options),
+        true => first.finish(options, estimate),
+        false => Lowering::new(graph, options, orders)?.finish(options, estimate),
     }
 }
 
@@ -291,11 +293,9 @@ impl Lowering<'_> {
         }
         debug_assert_eq!(spec.operands().len(), operands.len(), "{} with other operands", spec.family());
         let kernel = self.kernel(spec);
-        let spec = &self.kernels[kernel];
-        let parallel = cost::is_worth_sharing(spec, macs, self.width, self.has_dot);
         let after_reset = self.current.is_some_and(|node| self.variables.is_initial(node));
         let label = self.label(covered, macs);
-        self.steps.push(PendingStep { kernel, operands, parallel, after_reset, label });
+        self.steps.push(PendingStep { kernel, operands, after_reset, label });
     }
 
     fn kernel(&mut self, spec: KernelSpec) -> KernelId {
@@ -320,6 +320,7 @@ impl Lowering<'_> {
             layer_type: main.map(|layer| self.graph.layer(layer).kind.clone()).unwrap_or_default(),
             line: main.map_or(0, |layer| self.graph.layer(layer).line),
             macs,
+            cycles: 0,
         }
     }
 
@@ -331,11 +332,12 @@ impl Lowering<'_> {
         main.or(layers.last().copied())
     }
 
-    fn finish(mut self, options: &LowerOptions) -> crate::diag::Result<Program> {
-        let memory::Assignment { steps, buffers, state_bytes, workspace_bytes } =
+    fn finish(mut self, options: &LowerOptions, estimate: &dyn Estimate) -> crate::diag::Result<Program> {
+        let memory::Assignment { mut steps, buffers, state_bytes, workspace_bytes } =
             memory::assign(&self.storages, std::mem::take(&mut self.steps))
                 .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;
         drop_unread(&mut self.constants, &steps);
+        share::decide(&mut steps, &self.kernels, &self.constants, estimate);
         let port = |name: &String, value: &Value| Port { name: name.clone(), ty: self.graph.ty(*value).clone() };
         Ok(Program {
             name: self.graph.name.clone(),

@@ -11,6 +11,7 @@ use octet::interp;
 use octet::ir::parse::parse_text;
 use octet::ir::tensor::Data;
 use octet::ir::{Graph, Op, Tensor};
+use octet::lower::choice::Estimate;
 use octet::lower::kernel::KernelSpec;
 use octet::lower::program::Program;
 use octet::lower::{LowerOptions, lower};
@@ -35,6 +36,15 @@ fn main() {
     libtest_mimic::run(&args, trials).exit();
 }
 
+/// No step takes long: what runs on how many threads is nothing to these tests.
+pub struct Short;
+
+impl Estimate for Short {
+    fn cycles(&self, _: &KernelSpec, _: &[Option<&[u8]>]) -> f64 {
+        0.0
+    }
+}
+
 fn options(width: Width, has_dot: bool) -> LowerOptions {
     let has_tiles = has_dot && width == Width::W512;
     LowerOptions { width, has_dot, has_tiles, model_hash: String::new(), source: None }
@@ -51,7 +61,7 @@ fn results_without_names() -> Result<(), Failed> {
   return %0, %x
 }";
     let graph = parse_text(text, "names").map_err(|problems| problems.to_string())?.graph;
-    let program = lower(&graph, &options(Width::W128, false)).map_err(|problems| problems.to_string())?;
+    let program = lower(&graph, &options(Width::W128, false), &Short).map_err(|problems| problems.to_string())?;
     let names: Vec<&str> = program.outputs.iter().map(|port| port.name.as_str()).collect();
     if names == ["out0", "out1"] { Ok(()) } else { Err(format!("outputs are {names:?}").into()) }
 }
@@ -63,7 +73,7 @@ fn compare_programs(graph: &Graph, also: fn(&Graph, &Program) -> Result<(), Stri
     let expected = interp::run(graph, &inputs)?;
     for width in [Width::W128, Width::W256, Width::W512] {
         for (parts, has_dot) in [(1, false), (3, true)] {
-            let program = lower(graph, &options(width, has_dot)).map_err(|problems| problems.to_string())?;
+            let program = lower(graph, &options(width, has_dot), &Short).map_err(|problems| problems.to_string())?;
             also(graph, &program)?;
             let got = execute(&program, width, &inputs, parts).map_err(|e| format!("{} bytes: {e}", width.bytes()))?;
             for (index, (got, expected)) in got.iter().zip(&expected).enumerate() {

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use cranelift_entity::PrimaryMap;
 use object::{Object as _, ObjectSymbol as _};
+use octet::codegen::estimate::Model;
 use octet::codegen::object::{self as objects, Version};
 use octet::codegen::target::Target;
 use octet::emit::header;
@@ -184,7 +185,7 @@ fn stateful(cpus: &[&str]) -> PathBuf {
             model_hash: "00ff".into(),
             source: None,
         };
-        lower(&graph, &options).unwrap()
+        lower(&graph, &options, &Model::new(target)).unwrap()
     };
     let programs: Vec<Program> = targets.iter().map(lowered).collect();
     let versions = programs.iter().zip(&targets).map(|(program, target)| Version { program, target });

@@ -16,6 +16,8 @@ use octet::codegen::target::Target;
 use octet::ir::op::ReduceKind;
 use octet::ir::verify::verify;
 use octet::ir::{ElemType, Graph, Node, Op, Tensor};
+use octet::lower::choice::Estimate;
+use octet::lower::kernel::KernelSpec;
 use octet::lower::program::Program;
 use octet::lower::{LowerOptions, lower};
 use octet::passes::meaning::{Reference, Sample, samples};
@@ -114,10 +116,19 @@ fn chosen_samples(graph: &Graph, seed: u64, effort: Effort) -> Vec<Sample> {
     all
 }
 
+/// Every step takes long enough to be shared between threads.
+struct Long;
+
+impl Estimate for Long {
+    fn cycles(&self, _: &KernelSpec, _: &[Option<&[u8]>]) -> f64 {
+        1e9
+    }
+}
+
 fn lowered(graph: &Graph, width: Width, has_dot: bool) -> Result<Program, Failure> {
     let has_tiles = has_dot && width == Width::W512;
     let options = LowerOptions { width, has_dot, has_tiles, model_hash: String::new(), source: None };
-    lower(graph, &options).map_err(|problems| failure(Stage::Lowering)(problems.to_string()))
+    lower(graph, &options, &Long).map_err(|problems| failure(Stage::Lowering)(problems.to_string()))
 }
 
 /// Outputs of the interpreted kernels, per sample.

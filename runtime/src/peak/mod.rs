@@ -68,6 +68,19 @@ pub unsafe fn measure(pool: &mut Pool, cpu_features: u64) -> [Peak; PRECISIONS.l
     })
 }
 
+/// Cycles of this core in a microsecond, at the clock it has now: the best of some runs of additions that wait for each other.
+pub fn clock_mhz() -> u64 {
+    const ADDITIONS: u64 = 1 << 20;
+    const RUNS: usize = 20;
+    let time = |_| {
+        let begin = now_ns();
+        arch::wait_cycles(ADDITIONS);
+        now_ns() - begin
+    };
+    let best_ns = (0..RUNS).map(time).min().unwrap_or(u64::MAX);
+    ADDITIONS * 1000 / best_ns.max(1)
+}
+
 /// One thread's share of a measurement.
 struct Run<'a> {
     product_loop: &'a ProductLoop,
@@ -132,6 +145,11 @@ mod tests {
             assert!(least.macs_per_us > 0 && !least.instructions.is_empty(), "{least:?}");
             assert!(all.macs_per_us * 2 > least.macs_per_us, "{all:?}, {least:?}");
         }
+    }
+
+    #[test]
+    fn the_clock_of_this_machine_is_one() {
+        assert!((100..20_000).contains(&clock_mhz()), "{} MHz", clock_mhz());
     }
 
     #[test]

@@ -78,6 +78,16 @@ impl Cfg {
         data.succs.iter().flat_map(|succ| &live_in[succ.index()]).chain(&data.args).copied().collect()
     }
 
+    /// What a block that is a loop of its own hands from one iteration to the next: the value received, the value given.
+    pub fn carried(&self, block: usize) -> impl Iterator<Item = (VReg, VReg)> {
+        let back = |latch: &&Block| {
+            matches!(self.blocks[latch.index()].succs.as_slice(), [to] if to.index() == block) && latch.index() > block
+        };
+        let latch = self.blocks[block].succs.iter().find(back);
+        let given = latch.map_or([].as_slice(), |latch| &self.blocks[latch.index()].args);
+        self.blocks[block].params.iter().copied().zip(given.iter().copied())
+    }
+
     pub fn succs(&self, block: usize) -> Vec<usize> {
         self.blocks[block].succs.iter().map(|succ| succ.index()).collect()
     }
@@ -127,6 +137,11 @@ impl CfgBuilder {
         self.started[label] = Place::new(self.blocks.len()).into();
         let data = BlockData { first: self.insts.len(), params, ..BlockData::default() };
         self.blocks.push((data, Vec::new()));
+    }
+
+    /// The number of the block that was started last.
+    pub fn current(&self) -> usize {
+        self.blocks.len() - 1
     }
 
     pub fn push(&mut self, inst: Inst) {

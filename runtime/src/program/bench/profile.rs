@@ -28,6 +28,7 @@ pub struct Profile<'a> {
     total_ns: u64,
     inferences: u64,
     peaks: [Peak; peak::PRECISIONS.len()],
+    clock_mhz: u64,
 }
 
 struct Row<'a> {
@@ -56,7 +57,8 @@ impl<'a> Profile<'a> {
             .map(|(layer, summary)| Row { layer, ns: summary.median, min_ns: summary.min })
             .collect();
         let total_ns = rows.iter().map(|row| row.ns).sum();
-        Ok(Profile { rows, total_ns, inferences, peaks: session.peaks() })
+        let peaks = session.peaks();
+        Ok(Profile { rows, total_ns, inferences, peaks, clock_mhz: peak::clock_mhz() })
     }
 
     /// The part of the peak of the layer's precision that it reaches; `None` for a layer that multiplies nothing.
@@ -137,9 +139,10 @@ impl<'a> Profile<'a> {
         text
     }
 
-    /// The members `profiled_inferences`, `peak` and `layers`.
+    /// The members `profiled_inferences`, `clock_mhz`, `peak` and `layers`.
     pub fn json(&self, root: &mut json::Object<'_>) {
         root.number("profiled_inferences", self.inferences);
+        root.number("clock_mhz", self.clock_mhz);
         root.object("peak", |peaks| {
             for peak in &self.peaks {
                 peaks.object(peak.precision, |object| {
