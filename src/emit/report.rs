@@ -34,6 +34,8 @@ pub struct Row<'p> {
     /// The kernels as profiles name them, the main one first: `conv_u8i8_I8 + 4 fill_I8`.
     pub kernel: String,
     pub macs: u64,
+    /// Cycles of one core, by estimate.
+    pub cycles: u64,
     /// Numbers of its steps in the program.
     pub steps: Range<usize>,
     /// It computes nothing: a border, a copy.
@@ -123,6 +125,7 @@ impl<'p> Row<'p> {
             precision,
             kernel: kernels(&spec(main).exec_type(), steps.iter().map(|step| spec(step).exec_type())),
             macs: steps.iter().map(|step| step.label.macs).sum(),
+            cycles: steps.iter().map(|step| step.label.cycles).sum(),
             steps: range,
             moves_only: moves_only(spec(main)),
             reason,
@@ -142,6 +145,7 @@ impl<'p> Row<'p> {
             "precision": self.precision,
             "kernel": self.kernel,
             "macs": self.macs,
+            "estimated_cycles": self.cycles,
             "reason": self.reason,
         })
     }

@@ -30,7 +30,7 @@ fn port(name: &str) -> Port {
 
 fn step(kernel: u32, operands: [Place; 2], parallel: bool, layer: &str, line: u32) -> Step {
     let layers = vec![layer.to_string(), "folded".to_string()];
-    let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), line, macs: 12 };
+    let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), line, macs: 12, cycles: 0 };
     Step { kernel: KernelId::from_u32(kernel), operands: operands.to_vec(), parallel, after_reset: false, label }
 }
 

@@ -26,7 +26,7 @@ pub struct Bound {
 pub struct Level {
     /// Of the cache in front.
     pub bytes: f64,
-    /// Cycles for each line of 64 bytes that comes from here, beside what the core computes meanwhile.
+    /// Cycles for each line of 64 bytes that comes from here, and for each that goes back. *Measured.*
     pub line_cycles: f64,
 }
 
@@ -34,12 +34,19 @@ pub struct Machine {
     bounds: &'static [Bound],
     /// Instructions issued in a cycle.
     issue: f64,
-    /// Instructions among which the core finds one that can start.
+    /// Instructions among which the core finds one that can start: between what waits in schedulers (97 on Golden Cove) and what is in
+    /// flight (512; 256 on Zen 3). *Measured.*
     pub window: f64,
-    /// Cycles lost where a loop of many iterations ends: the end is not foreseen.
+    /// Cycles lost where a loop ends: the end is not foreseen. *Measured.*
     pub loop_end: f64,
     /// Loads a load counts for in addition where it crosses a line.
     pub split: f64,
+    /// Cycles until a stored tile can be read as vectors: stores of tiles are not forwarded to loads. *Measured.*
+    pub tile_wait: f64,
+    /// The shorter of computing and moving data, as far as it does not hide behind the longer one. *Measured.*
+    pub beside: f64,
+    /// Cycles of a call: the step around the kernel, its first misses, the clock of a profile. *Measured.*
+    pub call: f64,
     pub levels: &'static [Level; LEVELS],
 }
 
@@ -66,10 +73,13 @@ static W128: Machine = Machine {
         bound(&[IntDivide], 0.15),
     ],
     issue: 6.0,
-    window: 200.0,
+    window: 280.0,
     loop_end: 10.0,
     split: 1.0,
-    levels: &[Level { bytes: 32768.0, line_cycles: 1.5 }, Level { bytes: 524288.0, line_cycles: 5.0 }],
+    tile_wait: 30.0,
+    beside: 0.4,
+    call: 300.0,
+    levels: &[Level { bytes: 32768.0, line_cycles: 1.0 }, Level { bytes: 524288.0, line_cycles: 2.0 }],
 };
 
 static W256: Machine = Machine {
@@ -86,10 +96,13 @@ static W256: Machine = Machine {
         bound(&[IntDivide], 0.15),
     ],
     issue: 6.0,
-    window: 200.0,
+    window: 280.0,
     loop_end: 10.0,
     split: 1.0,
-    levels: &[Level { bytes: 32768.0, line_cycles: 1.5 }, Level { bytes: 524288.0, line_cycles: 5.0 }],
+    tile_wait: 30.0,
+    beside: 0.4,
+    call: 300.0,
+    levels: &[Level { bytes: 32768.0, line_cycles: 1.0 }, Level { bytes: 524288.0, line_cycles: 2.0 }],
 };
 
 static W512: Machine = Machine {
@@ -106,10 +119,13 @@ static W512: Machine = Machine {
         bound(&[TileRow], 1.0),
     ],
     issue: 6.0,
-    window: 200.0,
+    window: 280.0,
     loop_end: 10.0,
     split: 1.0,
-    levels: &[Level { bytes: 49152.0, line_cycles: 1.5 }, Level { bytes: 2097152.0, line_cycles: 5.0 }],
+    tile_wait: 30.0,
+    beside: 0.3,
+    call: 300.0,
+    levels: &[Level { bytes: 49152.0, line_cycles: 1.2 }, Level { bytes: 2097152.0, line_cycles: 3.0 }],
 };
 
 impl Machine {

@@ -15,8 +15,9 @@ pub const LINE: i64 = 64;
 struct Range {
     begin: i64,
     end: i64,
-    /// At most `end - begin`.
+    /// Those touched several times count as often, until [`Footprint::settle`].
     bytes: f64,
+    is_written: bool,
 }
 
 /// What is touched of each operand, and of the kernel's own memory.
@@ -26,11 +27,26 @@ pub struct Footprint {
 }
 
 impl Footprint {
-    /// Enters `bytes` bytes in `begin .. end` of an operand.
-    pub fn touch(&mut self, region: usize, begin: i64, end: i64, bytes: i64) {
+    /// Enters `count` pieces of `bytes` bytes of an operand, the first at `begin`, `stride` apart.
+    pub fn touch(&mut self, region: usize, begin: i64, (bytes, count, stride): (i64, i64, i64), is_written: bool) {
+        let last = begin + stride * (count - 1);
+        let (begin, end) = (begin.min(last), begin.max(last) + bytes);
         let (begin, end) = (begin.div_euclid(LINE) * LINE, (end + LINE - 1).div_euclid(LINE) * LINE);
-        let bytes = bytes.max(LINE) as f64;
-        self.merge_range(region, Range { begin, end, bytes: bytes.min((end - begin) as f64) }, 1.0);
+        let bytes = if stride.abs() < LINE { end - begin } else { count * bytes.max(LINE) };
+        self.merge_range(region, Range { begin, end, bytes: bytes as f64, is_written }, 1.0);
+    }
+
+    /// Nothing is touched twice that lies in the same place.
+    pub fn settle(&mut self) {
+        for range in self.ranges.iter_mut().flatten() {
+            range.bytes = range.bytes.min((range.end - range.begin) as f64);
+        }
+    }
+
+    /// Lines fetched, and those written back.
+    fn lines(&self) -> f64 {
+        let times = |range: &Range| if range.is_written { 2.0 } else { 1.0 };
+        self.ranges.iter().flatten().map(|range| range.bytes * times(range)).sum::<f64>() / LINE as f64
     }
 
     fn merge_range(&mut self, region: usize, other: Range, times: f64) {
@@ -39,10 +55,11 @@ impl Footprint {
         }
         let range = self.ranges[region].get_or_insert(Range { bytes: 0.0, ..other });
         let (begin, end) = (range.begin.min(other.begin), range.end.max(other.end));
-        *range = Range { begin, end, bytes: (range.bytes + times * other.bytes).min((end - begin) as f64) };
+        let is_written = range.is_written || other.is_written;
+        *range = Range { begin, end, bytes: range.bytes + times * other.bytes, is_written };
     }
 
-    /// Enters what is touched by as many iterations as this one stands for.
+    /// Enters what is touched in a part that runs so often.
     pub fn merge(&mut self, other: &Footprint, times: f64) {
         for (region, range) in other.ranges.iter().enumerate() {
             if let Some(range) = range {
@@ -68,19 +85,21 @@ impl Traffic {
     pub fn of(machine: &Machine, parts: &[(Traffic, f64)], is_loop: bool) -> Traffic {
         let mut touched = Footprint::default();
         parts.iter().for_each(|(part, times)| touched.merge(&part.touched, *times));
+        touched.settle();
         let lines = std::array::from_fn(|level| {
             let capacity = machine.levels[level].bytes;
             let largest = parts.iter().map(|(part, _)| part.touched.bytes()).fold(0.0, f64::max);
             let stays = if is_loop { largest <= capacity } else { touched.bytes() <= capacity };
             let apart = parts.iter().map(|(part, times)| times * part.lines[level]).sum::<f64>();
-            if stays { apart.min(touched.bytes() / LINE as f64) } else { apart }
+            if stays { apart.min(touched.lines()) } else { apart }
         });
         Traffic { touched, lines }
     }
 
     /// Of straight code: every line is fetched.
-    pub fn straight(touched: Footprint) -> Traffic {
-        let lines = [touched.bytes() / LINE as f64; LEVELS];
+    pub fn straight(mut touched: Footprint) -> Traffic {
+        touched.settle();
+        let lines = [touched.lines(); LEVELS];
         Traffic { touched, lines }
     }
 

@@ -16,6 +16,8 @@
 pub mod machine;
 mod memory;
 mod scalars;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -70,7 +72,8 @@ impl Model {
     }
 
     /// As [`Estimate::cycles`], walking every iteration of every loop: slow, to check what is left out otherwise.
-    pub fn unsampled_cycles(&self, spec: &KernelSpec, constants: &[Option<&[u8]>]) -> f64 {
+    #[cfg(test)]
+    fn unsampled_cycles(&self, spec: &KernelSpec, constants: &[Option<&[u8]>]) -> f64 {
         self.walk(spec, constants, Sampling::None)
     }
 
@@ -86,7 +89,8 @@ impl Model {
         let (function, machine) = (&kernel.function, self.machine);
         let mut walk = Walk { function, machine, scalars, varying: &kernel.varying, sampling };
         let work = walk.block(&function.body, &kernel.outline);
-        work.time(machine) + work.traffic.cycles(machine)
+        let (core, memory) = (work.time(machine), work.traffic.cycles(machine));
+        machine.call + core.max(memory) + machine.beside * core.min(memory)
     }
 }
 

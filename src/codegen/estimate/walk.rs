@@ -16,7 +16,9 @@ use crate::simd::ir::{Block, Function, If, Inst, Loop, Val};
 use crate::simd::tiles::TileInst;
 
 /// Iterations of a loop whose bounds depend on data.
-const UNKNOWN_TRIPS: i64 = 4;
+const UNKNOWN_TRIPS: i64 = 2;
+/// How often the longer way of a branch is taken that depends on data.
+const SELDOM: f64 = 0.2;
 /// Loops of so few iterations are run through.
 const FEW: i64 = 4;
 /// Iterations between the first and the last that stand for the others, where they differ.
@@ -29,6 +31,7 @@ const SHORT_LOOP: f64 = 100.0;
 pub enum Sampling {
     Some,
     /// Every iteration of every loop is walked.
+    #[cfg(test)]
     None,
 }
 
@@ -102,6 +105,7 @@ impl Walk<'_> {
         let Some(Part::Straight(straight)) = part else { panic!("internal error: no straight part") };
         work.uops.add(&straight.uops, 1.0);
         work.latency += f64::from(straight.chain) * (straight.uops.issued / self.machine.window).min(1.0);
+        work.cycles += f64::from(straight.stored_tiles) * self.machine.tile_wait;
     }
 
     /// Enters the memory an instruction accesses, and loads that cross a line.
@@ -115,18 +119,10 @@ impl Walk<'_> {
             (None, _) => None,
         };
         let (Some((region, begin)), Some(stride)) = (self.scalars.place(access.addr), stride) else { return };
-        let last = begin + stride * (access.count - 1);
-        let bytes = if stride == 0 { access.bytes } else { access.count * access.bytes };
-        touched.touch(region, begin.min(last), begin.max(last) + access.bytes, bytes);
         let crosses = |&row: &i64| (begin + row * stride).rem_euclid(LINE) + access.bytes > LINE;
         let splits = (0..access.count).filter(crosses).count() as f64;
-        let is_store = matches!(
-            inst,
-            Inst::Store { .. }
-                | Inst::StorePartial { .. }
-                | Inst::StoreChunks { .. }
-                | Inst::Tile(TileInst::Store { .. })
-        );
+        let is_store = is_store(inst);
+        touched.touch(region, begin, (access.bytes, access.count, stride), is_store);
         uops.on[if is_store { Unit::Store } else { Unit::Load } as usize] += splits * self.machine.split;
     }
 
@@ -169,7 +165,7 @@ impl Walk<'_> {
 
     /// Iterations that are walked, and how many each stands for.
     fn samples(&self, l: &Loop, trips: i64) -> Vec<(i64, f64)> {
-        if trips <= FEW || self.sampling == Sampling::None {
+        if trips <= FEW || self.sampling != Sampling::Some {
             return (0..trips).map(|i| (i, 1.0)).collect();
         }
         let ends = [(0, 1.0), (trips - 1, 1.0)];
@@ -192,15 +188,16 @@ impl Walk<'_> {
             self.define(results, &values);
             return Some(work);
         }
-        // Either, as often.
-        let mut work = Work::default();
+        let works = ways.map(|(block, outline, _)| self.block(block, outline));
+        let is_first_longer = works[0].time(self.machine) > works[1].time(self.machine);
+        let [longer, shorter] = if is_first_longer { [0, 1] } else { [1, 0] };
+        let mut work = Work { cycles: SELDOM * self.machine.loop_end, ..Work::default() };
         let mut parts = Vec::new();
-        for (block, outline, _) in ways {
-            let way = self.block(block, outline);
-            work.uops.add(&way.uops, 0.5);
-            work.latency += way.latency / 2.0;
-            work.cycles += (way.cycles + self.machine.loop_end / 2.0) / 2.0;
-            parts.push((way.traffic, 0.5));
+        for (way, times) in [(longer, SELDOM), (shorter, 1.0 - SELDOM)] {
+            work.uops.add(&works[way].uops, times);
+            work.latency += times * works[way].latency;
+            work.cycles += times * works[way].cycles;
+            parts.push((works[way].traffic.clone(), times));
         }
         work.traffic = Traffic::of(self.machine, &parts, false);
         self.define(results, &vec![Value::Unknown; results.len()]);
@@ -212,6 +209,19 @@ impl Walk<'_> {
             self.scalars.values[value] = known;
         }
     }
+}
+
+fn is_store(inst: &Inst) -> bool {
+    matches!(
+        inst,
+        Inst::StoreInt { .. }
+            | Inst::StoreF32 { .. }
+            | Inst::Store { .. }
+            | Inst::StorePartial { .. }
+            | Inst::StoreChunks { .. }
+            | Inst::StorePartialChunks { .. }
+            | Inst::Tile(TileInst::Store { .. })
+    )
 }
 
 /// Cycles from one iteration to the next, where the body is straight.

@@ -41,6 +41,11 @@ pub struct Cfg {
 }
 
 impl Cfg {
+    /// Vectors of 512 bits, of which there are 32 registers.
+    pub fn is_wide(&self) -> bool {
+        self.vector_bytes == 64
+    }
+
     pub fn block_count(&self) -> usize {
         self.blocks.len()
     }

@@ -3,13 +3,13 @@
 //! Counted are the instructions that selection made, so folded loads, constants and addresses are what they are in the code;
 //! only the register allocator's moves are not there yet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use iced_x86::Mnemonic;
 use regalloc2::{OperandKind, VReg};
 
 use super::cfg::Cfg;
-use super::inst::{Arg, Effect, Inst, Kind, Step};
+use super::inst::{Arg, Effect, Inst, Kind, Step, VECTOR};
 use super::timing::{self, INT_DIVIDE, Unit};
 use crate::simd::tiles::TileShapes;
 
@@ -42,6 +42,8 @@ pub struct Straight {
     pub chain: u32,
     /// Of a block that is a loop of its own: cycles from what an iteration receives to what it hands on, the longest.
     pub carried: u32,
+    /// Tiles that are stored, to be read again as vectors.
+    pub stored_tiles: u32,
 }
 
 impl Straight {
@@ -49,9 +51,17 @@ impl Straight {
         let insts = &cfg.insts[cfg.block_range(*block)];
         let mut uops = Uops::default();
         insts.iter().for_each(|inst| count(&mut uops, inst, tiles));
+        let handed: BTreeSet<VReg> = cfg.carried(*block).map(|(_, given)| given).collect();
+        let (stores, loads) = spills(insts, &handed, if cfg.is_wide() { 32 } else { 16 });
+        uops.on[Unit::Store as usize] += stores;
+        uops.on[Unit::Load as usize] += loads;
+        uops.issued += stores + loads;
         let chain = ends(insts, None).into_values().max().unwrap_or(0);
         let carried = cfg.carried(*block).filter_map(|(received, given)| ends(insts, Some(received)).remove(&given));
-        Straight { uops, chain, carried: carried.max().unwrap_or(0) }
+        let stored =
+            |inst: &&Inst| matches!(&inst.kind, Kind::One(step) if step.code.mnemonic() == Mnemonic::Tilestored);
+        let stored_tiles = insts.iter().filter(stored).count() as u32;
+        Straight { uops, chain, carried: carried.max().unwrap_or(0), stored_tiles }
     }
 }
 
@@ -63,11 +73,52 @@ fn ends(insts: &[Inst], from: Option<VReg>) -> BTreeMap<VReg, u32> {
         let ready = operands(OperandKind::Use).filter_map(|operand| ends.get(&operand.vreg())).max().copied();
         let ready = if from.is_none() { ready.or(Some(0)) } else { ready };
         if let Some(ready) = ready {
-            let end = ready + timing::latency(inst);
+            let end = ready + if from.is_some() { timing::chained_latency(inst) } else { timing::latency(inst) };
             operands(OperandKind::Def).for_each(|operand| _ = ends.insert(operand.vreg(), end));
         }
     }
     ends
+}
+
+/// Stores and loads of vectors that do not fit the registers, if always that one goes to the stack which is needed last.
+fn spills(insts: &[Inst], handed: &BTreeSet<VReg>, registers: usize) -> (f64, f64) {
+    let vectors =
+        |inst: &'_ Inst| inst.operands.iter().filter(|operand| operand.class() == VECTOR).copied().collect::<Vec<_>>();
+    let mut uses: BTreeMap<VReg, VecDeque<usize>> = BTreeMap::new();
+    for (at, inst) in insts.iter().enumerate() {
+        for operand in vectors(inst) {
+            let uses = uses.entry(operand.vreg()).or_default();
+            if operand.kind() == OperandKind::Use {
+                uses.push_back(at);
+            }
+        }
+    }
+    handed.iter().for_each(|value| uses.entry(*value).or_default().push_back(insts.len()));
+    let (mut held, mut stored): (BTreeSet<VReg>, BTreeSet<VReg>) = Default::default();
+    let (mut stores, mut loads) = (0.0, 0.0);
+    for (at, inst) in insts.iter().enumerate() {
+        for operand in vectors(inst) {
+            let value = operand.vreg();
+            if held.insert(value) && stored.contains(&value) {
+                loads += 1.0;
+            }
+            let Some(uses) = uses.get_mut(&value) else { continue };
+            while uses.front().is_some_and(|&next| next <= at) {
+                uses.pop_front();
+            }
+            if uses.is_empty() {
+                held.remove(&value);
+            }
+        }
+        while held.len() > registers {
+            let Some(last) = held.iter().copied().max_by_key(|value| uses[value].front().copied()) else { break };
+            held.remove(&last);
+            if stored.insert(last) {
+                stores += 1.0;
+            }
+        }
+    }
+    (stores, loads)
 }
 
 fn count(uops: &mut Uops, inst: &Inst, tiles: Option<&TileShapes>) {
@@ -110,7 +161,8 @@ fn count_step(add: &mut impl FnMut(Unit, f64), step: &Step, effect: Effect, tile
             return rows;
         }
         Mnemonic::Tdpbusd | Mnemonic::Tdpbuud | Mnemonic::Tdpbssd | Mnemonic::Tdpbsud => {
-            add(Unit::TileRow, rows);
+            // a product of few rows costs a little more than its rows
+            add(Unit::TileRow, (rows + 2.0).clamp(8.0, 16.0));
             return 1.0;
         }
         _ => {}

@@ -75,6 +75,19 @@ pub fn latency(inst: &Inst) -> u32 {
     }
 }
 
+/// As [`latency`], behind an instruction of the same kind: Golden Cove hands sums from adder to adder in two cycles (Zen 3 takes
+/// three).
+pub fn chained_latency(inst: &Inst) -> u32 {
+    match &inst.kind {
+        Kind::One(step) if is_float_sum(step.code.mnemonic()) => 2,
+        _ => latency(inst),
+    }
+}
+
+fn is_float_sum(mnemonic: Mnemonic) -> bool {
+    matches!(mnemonic, Mnemonic::Vaddps | Mnemonic::Vsubps | Mnemonic::Vaddss | Mnemonic::Vsubss)
+}
+
 pub const INT_DIVIDE: Timing = on(Unit::IntDivide, 1.0, 14);
 
 /// Whether an argument is read from or written to memory.

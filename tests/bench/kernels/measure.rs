@@ -60,7 +60,12 @@ impl Measured {
         )
     }
 
-    /// Predicted by measured time.
+    /// Whether the model is right within 20 %.
+    pub fn is_predicted(&self) -> bool {
+        (0.8..=1.2).contains(&self.ratio())
+    }
+
+    /// Predicted by measured time, on one thread.
     pub fn ratio(&self) -> f64 {
         self.predicted_ms / self.ms
     }
@@ -164,8 +169,8 @@ fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result
     let sum = |key: &str| own.iter().filter_map(|layer| layer[key].as_f64()).sum::<f64>();
     let of_own = layers.iter().zip(cycles).filter(|(layer, _)| layer["exec_type"].as_str().is_some_and(is_own));
     let predicted = of_own.map(|(_, &cycles)| cycles as f64).sum::<f64>();
-    let mhz = report["clock_mhz"].as_f64().unwrap_or(f64::NAN);
     let precision = first["precision"].as_str().unwrap_or_default();
+    let mhz = report["peak"][precision]["clock_mhz"].as_f64().unwrap_or(f64::NAN);
     let mut exec_types: Vec<&str> = own.iter().filter_map(|layer| layer["exec_type"].as_str()).collect();
     exec_types.dedup();
     Ok(Measured {

@@ -28,7 +28,6 @@ pub struct Profile<'a> {
     total_ns: u64,
     inferences: u64,
     peaks: [Peak; peak::PRECISIONS.len()],
-    clock_mhz: u64,
 }
 
 struct Row<'a> {
@@ -57,8 +56,7 @@ impl<'a> Profile<'a> {
             .map(|(layer, summary)| Row { layer, ns: summary.median, min_ns: summary.min })
             .collect();
         let total_ns = rows.iter().map(|row| row.ns).sum();
-        let peaks = session.peaks();
-        Ok(Profile { rows, total_ns, inferences, peaks, clock_mhz: peak::clock_mhz() })
+        Ok(Profile { rows, total_ns, inferences, peaks: session.peaks() })
     }
 
     /// The part of the peak of the layer's precision that it reaches; `None` for a layer that multiplies nothing.
@@ -139,15 +137,15 @@ impl<'a> Profile<'a> {
         text
     }
 
-    /// The members `profiled_inferences`, `clock_mhz`, `peak` and `layers`.
+    /// The members `profiled_inferences`, `peak` and `layers`.
     pub fn json(&self, root: &mut json::Object<'_>) {
         root.number("profiled_inferences", self.inferences);
-        root.number("clock_mhz", self.clock_mhz);
         root.object("peak", |peaks| {
             for peak in &self.peaks {
                 peaks.object(peak.precision, |object| {
                     object.number("gmac_per_s", Decimal { units: peak.macs_per_us, places: 3 });
                     object.string("instructions", peak.instructions);
+                    object.number("clock_mhz", peak.clock_mhz);
                 });
             }
         });
@@ -192,7 +190,7 @@ struct PeakText<'a>(&'a Peak);
 
 impl core::fmt::Display for PeakText<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Peak { precision, instructions, macs_per_us } = self.0;
+        let Peak { precision, instructions, macs_per_us, .. } = self.0;
         let rate = Decimal { units: *macs_per_us, places: 3 }.round(2);
         write!(f, "{precision:<16}{rate:12} GMAC/s  {instructions}")
     }
