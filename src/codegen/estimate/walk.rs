@@ -21,8 +21,8 @@ const UNKNOWN_TRIPS: i64 = 2;
 const SELDOM: f64 = 0.2;
 /// Loops of so few iterations are run through.
 const FEW: i64 = 4;
-/// Iterations between the first and the last that stand for the others, where they differ.
-const BETWEEN: i64 = 6;
+/// Iterations that are walked of a longer loop where they differ.
+const SAMPLES: i64 = 8;
 /// Loops of so many instructions in all overlap with what is around them.
 const SHORT_LOOP: f64 = 100.0;
 
@@ -141,7 +141,7 @@ impl Walk<'_> {
         let (mut carried, mut moved) = (init.clone(), vec![None; init.len()]);
         let mut at = 0;
         let mut work = LoopWork::default();
-        for (i, times) in self.samples(l, trips) {
+        for (i, times) in self.samples(l, outline, trips) {
             if i != at {
                 let extrapolate = |(init, moved): (&Value, &Option<i64>)| match moved {
                     Some(moved) => init.plus(moved.wrapping_mul(i)),
@@ -163,19 +163,23 @@ impl Walk<'_> {
         Some(work.finish(self.machine, trips))
     }
 
-    /// Iterations that are walked, and how many each stands for.
-    fn samples(&self, l: &Loop, trips: i64) -> Vec<(i64, f64)> {
-        if trips <= FEW || self.sampling != Sampling::Some {
+    /// Iterations that are walked, and how many each stands for. Straight ones differ in what crosses a line only.
+    fn samples(&self, l: &Loop, outline: &Outline<Straight>, trips: i64) -> Vec<(i64, f64)> {
+        let varies = self.varying.contains(l.index);
+        let samples = if varies || outline.parts.len() == 1 { SAMPLES } else { 2 };
+        if trips <= FEW.max(samples) || self.sampling != Sampling::Some {
             return (0..trips).map(|i| (i, 1.0)).collect();
         }
-        let ends = [(0, 1.0), (trips - 1, 1.0)];
-        if !self.varying.contains(l.index) {
-            return ends.map(|(i, _)| (i, trips as f64 / 2.0)).to_vec();
+        let at = |sample: i64| sample * (trips - 1) / (samples - 1);
+        if !varies {
+            return (0..samples).map(|sample| (at(sample), trips as f64 / samples as f64)).collect();
         }
-        let between = BETWEEN.min(trips - 2);
-        let times = (trips - 2) as f64 / between as f64;
-        let inner = (0..between).map(|i| (1 + (2 * i + 1) * (trips - 2) / (2 * between), times));
-        std::iter::once(ends[0]).chain(inner).chain([ends[1]]).collect()
+        let times = |sample: i64| match sample {
+            0 => 1.0,
+            _ if sample == samples - 1 => 1.0,
+            _ => (trips - 2) as f64 / (samples - 2) as f64,
+        };
+        (0..samples).map(|sample| (at(sample), times(sample))).collect()
     }
 
     fn branch(&mut self, results: &[Val], i: &If, part: Option<&Part<Straight>>) -> Option<Work> {
