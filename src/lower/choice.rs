@@ -94,9 +94,9 @@ fn tiling(sizes: &str, order: &str) -> Option<Tiling> {
     Some(Tiling { pixels: pixels.parse().ok()?, channels: channels.parse().ok()?, blocks_outer })
 }
 
-/// Part of the cycles of the form that the rules of thumb prefer, below which another one is taken. Estimates are off by some
-/// 20 %, and forms of one layer mostly in the same direction.
-const CLEARLY: f64 = 0.85;
+/// Part of the cycles of the form that the rules of thumb prefer, below which another one is taken: estimates are off by some
+/// 20 % in either direction.
+const CLEARLY: f64 = 0.7;
 
 /// The forms that problems shall take; the compiler decides about those that are not here.
 pub type Choices = BTreeMap<String, Form>;

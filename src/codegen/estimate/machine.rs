@@ -47,6 +47,8 @@ pub struct Machine {
     pub beside: f64,
     /// Cycles of a call: the step around the kernel, its first misses, the clock of a profile. *Measured.*
     pub call: f64,
+    /// Cycles of a call with tiles beside it: they are configured, and their unit may have to wake up. *Measured.*
+    pub tiles: f64,
     pub levels: &'static [Level; LEVELS],
 }
 
@@ -79,6 +81,7 @@ static W128: Machine = Machine {
     tile_wait: 30.0,
     beside: 0.4,
     call: 300.0,
+    tiles: 3000.0,
     levels: &[Level { bytes: 32768.0, line_cycles: 1.0 }, Level { bytes: 524288.0, line_cycles: 2.0 }],
 };
 
@@ -102,6 +105,7 @@ static W256: Machine = Machine {
     tile_wait: 30.0,
     beside: 0.4,
     call: 300.0,
+    tiles: 3000.0,
     levels: &[Level { bytes: 32768.0, line_cycles: 1.0 }, Level { bytes: 524288.0, line_cycles: 2.0 }],
 };
 
@@ -125,6 +129,7 @@ static W512: Machine = Machine {
     tile_wait: 30.0,
     beside: 0.3,
     call: 300.0,
+    tiles: 3000.0,
     levels: &[Level { bytes: 49152.0, line_cycles: 1.2 }, Level { bytes: 2097152.0, line_cycles: 3.0 }],
 };
 

@@ -90,7 +90,8 @@ impl Model {
         let mut walk = Walk { function, machine, scalars, varying: &kernel.varying, sampling };
         let work = walk.block(&function.body, &kernel.outline);
         let (core, memory) = (work.time(machine), work.traffic.cycles(machine));
-        machine.call + core.max(memory) + machine.beside * core.min(memory)
+        let call = machine.call + if function.tiles.is_some() { machine.tiles } else { 0.0 };
+        call + core.max(memory) + machine.beside * core.min(memory)
     }
 }
 
