@@ -84,6 +84,11 @@ impl PointwiseProgram {
         &self.insts[value.0 as usize]
     }
 
+    /// Computes a function that takes a polynomial: long chains, which need registers and time.
+    pub fn has_polynomial(&self) -> bool {
+        self.insts.iter().any(|inst| inst.length() > 1)
+    }
+
     /// About how many instructions a vector takes, without loads and stores.
     pub fn length(&self) -> u64 {
         self.insts.iter().map(PwInst::length).sum()

@@ -18,8 +18,12 @@ const PRODUCT_CYCLES: usize = 2;
 const PRODUCT_ROWS: usize = 8;
 /// Cycles of loading a row that crosses a cache line.
 const SPLIT_CYCLES: usize = 4;
-/// Up to so many tiles of pixels it is the weights that products wait for.
+/// Up to so many tiles of pixels it is the weights that products wait for, and most so beyond a part of the second cache.
 const FEW_TILES: usize = 8;
+const FAR_BYTES: usize = 512 << 10;
+/// Cycles that a vector of results takes longer with tiles than with vectors where the epilogue computes a function: products of
+/// vectors run beside it.
+const EPILOGUE_CYCLES: usize = 3;
 /// Dot products of vectors a cycle, which tiles compete with.
 const DOTS_PER_CYCLE: usize = 2;
 
@@ -31,18 +35,24 @@ pub struct TilePlan {
     tile_pixels: usize,
     /// Tiles of all pixels.
     tiles: usize,
+    weight_bytes: usize,
     /// The greater of source and weights is walked once.
     blocks_outer: bool,
+    has_polynomial: bool,
 }
 
 impl TilePlan {
-    /// Panels of many pixels read each weight seldom, those of few pixels load less often what both need.
+    /// Panels of many pixels read each weight seldom, those of few pixels load less often what both need. Small ones go from
+    /// products to the epilogue and back more often, which suits long epilogues.
     pub fn preferred(&self) -> Tiling {
         let blocks_outer = self.blocks_outer;
-        match self.tiles {
-            3..=FEW_TILES if blocks_outer => Tiling { pixels: 4, channels: 1, blocks_outer },
-            tiles => Tiling { pixels: tiles.min(2), channels: 2, blocks_outer },
-        }
+        let (pixels, channels) = match self.tiles {
+            _ if self.has_polynomial => (1, 2),
+            3..=FEW_TILES if blocks_outer && self.weight_bytes >= FAR_BYTES => (4, 1),
+            3..=FEW_TILES if blocks_outer => (2, 1),
+            tiles => (tiles.min(2), 2),
+        };
+        Tiling { pixels, channels, blocks_outer }
     }
 
     /// All panels whose accumulators fit: there are four, and as many tiles of weights as of channels beside them.
@@ -65,7 +75,8 @@ impl TilePlan {
         let product = self.tile_pixels.max(PRODUCT_ROWS) + PRODUCT_CYCLES;
         let products = pixels.div_ceil(self.tile_pixels) * steps.len() * vectors * product;
         let quads: usize = group.runs.iter().map(|run| run.len.div_ceil(4)).sum();
-        products + loads < pixels * quads * vectors / DOTS_PER_CYCLE
+        let epilogue = if self.has_polynomial { EPILOGUE_CYCLES * pixels * vectors } else { 0 };
+        products + loads + epilogue < pixels * quads * vectors / DOTS_PER_CYCLE
     }
 }
 
@@ -90,7 +101,8 @@ impl Lowering<'_> {
         let blocks_outer = weight_bytes >= source_bytes(&dims);
         // Groups differ in their offsets only.
         let step_bytes = pack::step_bytes(&first.runs);
-        Some(TilePlan { dims, steps, step_bytes, tile_pixels, tiles, blocks_outer })
+        let has_polynomial = convolved.tree.program.has_polynomial();
+        Some(TilePlan { dims, steps, step_bytes, tile_pixels, tiles, weight_bytes, blocks_outer, has_polynomial })
     }
 
     pub fn tile_convolution(

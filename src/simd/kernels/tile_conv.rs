@@ -29,7 +29,7 @@ use super::strip::Strip;
 
 /// Scratch bytes of a pixel.
 const PIXEL_BYTES: usize = 4 * TileLayout::BLOCK;
-/// Pixels of an iteration of an epilogue.
+/// Pixels of an iteration of an epilogue, about.
 const EPILOGUE_PIXELS: usize = 4;
 const ACCUMULATORS: usize = 4;
 const SIGNS: Signs = Signs { a: false, b: true };
@@ -66,6 +66,8 @@ struct TileConv<'a> {
 /// Tiles of pixels that are computed together.
 struct Panel {
     number: Val,
+    /// Number of the first tile.
+    first: Val,
     tiles: Vec<PixelTile>,
 }
 
@@ -82,16 +84,16 @@ impl TileConv<'_> {
     fn item(&self, b: &mut Builder, block: Val, panel: Val) {
         let header = b.index(self.weights, block, TileLayout::HEADER_BYTES as i64);
         let first = b.imul_imm(panel, self.spec.panel_tiles as i64);
-        let tiles = (0..self.spec.panel_tiles).map(|i| self.tile(b, first, i)).collect();
-        let panel = Panel { number: panel, tiles };
+        let numbers: Vec<Val> = (0..self.spec.panel_tiles).map(|i| b.iadd_imm(first, i as i64)).collect();
+        let tiles = numbers.into_iter().map(|number| self.tile(b, number)).collect();
+        let panel = Panel { number: panel, first, tiles };
         let channels = b.load_int(header, TileLayout::CHANNELS, IntMem::I32);
         let sizes = self.spec.block_channels.iter().map(|&(_, channels)| channels);
         nest::for_size(b, channels, sizes, &|b, size| self.block(b, &panel, header, size));
     }
 
-    fn tile(&self, b: &mut Builder, first: Val, i: usize) -> PixelTile {
+    fn tile(&self, b: &mut Builder, number: Val) -> PixelTile {
         let spec = self.spec;
-        let number = b.iadd_imm(first, i as i64);
         let last = b.int(spec.tiles() as i64 - 1);
         let existing = b.int_op(IntOp::MinS, number, last);
         let mut indices = nest::indices(b, existing, &[spec.batch, spec.oh, spec.row_tiles()]);
@@ -107,19 +109,36 @@ impl TileConv<'_> {
         let first_channel = b.load_int(header, TileLayout::FIRST_CHANNEL, IntMem::I32);
         let operands = self.operands.at_channel(b, &self.spec.epilogue, first_channel);
         let strip = Strip::natural(b.width(), channels);
-        let constants = epilogue::load_constants(b, &self.spec.epilogue, &operands, strip);
-        let finish = Finish { spec: self.spec, operands, strip, constants };
-        for (i, tile) in panel.tiles.iter().enumerate() {
-            let at = b.int((i * TILE_ROWS * PIXEL_BYTES) as i64);
-            let accumulators = b.advance(self.scratch, at);
-            if i == 0 {
-                finish.tile(b, tile, accumulators);
-                continue;
+        if !self.spec.epilogue.program.has_polynomial() {
+            let constants = epilogue::load_constants(b, &self.spec.epilogue, &operands, strip);
+            let finish = Finish { spec: self.spec, operands, strip, constants };
+            for (i, tile) in panel.tiles.iter().enumerate() {
+                let at = b.int((i * TILE_ROWS * PIXEL_BYTES) as i64);
+                let accumulators = b.advance(self.scratch, at);
+                self.finish(b, &finish, tile, accumulators, i > 0);
             }
-            let end = b.int(self.spec.tiles() as i64);
-            let exists = b.int_cmp(Cmp::Lt, tile.number, end);
-            b.if_then(exists, |b| finish.tile(b, tile, accumulators));
+            return;
         }
+        // One loop, so that the instructions stay in the cache of decoded ones; and constants as operands in memory, because
+        // chains of arithmetic need the registers.
+        let constants = vec![None; self.spec.epilogue.loads.len()];
+        let finish = Finish { spec: self.spec, operands, strip, constants };
+        nest::for_count(b, panel.tiles.len(), |b, i| {
+            let number = b.iadd(panel.first, i);
+            let tile = self.tile(b, number);
+            let accumulators = b.index(self.scratch, i, (TILE_ROWS * PIXEL_BYTES) as i64);
+            self.finish(b, &finish, &tile, accumulators, panel.tiles.len() > 1);
+        });
+    }
+
+    /// The epilogue of a tile, which may not exist.
+    fn finish(&self, b: &mut Builder, finish: &Finish, tile: &PixelTile, accumulators: Pointer, may_miss: bool) {
+        if !may_miss {
+            return finish.tile(b, tile, accumulators);
+        }
+        let end = b.int(self.spec.tiles() as i64);
+        let exists = b.int_cmp(Cmp::Lt, tile.number, end);
+        b.if_then(exists, |b| finish.tile(b, tile, accumulators));
     }
 
     /// All sums of a panel into the scratch memory.
@@ -260,7 +279,7 @@ impl Finish<'_> {
     /// Pixels `first .. first + count` of a tile, one behind the other: each has all registers beside the constants.
     fn pixels(&self, b: &mut Builder, operands: &Operands, accumulators: Pointer, (first, count): (usize, usize)) {
         let epilogue = &self.spec.epilogue;
-        nest::for_tiles(b, count, EPILOGUE_PIXELS, |b, x, pixels| {
+        nest::for_tiles(b, count, iteration(count), |b, x, pixels| {
             let x = b.iadd_imm(x, first as i64);
             let accumulators = b.index(accumulators, x, PIXEL_BYTES as i64);
             let operands = operands.at(b, epilogue, 2, x);
@@ -275,6 +294,12 @@ impl Finish<'_> {
             }
         });
     }
+}
+
+/// Pixels of an iteration over `count`: a divisor near [`EPILOGUE_PIXELS`], if there is one, so that nothing is left.
+fn iteration(count: usize) -> usize {
+    let divisors = (EPILOGUE_PIXELS / 2..=2 * EPILOGUE_PIXELS).filter(|pixels| count.is_multiple_of(*pixels));
+    divisors.min_by_key(|pixels| pixels.abs_diff(EPILOGUE_PIXELS)).unwrap_or(EPILOGUE_PIXELS)
 }
 
 fn pairs(tiles: usize, vectors: usize) -> impl Iterator<Item = (usize, usize)> {
