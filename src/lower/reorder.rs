@@ -5,6 +5,9 @@
 //! because an operation works channel by channel on both, form a class; residual streams are one class. The class of a value whose
 //! order can be seen (a border of the model, a reshape, a concatenation, groups) is fixed.
 //!
+//! The rows of the producers' weights move with the channels, so producers have a wish too ([`rows`]): first each class takes what
+//! suits its consumers, then, of the orders that keep them content, one that suits its producers.
+//!
 //! [`reordered`] gives a graph with the same meaning in which constants are permuted: rows of the producers' weights, columns of the
 //! consumers', and whatever else has one element per channel. The values in between are permuted, and nobody sees it.
 
@@ -305,13 +308,13 @@ mod tests {
     use crate::ir::op::ConvAttrs;
     use crate::ir::{Shape, TensorType};
 
-    const CHANNELS: usize = 8;
+    const CHANNELS: usize = 32;
 
     fn shape(dims: &[usize]) -> Shape {
         Shape::new(dims).expect("small")
     }
 
-    /// Two convolutions of eight channels with a requantize by channel between and one behind.
+    /// Two convolutions of a few channels with a requantize by channel between and one behind.
     fn graph() -> Graph {
         let mut graph = Graph::new("f");
         let body = graph.body();

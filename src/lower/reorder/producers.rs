@@ -11,8 +11,8 @@ use crate::simd::ir::Width;
 /// groups of taps.
 const UNSAFE_TAPS: u64 = 3;
 
-/// Products of fewer bytes than so many seldom find quads that fit together, and take blocks of several vectors.
-const NARROW_BYTES: usize = 128;
+/// Rows of at most so many weights seldom have quads that fit together, and take blocks of several vectors.
+const SHORT_ROW: usize = 112;
 
 /// Vectors of a block where no quads are added to each other.
 fn usual_vectors(width: Width) -> usize {
@@ -38,7 +38,7 @@ pub fn rows_of<'a>(
         let dims = weights.shape().dims();
         let plane = &graph.ty(graph.result(node)).shape.dims()[2..];
         let bytes = weights.elem() == ElemType::I8 && graph.ty(graph.operand(node, 0)).elem == ElemType::U8;
-        if !bytes || dims[0] != count || winograd::is_preferred(width, attrs, dims, plane) {
+        if !bytes || dims[0] != count || dims.contains(&0) || winograd::is_preferred(width, attrs, dims, plane) {
             continue;
         }
         let pixels: u64 = plane.iter().map(|&size| size as u64).product();
@@ -48,7 +48,7 @@ pub fn rows_of<'a>(
             let work = pixels * row as u64;
             if work > most_work {
                 most_work = work;
-                rows.set_vectors(if row < NARROW_BYTES { usual_vectors(width) } else { 1 });
+                rows.set_vectors(if row <= SHORT_ROW { usual_vectors(width) } else { 1 });
             }
             rows.add(&unsafe_quads(weights, columns(node)), pixels);
         } else if attrs.groups == channels(graph, graph.operand(node, 0)) {
@@ -90,4 +90,35 @@ fn unsafe_quads(weights: &Tensor, columns: Option<&Order>) -> Vec<Vec<bool>> {
 fn unsafe_taps(weights: &Tensor, taps: usize) -> Vec<Vec<bool>> {
     let values: Vec<i32> = weights.to_i64().unwrap_or_default().into_iter().map(|weight| weight as i32).collect();
     values.chunks(taps).map(|taps| vec![!is_depthwise_safe(taps)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::Shape;
+
+    #[test]
+    fn quads_follow_the_order_of_input_channels() {
+        let shape = Shape::new([1, 8, 1, 1]).expect("small");
+        let weights = Tensor::i8(shape, vec![100, 90, -100, 1, 1, 1, 1, 1]);
+        assert_eq!(unsafe_quads(&weights, None), [[true, false]]);
+        assert_eq!(unsafe_quads(&weights, Some(&vec![0, 2, 1, 3, 4, 5, 6, 7])), [[false, false]]);
+        assert_eq!(unsafe_quads(&weights, Some(&vec![3, 4, 5, 6, 7, 2, 1, 0])), [[false, true]]);
+    }
+
+    #[test]
+    fn quads_reach_over_taps_of_a_row_only() {
+        // two input channels, 2x2 taps: a quad is both taps of a row
+        let shape = Shape::new([1, 2, 2, 2]).expect("small");
+        let weights = Tensor::i8(shape, vec![100, 1, 1, 1, 100, 1, 1, 1]);
+        assert_eq!(unsafe_quads(&weights, None), [[true, false]]);
+    }
+
+    #[test]
+    fn three_taps_of_a_column_share_their_room() {
+        let shape = Shape::new([2, 1, 3, 3]).expect("small");
+        let column = |taps: [i8; 3]| [taps[0], 0, 0, taps[1], 0, 0, taps[2], 0, 0];
+        let weights = Tensor::i8(shape, [column([100, 90, 66]), column([100, 90, 67])].concat());
+        assert_eq!(unsafe_taps(&weights, 9), [[false], [true]]);
+    }
 }
