@@ -5,10 +5,15 @@
 //! because an operation works channel by channel on both, form a class; residual streams are one class. The class of a value whose
 //! order can be seen (a border of the model, a reshape, a concatenation, groups) is fixed.
 //!
+//! The rows of the producers' weights move with the channels, so producers have a wish too ([`rows`]): first each class takes what
+//! suits its consumers, then, of the orders that keep them content, one that suits its producers.
+//!
 //! [`reordered`] gives a graph with the same meaning in which constants are permuted: rows of the producers' weights, columns of the
 //! consumers', and whatever else has one element per channel. The values in between are permuted, and nobody sees it.
 
 mod order;
+mod producers;
+mod rows;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +25,7 @@ use crate::simd::ir::Width;
 
 use super::plan::is_pointwise;
 use super::winograd;
-use order::{Consumer, best_order};
+use order::{Consumer, best_common_order, best_order};
 
 /// The dimension of channels.
 const CHANNEL: usize = 1;
@@ -159,25 +164,66 @@ fn channels(graph: &Graph, value: Value) -> usize {
     graph.ty(value).shape.dims().get(CHANNEL).copied().unwrap_or(0)
 }
 
-/// The order of each class that is free and has a consumer, by its root.
+/// Convolutions at both sides of a class.
+#[derive(Default)]
+struct Neighbours {
+    channels: usize,
+    consumers: Vec<Consumer>,
+    producers: Vec<Node>,
+}
+
+/// The order of each class that is free and next to convolutions, by its root: first what suits consumers, and from those orders
+/// one that suits producers too.
 fn orders(graph: &Graph, classes: &Classes, width: Width) -> BTreeMap<Value, Order> {
-    let mut consumers: BTreeMap<Value, Vec<Consumer>> = BTreeMap::new();
-    for node in graph.body_nodes() {
-        let Op::Convolution(attrs) = graph.op(node) else { continue };
-        let src = graph.operand(node, 0);
-        let root = classes.find(src);
-        let Some(weights) = graph.const_value(graph.operand(node, 1)) else { continue };
-        let dims = weights.shape().dims();
-        // quads must not reach into the next tap
-        let quads = attrs.groups == 1 && dims[1].is_multiple_of(4) && dims[1] >= 8;
-        let plane = &graph.ty(graph.result(node)).shape.dims()[2..];
-        let transformed = winograd::is_preferred(width, attrs, dims, plane);
-        let bytes = weights.elem() == ElemType::I8 && graph.ty(src).elem == ElemType::U8;
-        if quads && bytes && !transformed && !classes.fixed[root] {
-            consumers.entry(root).or_default().push(Consumer::new(weights));
+    let mut all: BTreeMap<Value, Neighbours> = BTreeMap::new();
+    for node in graph.body_nodes().filter(|&node| matches!(graph.op(node), Op::Convolution(_))) {
+        let [src, result] = [graph.operand(node, 0), graph.result(node)];
+        let [consumed, produced] = [src, result].map(|value| classes.find(value));
+        if let Some(consumer) = consumer(graph, width, node).filter(|_| !classes.fixed[consumed]) {
+            let neighbours = all.entry(consumed).or_default();
+            neighbours.channels = channels(graph, src);
+            neighbours.consumers.push(consumer);
+        }
+        // in pairs
+        let channels = channels(graph, result);
+        if !classes.fixed[produced] && channels.is_multiple_of(2) {
+            let neighbours = all.entry(produced).or_default();
+            neighbours.channels = channels;
+            neighbours.producers.push(node);
         }
     }
-    consumers.into_iter().map(|(root, consumers)| (root, best_order(&consumers))).collect()
+    let wishes = all.iter().filter(|(_, neighbours)| !neighbours.consumers.is_empty());
+    let mut orders: BTreeMap<Value, Order> =
+        wishes.map(|(&root, neighbours)| (root, best_order(&neighbours.consumers, neighbours.channels))).collect();
+    for (&root, neighbours) in &all {
+        let columns = |node: Node| orders.get(&classes.find(graph.operand(node, 0)));
+        let rows = producers::rows_of(graph, width, &neighbours.producers, neighbours.channels, columns);
+        if rows.are_safe() {
+            continue;
+        }
+        let order = orders.get(&root).cloned().unwrap_or_else(|| (0..neighbours.channels).collect());
+        if let Some(order) = best_common_order(&neighbours.consumers, &rows, &order) {
+            orders.insert(root, order);
+        }
+    }
+    orders
+}
+
+/// The convolution at `node`, if the order of its input channels matters.
+fn consumer(graph: &Graph, width: Width, node: Node) -> Option<Consumer> {
+    let Op::Convolution(attrs) = graph.op(node) else { return None };
+    let src = graph.operand(node, 0);
+    let weights = graph.const_value(graph.operand(node, 1))?;
+    let dims = weights.shape().dims();
+    let taps: usize = dims[2..].iter().product();
+    // quads must not reach into the next tap
+    let whole = if taps == 1 { 2 } else { 4 };
+    let quads = attrs.groups == 1 && dims[1].is_multiple_of(whole) && dims[1] >= 8;
+    let plane = &graph.ty(graph.result(node)).shape.dims()[2..];
+    let transformed = winograd::is_preferred(width, attrs, dims, plane);
+    let bytes = weights.elem() == ElemType::I8 && graph.ty(src).elem == ElemType::U8;
+    let pixels = plane.iter().map(|&size| size as u64).product();
+    (quads && bytes && !transformed).then(|| Consumer::new(weights, pixels))
 }
 
 /// Permutes a constant operand along some of its dimensions.
@@ -262,13 +308,13 @@ mod tests {
     use crate::ir::op::ConvAttrs;
     use crate::ir::{Shape, TensorType};
 
-    const CHANNELS: usize = 8;
+    const CHANNELS: usize = 32;
 
     fn shape(dims: &[usize]) -> Shape {
         Shape::new(dims).expect("small")
     }
 
-    /// Two convolutions of eight channels with a requantize by channel between and one behind.
+    /// Two convolutions of a few channels with a requantize by channel between and one behind.
     fn graph() -> Graph {
         let mut graph = Graph::new("f");
         let body = graph.body();

@@ -83,6 +83,13 @@ fn in_quads(taps: &[usize]) -> Vec<Vec<Option<usize>>> {
     taps.chunks(4).map(quad).collect()
 }
 
+/// Whether a channel with these taps is right in the plain form.
+pub fn is_depthwise_safe(taps: &[i32]) -> bool {
+    let weights = Weights::Int(taps);
+    DepthwiseBlock { groups: quads_of_taps(taps.len()), width: Width::W128, first: 0, channels: 1, weights }
+        .is_plain_safe()
+}
+
 /// Packs weights `[taps][channels]` for a depthwise kernel.
 pub fn pack_depthwise(mac: Mac, width: Width, weights: Weights, channels: usize, init: &[i32]) -> PackedDepthwise {
     let count = match weights {

@@ -39,7 +39,7 @@ pub(super) fn sums(weights: [i32; 4]) -> [i32; 4] {
 }
 
 /// Whether `Dot4` of these weights and any four u8 keeps both pairs of products inside i16.
-pub(super) fn is_plain_safe(weights: [i32; 4]) -> bool {
+pub fn is_plain_safe(weights: [i32; 4]) -> bool {
     sums(weights).iter().all(|&sum| sum <= pairs::LIMIT.into())
 }
 

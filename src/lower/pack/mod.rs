@@ -20,8 +20,8 @@ mod tiles;
 mod winograd;
 
 pub use conv::{ConvLayout, Group, List, PackedConv, Run, pack_conv};
-pub use depthwise::{DepthwiseLayout, PackedDepthwise, pack_depthwise};
-pub use form::Forms;
+pub use depthwise::{DepthwiseLayout, PackedDepthwise, is_depthwise_safe, pack_depthwise};
+pub use form::{Forms, is_plain_safe};
 pub use lookup::pack_lookup;
 pub use matmul::{MatMulScratch, matmul_scratch_bytes};
 pub use rnn::{IntegerRow, RnnLayout, STATE_BITS, rnn_gates};

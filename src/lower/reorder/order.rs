@@ -4,6 +4,7 @@
 //! first, each with the partner at least cost, then pairs of pairs exchange partners where both gain. Pairs are joined into
 //! quads with those whose unsafe blocks of rows are the same, so that unsafe quads are few and the rest is clean.
 
+use super::rows::Rows;
 use crate::ir::Tensor;
 
 /// Greatest sum of weights of one sign that a lane holds, and what leaves room for another quad in it.
@@ -11,6 +12,8 @@ const LIMIT: u8 = 128;
 const ROOMY: u8 = 80;
 /// A lane above the limit costs as much as so many lanes without room.
 const UNSAFE: u32 = 16;
+/// An unsafe quad of producers that one of two neighbours has and the other has not.
+const UNLIKE: u32 = 2;
 /// Rounds of exchanges.
 const ROUNDS: usize = 3;
 /// Rows of a block: the output channels of a vector of 256 bits.
@@ -23,11 +26,13 @@ const MOST_WORK: usize = 1 << 29;
 /// output channel; rows of neighbouring output channels stand side by side.
 pub struct Consumer {
     columns: Vec<Vec<u8>>,
+    /// How often the weights are used.
+    pixels: u64,
 }
 
 impl Consumer {
     /// From weights `[oc, ic, k..]` of i8.
-    pub fn new(weights: &Tensor) -> Consumer {
+    pub fn new(weights: &Tensor, pixels: u64) -> Consumer {
         let dims = weights.shape().dims();
         let (oc, ic, taps) = (dims[0], dims[1], dims[2..].iter().product::<usize>());
         let values = weights.to_i64().unwrap_or_default();
@@ -38,13 +43,42 @@ impl Consumer {
         let column = |channel: usize| -> Vec<u8> {
             [1, -1].into_iter().flat_map(|sign| (0..oc * taps).map(move |row| magnitude(sign, row, channel))).collect()
         };
-        Consumer { columns: (0..ic).map(column).collect() }
+        Consumer { columns: (0..ic).map(column).collect(), pixels }
+    }
+
+    /// Instructions of the quads that are unsafe in an order.
+    fn cost(&self, order: &[usize]) -> u64 {
+        let unsafe_blocks = |quad: &[usize]| {
+            let pairs = quad.chunks_exact(2).map(|pair| unsafe_blocks(&self.columns, pair[0], pair[1]));
+            let quad = pairs.reduce(|a, b| a.iter().zip(&b).map(|(a, b)| a | b).collect()).unwrap_or_default();
+            // magnitudes of positive weights, then of negative ones
+            let (positive, negative) = quad.split_at(quad.len() / 2);
+            positive.iter().zip(negative).filter(|&(a, b)| a | b).count() as u64
+        };
+        self.pixels * order.chunks(4).map(unsafe_blocks).sum::<u64>()
     }
 }
 
 /// New position to old channel. All consumers have the same channels, an even number of them.
-pub fn best_order(consumers: &[Consumer]) -> Vec<usize> {
-    let channels = consumers.first().map_or(0, |consumer| consumer.columns.len());
+pub fn best_order(consumers: &[Consumer], channels: usize) -> Vec<usize> {
+    let columns = joined(consumers, channels);
+    let pairs = best_pairs(&columns, &Costs::new(&columns, |_, _| 0));
+    quads(&columns, &pairs).concat()
+}
+
+/// An order that suits producers too, if it costs less than `order`, which suits consumers.
+pub fn best_common_order(consumers: &[Consumer], rows: &Rows, order: &[usize]) -> Option<Vec<usize>> {
+    let columns = joined(consumers, order.len());
+    let pairs = best_pairs(&columns, &Costs::new(&columns, |a, b| UNLIKE * rows.difference(a, b)));
+    let groups = rows.grouped(&pairs);
+    let common: Vec<usize> = groups.iter().flat_map(|pairs| quads(&columns, pairs)).flatten().collect();
+    let common = rows.stored(&common);
+    let cost = |order: &[usize]| consumers.iter().map(|consumer| consumer.cost(order)).sum::<u64>() + rows.cost(order);
+    (cost(&common) < cost(order)).then_some(common)
+}
+
+/// Columns of all consumers, one below the other.
+fn joined(consumers: &[Consumer], channels: usize) -> Vec<Vec<u8>> {
     let rows: usize = consumers.iter().map(|consumer| consumer.columns[0].len()).sum();
     let step = (rows * channels * channels).div_ceil(MOST_WORK).max(1);
     let column = |channel: usize| -> Vec<u8> {
@@ -52,15 +86,17 @@ pub fn best_order(consumers: &[Consumer]) -> Vec<usize> {
         let all: Vec<u8> = consumers.iter().flat_map(of).collect();
         all.chunks(BLOCK).step_by(step).flatten().copied().collect()
     };
-    let columns: Vec<Vec<u8>> = (0..channels).map(column).collect();
-    let costs = Costs::new(&columns);
-    let mut pairs = matched(&columns, &costs);
+    (0..channels).map(column).collect()
+}
+
+fn best_pairs(columns: &[Vec<u8>], costs: &Costs) -> Vec<[usize; 2]> {
+    let mut pairs = matched(columns, costs);
     for _ in 0..ROUNDS {
-        if !exchange(&mut pairs, &costs) {
+        if !exchange(&mut pairs, costs) {
             break;
         }
     }
-    quads(&columns, &pairs).concat()
+    pairs
 }
 
 /// Cost of every two channels as neighbours.
@@ -70,12 +106,14 @@ struct Costs {
 }
 
 impl Costs {
-    fn new(columns: &[Vec<u8>]) -> Costs {
+    /// `also` is what two channels cost besides.
+    fn new(columns: &[Vec<u8>], also: impl Fn(usize, usize) -> u32) -> Costs {
         let channels = columns.len();
         let mut costs = vec![0; channels * channels];
         for a in 0..channels {
             for b in a + 1..channels {
                 let cost = UNSAFE * above(&columns[a], &columns[b], LIMIT) + above(&columns[a], &columns[b], ROOMY);
+                let cost = cost + also(a, b);
                 costs[a * channels + b] = cost;
                 costs[b * channels + a] = cost;
             }
@@ -132,15 +170,11 @@ fn exchange(pairs: &mut [[usize; 2]], costs: &Costs) -> bool {
 
 /// Pairs two by two: those with most unsafe blocks first, each with the one that shares most of them and has fewest others.
 fn quads(columns: &[Vec<u8>], pairs: &[[usize; 2]]) -> Vec<Vec<usize>> {
-    let blocks = |&[a, b]: &[usize; 2]| -> Vec<bool> {
-        let rows = columns[a].chunks(BLOCK).zip(columns[b].chunks(BLOCK));
-        rows.map(|(a, b)| above(a, b, LIMIT) > 0).collect()
-    };
     let count = |blocks: &[bool]| blocks.iter().filter(|&&block| block).count();
     let mut open: Vec<(usize, [usize; 2], Vec<bool>)> = pairs
         .iter()
         .map(|pair| {
-            let blocks = blocks(pair);
+            let blocks = unsafe_blocks(columns, pair[0], pair[1]);
             (count(&blocks), *pair, blocks)
         })
         .collect();
@@ -159,6 +193,12 @@ fn quads(columns: &[Vec<u8>], pairs: &[[usize; 2]]) -> Vec<Vec<usize>> {
     quads
 }
 
+/// In which blocks of rows two neighbours are above the limit.
+fn unsafe_blocks(columns: &[Vec<u8>], a: usize, b: usize) -> Vec<bool> {
+    let rows = columns[a].chunks(BLOCK).zip(columns[b].chunks(BLOCK));
+    rows.map(|(a, b)| above(a, b, LIMIT) > 0).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +206,7 @@ mod tests {
 
     fn order(weights: &[i8], ic: usize) -> Vec<usize> {
         let shape = Shape::new([weights.len() / ic, ic]).expect("small");
-        best_order(&[Consumer::new(&Tensor::i8(shape, weights.to_vec()))])
+        best_order(&[Consumer::new(&Tensor::i8(shape, weights.to_vec()), 1)], ic)
     }
 
     #[test]
