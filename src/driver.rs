@@ -16,6 +16,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use crate::codegen::estimate::Model;
 use crate::codegen::object::{self, Object, Version};
 use crate::codegen::target::Target;
 use crate::diag::{self, Diagnostic, Place, codes};
@@ -155,7 +156,7 @@ pub fn plan(path: &Path, options: &CompileOptions, monitor: &mut Monitor<'_>) ->
     let lowered = |target: &Target| {
         let choices = options.tuning.choices(&target.cpu_name());
         let options = LowerOptions { choices, model_hash: hash.clone(), source: source.clone(), ..target.lowering() };
-        lower::lower(&graph, &options)
+        lower::lower(&graph, &options, &Model::new(target))
     };
     let lower_all = |_: &mut dyn Write| options.targets().map(lowered).collect();
     let mut programs: Vec<Program> = timed(Stage::Lower, &mut times, monitor, lower_all)?;

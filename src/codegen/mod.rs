@@ -3,6 +3,7 @@
 //! - [`target`]: what the code is compiled for: triple, CPU features, vector width.
 //! - [`clif`]: kernels of 128-bit vectors through Cranelift, for every target.
 //! - [`x86`]: kernels of 256-bit and 512-bit vectors for x86-64;
+//! - [`estimate`]: how long kernels take.
 //! - [`entry`]: what stands between a caller and the kernels: checks, steps, threads, clock.
 //! - [`cpu_check`]: the features a CPU must have, as x86-64 code.
 //! - [`description`]: what the model says about itself, as bytes.
@@ -17,6 +18,7 @@ mod cpu_check;
 mod description;
 mod dwarf;
 mod entry;
+pub mod estimate;
 pub mod object;
 pub mod target;
 pub mod x86;

@@ -37,6 +37,8 @@ pub struct Row<'p> {
     pub macs: u64,
     /// In which form it is computed, and which others there are; none for kernels that have one form.
     pub choice: Option<&'p Choice>,
+    /// Cycles of one core, by estimate.
+    pub cycles: u64,
     /// Numbers of its steps in the program.
     pub steps: Range<usize>,
     /// It computes nothing: a border, a copy.
@@ -128,6 +130,7 @@ impl<'p> Row<'p> {
             kernel: kernels(&spec(main).exec_type(), steps.iter().map(|step| spec(step).exec_type())),
             macs: steps.iter().map(|step| step.label.macs).sum(),
             choice: program.choices.iter().find(|choice| choice.steps.contains(&number)),
+            cycles: steps.iter().map(|step| step.label.cycles).sum(),
             steps: range,
             moves_only: moves_only(spec(main)),
             reason,
@@ -158,6 +161,7 @@ impl<'p> Row<'p> {
             "problem": self.choice.map(|choice| &choice.problem),
             "candidates": self.choice.map(candidates).unwrap_or_default(),
             "macs": self.macs,
+            "estimated_cycles": self.cycles,
             "reason": self.reason,
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! candidates     [form]            in the order of the rules of thumb, the one they prefer first
-//!    | estimate                    where somebody knows how long kernels take: the shortest comes first
+//!    | estimate                    one that takes clearly fewer cycles comes first
 //!    | Choices                     what was measured on the machine decides against that order
 //! chosen form -> steps of the program, and a record of the decision in it
 //! ```
@@ -94,6 +94,10 @@ fn tiling(sizes: &str, order: &str) -> Option<Tiling> {
     Some(Tiling { pixels: pixels.parse().ok()?, channels: channels.parse().ok()?, blocks_outer })
 }
 
+/// Part of the cycles of the form that the rules of thumb prefer, below which another one is taken: estimates are off by some
+/// 20 % in either direction.
+const CLEARLY: f64 = 0.7;
+
 /// The forms that problems shall take; the compiler decides about those that are not here.
 pub type Choices = BTreeMap<String, Form>;
 
@@ -101,8 +105,8 @@ pub type Choices = BTreeMap<String, Form>;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
     pub form: Form,
-    /// Cycles of one core, where an [`Estimate`] was asked.
-    pub cycles: Option<f64>,
+    /// Cycles of one core, by estimate.
+    pub cycles: f64,
 }
 
 /// What was decided about a layer.
@@ -176,13 +180,13 @@ impl Lowering<'_> {
         forms: &[Form],
         mut emit: impl FnMut(&mut Self, Form) -> Result<(), String>,
     ) -> Result<(), String> {
-        let mut candidates = Vec::new();
-        for &form in forms {
-            candidates.push(Candidate { form, cycles: self.estimated(form, &mut emit)? });
+        let mut candidates = self.candidates(&problem, forms, &mut emit)?;
+        let cycles = |index: &usize| candidates[*index].cycles;
+        let fewest = (0..candidates.len()).min_by(|a, b| cycles(a).total_cmp(&cycles(b)));
+        let fewest = fewest.ok_or("internal error: a layer that takes no form")?;
+        if cycles(&fewest) < CLEARLY * cycles(&0) {
+            candidates[..=fewest].rotate_right(1);
         }
-        let cycles = |index: &usize| candidates[*index].cycles.unwrap_or(0.0);
-        let best = (0..candidates.len()).min_by(|a, b| cycles(a).total_cmp(&cycles(b)));
-        candidates[..=best.ok_or("internal error: a layer that takes no form")?].rotate_right(1);
         let mut choice = Choice::new(problem, candidates, &self.wanted);
         let first = self.steps.len();
         emit(self, choice.form())?;
@@ -191,28 +195,43 @@ impl Lowering<'_> {
         Ok(())
     }
 
+    /// The forms with their cycles; those of a layer that was the same are known.
+    fn candidates(
+        &mut self,
+        problem: &str,
+        forms: &[Form],
+        emit: &mut impl FnMut(&mut Self, Form) -> Result<(), String>,
+    ) -> Result<Vec<Candidate>, String> {
+        let alike = self.choices.iter().filter(|choice| choice.problem == problem);
+        let known: Vec<Candidate> = alike.flat_map(|choice| choice.candidates.iter().copied()).collect();
+        let of = |form| match known.iter().find(|candidate| candidate.form == form) {
+            Some(candidate) => Ok(*candidate),
+            None => Ok(Candidate { form, cycles: self.cycles(form, emit)? }),
+        };
+        forms.iter().copied().map(of).collect()
+    }
+
     /// Cycles of a form: its steps are written, estimated and taken back.
-    fn estimated(
+    fn cycles(
         &mut self,
         form: Form,
         emit: &mut impl FnMut(&mut Self, Form) -> Result<(), String>,
-    ) -> Result<Option<f64>, String> {
-        let Some(estimate) = self.estimate else { return Ok(None) };
+    ) -> Result<f64, String> {
         let mark = self.mark();
         emit(self, form)?;
-        let cycles = (mark.steps..self.steps.len()).map(|step| self.step_cycles(estimate, step)).sum();
+        let cycles = (mark.steps..self.steps.len()).map(|step| self.step_cycles(step)).sum();
         self.take_back(&mark);
-        Ok(Some(cycles))
+        Ok(cycles)
     }
 
-    fn step_cycles(&self, estimate: &dyn Estimate, step: usize) -> f64 {
+    fn step_cycles(&self, step: usize) -> f64 {
         let step = &self.steps[step];
         let constant = |operand: &super::Operand| match self.storages[operand.storage].kind {
             StorageKind::Const(id) => self.constants[id].get(usize::try_from(operand.offset).ok()?..),
             StorageKind::Input(_) | StorageKind::Output(_) | StorageKind::Workspace | StorageKind::State => None,
         };
         let constants: Vec<Option<&[u8]>> = step.operands.iter().map(constant).collect();
-        estimate.cycles(&self.kernels[step.kernel], &constants)
+        self.estimate.cycles(&self.kernels[step.kernel], &constants)
     }
 
     fn mark(&self) -> Mark {
@@ -260,7 +279,7 @@ mod tests {
 
     #[test]
     fn what_was_measured_decides_where_it_is_possible() {
-        let candidates = || [1, 2].map(|pixels| Candidate { form: Form::Fold(pixels), cycles: None }).to_vec();
+        let candidates = || [1, 2].map(|pixels| Candidate { form: Form::Fold(pixels), cycles: 0.0 }).to_vec();
         let choose = |form| Choice::new("p".into(), candidates(), &Choices::from([("p".into(), form)]));
         let decided = |choice: Choice| (choice.form(), choice.impossible);
         assert_eq!(decided(choose(Form::Fold(2))), (Form::Fold(2), None));

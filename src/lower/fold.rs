@@ -5,7 +5,6 @@
 //! source at every tap, and in the result: a convolution of half as many pixels with twice the channels, whose weights
 //! repeat.
 
-use super::cost;
 use super::elementwise::Laid;
 use super::expr::{Load, Tree};
 use super::grid::Dims;
@@ -46,7 +45,7 @@ pub fn counts(width: Width, channels: usize, src: &View, tree: &Tree, laid: &Lai
 /// Hundredths of vectors from which on it pays. A long epilogue runs on every vector.
 fn least_gain(tree: &Tree) -> usize {
     let computes = |inst: &&PwInst| inst.operands().next().is_some();
-    let lanes: u64 = tree.program.insts.iter().filter(computes).map(cost::instruction).sum();
+    let lanes: u64 = tree.program.insts.iter().filter(computes).map(PwInst::length).sum();
     let others = PRODUCTS + 4 * lanes;
     ((others + UNSHARED) * 100).div_ceil(others + SHARED) as usize
 }

@@ -68,8 +68,8 @@ pub fn assign(storages: &PrimaryMap<Storage, StorageData>, pending: Vec<PendingS
     let place = |operand: &Operand| place(storages, &offsets, *operand);
     let step = |pending: PendingStep| -> Result<Step, String> {
         let operands = pending.operands.iter().map(place).collect::<Result<_, _>>()?;
-        let PendingStep { kernel, parallel, after_reset, label, .. } = pending;
-        Ok(Step { kernel, operands, parallel, after_reset, label })
+        let PendingStep { kernel, after_reset, label, .. } = pending;
+        Ok(Step { kernel, operands, parallel: false, after_reset, label })
     };
     let steps = pending.into_iter().map(step).collect::<Result<_, _>>()?;
     let workspace_bytes = (end + READ_SLACK).next_multiple_of(ALIGN);

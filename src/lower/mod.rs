@@ -16,12 +16,12 @@
 //! - [`state`]: variables, which outlive an inference.
 //! - `in_place`: results in the memory of what they are added to.
 //! - [`memory`]: lifetimes to offsets.
+//! - [`share`]: which steps all threads work on.
 //!
 //! The result: [`program`], and in it [`kernel`] specs.
 
 mod bounds;
 pub mod choice;
-mod cost;
 mod dense;
 mod elementwise;
 mod expr;
@@ -44,6 +44,7 @@ pub mod program;
 mod recurrent;
 mod reorder;
 mod resize;
+mod share;
 mod state;
 mod table;
 mod tiles;
@@ -88,7 +89,6 @@ pub struct LowerOptions {
 struct PendingStep {
     kernel: KernelId,
     operands: Vec<Operand>,
-    parallel: bool,
     after_reset: bool,
     label: Label,
 }
@@ -129,29 +129,17 @@ struct Lowering<'g> {
     steps: Vec<PendingStep>,
     variables: Variables,
     wanted: Choices,
-    estimate: Option<&'g dyn Estimate>,
+    estimate: &'g dyn Estimate,
     choices: Vec<Choice>,
     /// The node being lowered: its layers name the steps.
     current: Option<Node>,
 }
 
-/// Lowers a verified graph.
+/// Lowers a verified graph. `estimate` tells which forms of layers are faster, and which steps are worth sharing between threads.
 ///
 /// # Errors
 /// Every operation without a kernel, with its layer.
-pub fn lower(graph: &Graph, options: &LowerOptions) -> crate::diag::Result<Program> {
-    lower_by(graph, options, None)
-}
-
-/// As [`lower`]; the forms of layers are chosen by the time they take.
-///
-/// # Errors
-/// As [`lower`].
-pub fn lower_estimated(graph: &Graph, options: &LowerOptions, estimate: &dyn Estimate) -> crate::diag::Result<Program> {
-    lower_by(graph, options, Some(estimate))
-}
-
-fn lower_by(graph: &Graph, options: &LowerOptions, estimate: Option<&dyn Estimate>) -> crate::diag::Result<Program> {
+pub fn lower(graph: &Graph, options: &LowerOptions, estimate: &dyn Estimate) -> crate::diag::Result<Program> {
     if options.has_dot {
         return lower_in_order(graph, options, estimate);
     }
@@ -161,11 +149,7 @@ fn lower_by(graph: &Graph, options: &LowerOptions, estimate: Option<&dyn Estimat
 }
 
 /// Lowers a graph with its channels as they are.
-fn lower_in_order(
-    graph: &Graph,
-    options: &LowerOptions,
-    estimate: Option<&dyn Estimate>,
-) -> crate::diag::Result<Program> {
+fn lower_in_order(graph: &Graph, options: &LowerOptions, estimate: &dyn Estimate) -> crate::diag::Result<Program> {
     let first = Lowering::new(graph, options, estimate, Orders::new())?;
     let orders = first.assigned_orders();
     match first.variables.orders() == &orders {
@@ -186,7 +170,7 @@ impl<'g> Lowering<'g> {
     fn new(
         graph: &'g Graph,
         options: &LowerOptions,
-        estimate: Option<&'g dyn Estimate>,
+        estimate: &'g dyn Estimate,
         orders: Orders,
     ) -> crate::diag::Result<Lowering<'g>> {
         let plan = Plan::new(graph);
@@ -332,11 +316,9 @@ impl Lowering<'_> {
         }
         debug_assert_eq!(spec.operands().len(), operands.len(), "{} with other operands", spec.family());
         let kernel = self.kernel(spec);
-        let spec = &self.kernels[kernel];
-        let parallel = cost::is_worth_sharing(spec, macs, self.width, self.has_dot);
         let after_reset = self.current.is_some_and(|node| self.variables.is_initial(node));
         let label = self.label(covered, macs);
-        self.steps.push(PendingStep { kernel, operands, parallel, after_reset, label });
+        self.steps.push(PendingStep { kernel, operands, after_reset, label });
     }
 
     fn kernel(&mut self, spec: KernelSpec) -> KernelId {
@@ -361,6 +343,7 @@ impl Lowering<'_> {
             layer_type: main.map(|layer| self.graph.layer(layer).kind.clone()).unwrap_or_default(),
             line: main.map_or(0, |layer| self.graph.layer(layer).line),
             macs,
+            cycles: 0,
         }
     }
 
@@ -374,10 +357,11 @@ impl Lowering<'_> {
 
     fn finish(mut self, options: &LowerOptions) -> crate::diag::Result<Program> {
         self.sum_in_place();
-        let memory::Assignment { steps, buffers, state_bytes, workspace_bytes } =
+        let memory::Assignment { mut steps, buffers, state_bytes, workspace_bytes } =
             memory::assign(&self.storages, std::mem::take(&mut self.steps))
                 .map_err(|reason| Diagnostic::internal(DiagPlace::item("memory plan"), reason))?;
         drop_unread(&mut self.constants, &steps);
+        share::decide(&mut steps, &self.kernels, &self.constants, self.estimate);
         let port = |name: &String, value: &Value| Port { name: name.clone(), ty: self.graph.ty(*value).clone() };
         Ok(Program {
             name: self.graph.name.clone(),

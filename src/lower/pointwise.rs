@@ -56,6 +56,14 @@ impl PwInst {
         };
         operands.into_iter().flatten()
     }
+
+    /// About how many instructions of vectors it takes.
+    pub fn length(&self) -> u64 {
+        match self {
+            PwInst::Unary(op, _) if is_long(*op) => 25,
+            _ => 1,
+        }
+    }
 }
 
 /// Instructions, and what is stored where.
@@ -74,6 +82,11 @@ impl PointwiseProgram {
 
     pub fn inst(&self, value: Ref) -> &PwInst {
         &self.insts[value.0 as usize]
+    }
+
+    /// About how many instructions a vector takes, without loads and stores.
+    pub fn length(&self) -> u64 {
+        self.insts.iter().map(PwInst::length).sum()
     }
 }
 
@@ -110,4 +123,30 @@ pub struct Epilogue {
     pub loads: Vec<PwTensor>,
     /// One per `program.stores`.
     pub stores: Vec<PwTensor>,
+}
+
+/// Whether the function takes a polynomial.
+fn is_long(op: UnaryOp) -> bool {
+    !matches!(
+        op,
+        UnaryOp::Relu
+            | UnaryOp::Abs
+            | UnaryOp::Neg
+            | UnaryOp::Sqrt
+            | UnaryOp::Floor
+            | UnaryOp::Ceil
+            | UnaryOp::Round
+            | UnaryOp::RoundAway
+            | UnaryOp::Sign
+            | UnaryOp::Clamp { .. }
+            | UnaryOp::HSwish
+            | UnaryOp::HSigmoid
+            | UnaryOp::HardSigmoid { .. }
+            | UnaryOp::Softsign
+            | UnaryOp::LogicalNot
+            | UnaryOp::IsNan
+            | UnaryOp::IsInf
+            | UnaryOp::IsFinite
+            | UnaryOp::BitwiseNot
+    )
 }

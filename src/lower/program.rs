@@ -132,6 +132,8 @@ pub struct Label {
     pub line: u32,
     /// Multiply-accumulates of one inference.
     pub macs: u64,
+    /// Cycles of one core that the step takes, by the estimate lowering was given.
+    pub cycles: u64,
 }
 
 /// Where an operand starts, in bytes.

@@ -8,7 +8,6 @@ use crate::interp::eval_op;
 use crate::ir::tensor::Data;
 use crate::ir::{ElemType, Op, Shape, Tensor, TensorType};
 
-use super::cost;
 use super::expr::{Load, Tree};
 use super::pointwise::{Epilogue, Inner, PwInst, Ref};
 
@@ -26,7 +25,7 @@ pub fn of(tree: &Tree, epilogue: &Epilogue) -> Option<Table> {
     };
     let is_byte = |elem: ElemType| matches!(elem, ElemType::U8 | ElemType::I8);
     let contiguous = load.inner == Inner::Contiguous && store.inner == Inner::Contiguous;
-    let long = cost::instructions(&tree.program) > WORTH;
+    let long = tree.program.length() > WORTH;
     if !contiguous || !long || !is_byte(load.elem) || !is_byte(store.elem) {
         return None;
     }

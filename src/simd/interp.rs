@@ -15,6 +15,7 @@ use super::ir::{Addr, Block, CHUNK, Function, If, Inst, IntMem, IntOp, Loop, Mem
 use super::print::Line;
 use super::verify::verify;
 use lanes::Vector;
+pub use lanes::compare;
 use tiles::Tiles;
 
 /// The memory a kernel sees: regions that know their size.
@@ -401,7 +402,11 @@ impl Machine<'_> {
     }
 }
 
-fn int_op(op: IntOp, a: i64, b: i64) -> Outcome<i64> {
+/// What an operation on scalars gives.
+///
+/// # Errors
+/// A divisor of zero.
+pub fn int_op(op: IntOp, a: i64, b: i64) -> Outcome<i64> {
     let by_zero = || "the divisor is zero".to_string();
     Ok(match op {
         IntOp::Add => a.wrapping_add(b),
@@ -427,7 +432,7 @@ fn float_to_int(value: f32) -> Outcome<i64> {
 }
 
 /// An integer in memory as I64.
-fn extend(kind: IntMem, bytes: &[u8]) -> i64 {
+pub fn extend(kind: IntMem, bytes: &[u8]) -> i64 {
     let mut wide = [0; 8];
     wide[..bytes.len()].copy_from_slice(bytes);
     let value = i64::from_le_bytes(wide);

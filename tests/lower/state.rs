@@ -8,7 +8,7 @@ use octet::lower::lower;
 use octet::simd::execute::execute_next;
 use octet::simd::ir::Width;
 
-use super::{cases, compare, options};
+use super::{Short, cases, compare, options};
 
 const INFERENCES: u64 = 3;
 
@@ -125,7 +125,7 @@ pub fn check(case: &Case) -> Result<(), Failed> {
     let graph = parse_text(case.text, case.name).map_err(|problems| problems.to_string())?.graph;
     for width in [Width::W128, Width::W256, Width::W512] {
         for (parts, has_dot) in [(1, false), (3, true)] {
-            let program = lower(&graph, &options(width, has_dot)).map_err(|problems| problems.to_string())?;
+            let program = lower(&graph, &options(width, has_dot), &Short).map_err(|problems| problems.to_string())?;
             let (mut state, mut expected_state) = (None, interp::State::new());
             for inference in 0..INFERENCES {
                 let inputs = inputs(&graph, inference);

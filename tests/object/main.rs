@@ -9,6 +9,7 @@ use std::process::Command;
 
 use cranelift_entity::PrimaryMap;
 use object::{Object as _, ObjectSymbol as _};
+use octet::codegen::estimate::Model;
 use octet::codegen::object::{self as objects, Version};
 use octet::codegen::target::Target;
 use octet::emit::header;
@@ -29,7 +30,7 @@ fn port(name: &str) -> Port {
 
 fn step(kernel: u32, operands: [Place; 2], parallel: bool, layer: &str, line: u32) -> Step {
     let layers = vec![layer.to_string(), "folded".to_string()];
-    let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), line, macs: 12 };
+    let label = Label { layer: layer.into(), layers, layer_type: "Reorder".into(), line, macs: 12, cycles: 0 };
     Step { kernel: KernelId::from_u32(kernel), operands: operands.to_vec(), parallel, after_reset: false, label }
 }
 
@@ -179,7 +180,7 @@ fn stateful(cpus: &[&str]) -> PathBuf {
     let targets: Vec<Target> = cpus.iter().map(|cpu| Target::parse(None, cpu).unwrap()).collect();
     let lowered = |target: &Target| {
         let options = LowerOptions { model_hash: "00ff".into(), ..target.lowering() };
-        lower(&graph, &options).unwrap()
+        lower(&graph, &options, &Model::new(target)).unwrap()
     };
     let programs: Vec<Program> = targets.iter().map(lowered).collect();
     let versions = programs.iter().zip(&targets).map(|(program, target)| Version { program, target });

@@ -16,7 +16,8 @@ use octet::codegen::target::Target;
 use octet::ir::op::ReduceKind;
 use octet::ir::verify::verify;
 use octet::ir::{ElemType, Graph, Node, Op, Tensor};
-use octet::lower::choice::{Choices, alternatives, variant};
+use octet::lower::choice::{Choices, Estimate, alternatives, variant};
+use octet::lower::kernel::KernelSpec;
 use octet::lower::program::Program;
 use octet::lower::{LowerOptions, lower};
 use octet::passes::meaning::{Reference, Sample, samples};
@@ -115,6 +116,15 @@ fn chosen_samples(graph: &Graph, seed: u64, effort: Effort) -> Vec<Sample> {
     all
 }
 
+/// Every step takes long enough to be shared between threads.
+struct Long;
+
+impl Estimate for Long {
+    fn cycles(&self, _: &KernelSpec, _: &[Option<&[u8]>]) -> f64 {
+        1e9
+    }
+}
+
 /// Other forms of the program's layers than the default ones.
 fn some_forms(program: &Program, seed: u64) -> Choices {
     let alternatives = alternatives(&program.choices);
@@ -126,7 +136,7 @@ fn lowered(graph: &Graph, width: Width, has_dot: bool, choices: Choices) -> Resu
     let cpu = if has_dot { "avx512vnni,+amx-int8" } else { "x86-64-v4" };
     let target = Target::parse(Some("x86_64-unknown-linux-gnu"), cpu).map_err(failure(Stage::Lowering))?;
     let options = LowerOptions { choices, ..target.with_width(width).lowering() };
-    lower(graph, &options).map_err(|problems| failure(Stage::Lowering)(problems.to_string()))
+    lower(graph, &options, &Long).map_err(|problems| failure(Stage::Lowering)(problems.to_string()))
 }
 
 /// Outputs of the interpreted kernels, per sample.

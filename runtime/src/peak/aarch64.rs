@@ -26,6 +26,25 @@ const fn product(
     ProductLoop { precision, instructions, needs, macs: ACCUMULATORS * lanes, run }
 }
 
+/// Takes a cycle for each of `additions` (a multiple of 16, not 0), for each waits for the one before it.
+pub fn wait_cycles(additions: u64) {
+    // SAFETY: additions to a register that is named here, and flags.
+    unsafe {
+        asm!(
+            ".p2align 5",
+            "2:",
+            ".rept 16",
+            "add {sum}, {sum}, {sum}",
+            ".endr",
+            "subs {left}, {left}, #16",
+            "b.ne 2b",
+            sum = inout(reg) 1u64 => _,
+            left = inout(reg) additions => _,
+            options(nomem, nostack),
+        );
+    }
+}
+
 /// A function that repeats `$body` for the accumulators `\n` = 0 to 15. v29 and v30 are factors, v31 is free for the body; all
 /// begin as zero, because denormal floats are slow. A macro, since assembly is made of literals.
 macro_rules! product_loop {

@@ -114,6 +114,25 @@ product_loop!(
 product_loop!(vfmadd231ps_ymm, "vxorps xmm\\n, xmm\\n, xmm\\n", ["vfmadd231ps ymm\\n, ymm13, ymm14"], "vzeroupper");
 product_loop!(vfmadd231ps_zmm, "vxorps xmm\\n, xmm\\n, xmm\\n", ["vfmadd231ps zmm\\n, zmm13, zmm14"], "vzeroupper");
 
+/// Takes a cycle for each of `additions` (a multiple of 16, not 0), for each waits for the one before it.
+pub fn wait_cycles(additions: u64) {
+    // SAFETY: additions to a register that is named here, and flags.
+    unsafe {
+        asm!(
+            ".p2align 5",
+            "2:",
+            ".rept 16",
+            "add {sum}, {sum}",
+            ".endr",
+            "sub {left}, 16",
+            "ja 2b",
+            sum = inout(reg) 1u64 => _,
+            left = inout(reg) additions => _,
+            options(nomem, nostack),
+        );
+    }
+}
+
 /// The operand of `ldtilecfg` for eight tiles of 16 rows of 64 bytes: palette 1, bytes of a row as u16 from byte 16, rows from
 /// byte 48 (Intel SDM volume 1, 18.2).
 static TILES: [u8; 64] = {

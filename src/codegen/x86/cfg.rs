@@ -41,6 +41,11 @@ pub struct Cfg {
 }
 
 impl Cfg {
+    /// Vectors of 512 bits, of which there are 32 registers.
+    pub fn is_wide(&self) -> bool {
+        self.vector_bytes == 64
+    }
+
     pub fn block_count(&self) -> usize {
         self.blocks.len()
     }
@@ -76,6 +81,16 @@ impl Cfg {
     fn live_behind(&self, block: usize, live_in: &[BTreeSet<VReg>]) -> BTreeSet<VReg> {
         let data = &self.blocks[block];
         data.succs.iter().flat_map(|succ| &live_in[succ.index()]).chain(&data.args).copied().collect()
+    }
+
+    /// What a block that is a loop of its own hands from one iteration to the next: the value received, the value given.
+    pub fn carried(&self, block: usize) -> impl Iterator<Item = (VReg, VReg)> {
+        let back = |latch: &&Block| {
+            matches!(self.blocks[latch.index()].succs.as_slice(), [to] if to.index() == block) && latch.index() > block
+        };
+        let latch = self.blocks[block].succs.iter().find(back);
+        let given = latch.map_or([].as_slice(), |latch| &self.blocks[latch.index()].args);
+        self.blocks[block].params.iter().copied().zip(given.iter().copied())
     }
 
     pub fn succs(&self, block: usize) -> Vec<usize> {
@@ -127,6 +142,11 @@ impl CfgBuilder {
         self.started[label] = Place::new(self.blocks.len()).into();
         let data = BlockData { first: self.insts.len(), params, ..BlockData::default() };
         self.blocks.push((data, Vec::new()));
+    }
+
+    /// The number of the block that was started last.
+    pub fn current(&self) -> usize {
+        self.blocks.len() - 1
     }
 
     pub fn push(&mut self, inst: Inst) {

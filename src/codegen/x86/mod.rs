@@ -11,6 +11,8 @@
 //!
 //! - [`codes`]: which instruction does what at which width;
 //! - [`constants`]: the constants behind the code;
+//! - [`timing`]: how long each instruction takes, and on which units;
+//! - [`straight`], [`outline`]: what the code of a kernel asks of a core, for estimates;
 //! - `isel::tiles`: matrices in the tile registers of AMX, which kernels name and nobody allocates.
 //!
 //! Chunks of the vector IR are what AVX calls 128-bit lanes, so packs, interleaves and shuffles are one instruction each. What
@@ -28,7 +30,10 @@ mod constants;
 mod emit;
 mod inst;
 mod isel;
+mod outline;
 mod schedule;
+pub mod straight;
+pub mod timing;
 
 use octet_runtime::abi::cpu;
 
@@ -36,6 +41,9 @@ use super::MachineCode;
 use super::target::{Arch, Target};
 use crate::simd::ir::{Function, Width};
 use crate::simd::verify::verify;
+use isel::Selection;
+pub use outline::{Outline, Part};
+use straight::Straight;
 
 /// Machine code of a kernel of [`Width::W256`] or [`Width::W512`], with the calling convention of System V.
 ///
@@ -44,10 +52,17 @@ use crate::simd::verify::verify;
 pub fn compile(function: &Function, target: &Target) -> Result<MachineCode, String> {
     verify(function).map_err(|problem| format!("internal error: {problem}"))?;
     check_target(function, target)?;
-    let (mut cfg, constants) = isel::select(function, target);
+    let Selection { mut cfg, constants, .. } = isel::select(function, target);
     schedule::schedule(&mut cfg, function.width);
     emit::emit(&cfg, &constants, function.width)
         .map_err(|problem| format!("internal error: kernel {}: {problem}", function.name))
+}
+
+/// What the instructions of a kernel ask of a core, in the shape of the kernel's tree. No registers are assigned, so what
+/// spills and moves cost is not in it.
+pub fn outline(function: &Function, target: &Target) -> Outline<Straight> {
+    let Selection { cfg, outline, .. } = isel::select(function, target);
+    outline.map(&|block| Straight::of(&cfg, block, function.tiles.as_ref()))
 }
 
 fn check_target(function: &Function, target: &Target) -> Result<(), String> {

@@ -18,11 +18,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use iced_x86::Mnemonic;
 use regalloc2::{OperandConstraint, OperandKind, VReg};
 
 use super::cfg::Cfg;
 use super::inst::{Effect, INT, Inst, Kind, VECTOR};
+use super::timing;
 use crate::simd::ir::Width;
 
 /// Cycles from the first to the last result of a stretch from which on it is worth rearranging.
@@ -90,32 +90,6 @@ fn is_movable(inst: &Inst) -> bool {
 
 fn is_int(inst: &Inst) -> bool {
     inst.operands.iter().all(|operand| operand.class() == INT) && inst.effect != Effect::Writes
-}
-
-/// Cycles until the result can be used.
-fn latency(inst: &Inst) -> u32 {
-    let Kind::One(step) = &inst.kind else { return 1 };
-    match step.code.mnemonic() {
-        Mnemonic::Vdivps | Mnemonic::Vdivss | Mnemonic::Vsqrtps | Mnemonic::Vsqrtss => 16,
-        Mnemonic::Vpmulld => 10,
-        Mnemonic::Vrndscaleps | Mnemonic::Vroundps => 8,
-        Mnemonic::Vaddps
-        | Mnemonic::Vsubps
-        | Mnemonic::Vmulps
-        | Mnemonic::Vminps
-        | Mnemonic::Vmaxps
-        | Mnemonic::Vaddss
-        | Mnemonic::Vsubss
-        | Mnemonic::Vmulss
-        | Mnemonic::Vminss
-        | Mnemonic::Vmaxss
-        | Mnemonic::Vcmpps
-        | Mnemonic::Vcvtdq2ps
-        | Mnemonic::Vcvtps2dq => 4,
-        Mnemonic::Vpmaddubsw | Mnemonic::Vpmaddwd | Mnemonic::Vpdpbusd | Mnemonic::Vpdpwssd | Mnemonic::Vpmullw => 5,
-        Mnemonic::Vinserti32x4 | Mnemonic::Vinserti128 | Mnemonic::Vextracti32x4 | Mnemonic::Vextracti128 => 3,
-        _ => 1,
-    }
 }
 
 /// What is known about one instruction.
@@ -254,8 +228,10 @@ impl<'a> Stretch<'a> {
 
 /// Who must come in front of whom: results before their uses, uses before what overwrites them, memory and integers in order.
 fn dependences(insts: &[Inst]) -> Vec<Node> {
-    let mut nodes: Vec<Node> =
-        insts.iter().map(|inst| Node { latency: latency(inst), is_int: is_int(inst), ..Node::default() }).collect();
+    let mut nodes: Vec<Node> = insts
+        .iter()
+        .map(|inst| Node { latency: timing::latency(inst), is_int: is_int(inst), ..Node::default() })
+        .collect();
     let mut defined: BTreeMap<VReg, usize> = BTreeMap::new();
     let mut users: BTreeMap<VReg, Vec<usize>> = BTreeMap::new();
     let mut memory = Memory::default();

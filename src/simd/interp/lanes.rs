@@ -77,6 +77,7 @@ impl Vector {
     }
 }
 
+/// Whether `a` compares so with `b`.
 pub fn compare<T: PartialOrd>(cmp: Cmp, a: &T, b: &T) -> bool {
     match cmp {
         Cmp::Eq => a == b,

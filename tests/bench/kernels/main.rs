@@ -4,6 +4,7 @@
 //! ```text
 //! cargo bench --bench kernels                       all rows on this CPU, one thread
 //! cargo bench --bench kernels -- conv/3x3 --cpu x86-64-v3 --threads 2
+//! cargo bench --bench kernels -- --check-model      fails where the cost model is off by more than 20 %
 //! ```
 //!
 //! A row is a graph of one layer. It takes the compiler's own way (passes, lowering, code, program), so the kernel is the one
@@ -20,11 +21,13 @@ use measure::{Measured, Settings};
 use octet::codegen::target::Target;
 use rows::Row;
 
-const USAGE: &str = "cargo bench --bench kernels -- [FILTER]... [--cpu CPU] [--threads N] [--seconds S] [--list]
+const USAGE: &str =
+    "cargo bench --bench kernels -- [FILTER]... [--cpu CPU] [--threads N] [--seconds S] [--list] [--check-model]
 
 FILTER: rows whose names contain it; all if there is none
 --cpu: as of `octet compile`, default native; --threads: default 1; --seconds: per row, default 0.3
---list: the names of the rows";
+--list: the names of the rows
+--check-model: fail where the model (docs/kernels.md, \"What a kernel costs\") is off by more than 20 %";
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -44,7 +47,12 @@ fn main() -> ExitCode {
     let mut problems = Vec::new();
     for row in &chosen {
         match measure::measure(row, &options.settings) {
-            Ok(measured) => println!("{}", measured.line(row)),
+            Ok(measured) => {
+                println!("{}", measured.line(row));
+                if options.check_model && !measured.is_predicted() {
+                    problems.push(format!("{}: predicted {:.2} of the time measured", row.name, measured.ratio()));
+                }
+            }
             Err(problem) => problems.push(format!("{}: {problem}", row.name)),
         }
     }
@@ -56,19 +64,21 @@ fn main() -> ExitCode {
 struct Options {
     filters: Vec<String>,
     list: bool,
+    check_model: bool,
     settings: Settings,
 }
 
 impl Options {
     fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
         let (mut filters, mut list, mut cpu) = (Vec::new(), false, "native".to_owned());
-        let (mut threads, mut seconds) = (1, 0.3);
+        let (mut threads, mut seconds, mut check_model) = (1, 0.3, false);
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
             match word.as_str() {
                 // What cargo adds.
                 "--bench" => {}
                 "--list" => list = true,
+                "--check-model" => check_model = true,
                 "--cpu" => cpu = value()?,
                 "--threads" => threads = value()?.parse().map_err(|_| "--threads takes a number".to_owned())?,
                 "--seconds" => seconds = value()?.parse().map_err(|_| "--seconds takes a number".to_owned())?,
@@ -77,7 +87,7 @@ impl Options {
             }
         }
         let settings = Settings { target: Target::parse(None, &cpu)?, threads, seconds };
-        Ok(Options { filters, list, settings })
+        Ok(Options { filters, list, check_model, settings })
     }
 
     fn chooses(&self, name: &str) -> bool {

@@ -31,11 +31,16 @@ pub struct Measured {
     /// Of the layer's inputs and outputs, and of the constants that it multiplies with; `None` where they are not all its own.
     bytes: Option<usize>,
     peak_gmac_per_s: f64,
+    /// Of the same kernels, by the model.
+    predicted_ms: f64,
 }
 
 impl Measured {
     pub fn header() -> String {
-        format!("{:<44} {:<22} {:>10} {:>9} {:>8} {:>8}", "row", "exec type", "ms", "GMAC/s", "peak %", "GB/s")
+        format!(
+            "{:<44} {:<22} {:>10} {:>9} {:>8} {:>8} {:>10} {:>6}",
+            "row", "exec type", "ms", "GMAC/s", "peak %", "GB/s", "model ms", "ratio"
+        )
     }
 
     pub fn line(&self, row: &Row) -> String {
@@ -44,8 +49,25 @@ impl Measured {
             true => format!("{rate:>9.1} {:>8.1}", 100.0 * rate / self.peak_gmac_per_s),
             false => format!("{:>18}", ""),
         };
-        let gigabytes = self.bytes.map(|bytes| format!("{:>8.1}", bytes as f64 / self.ms / 1e6)).unwrap_or_default();
-        format!("{:<44} {:<22} {:>10.4} {products} {gigabytes}", row.name, self.exec_types, self.ms)
+        let gigabytes = self.bytes.map(|bytes| format!("{:.1}", bytes as f64 / self.ms / 1e6)).unwrap_or_default();
+        format!(
+            "{:<44} {:<22} {:>10.4} {products} {gigabytes:>8} {:>10.4} {:>6.2}",
+            row.name,
+            self.exec_types,
+            self.ms,
+            self.predicted_ms,
+            self.ratio()
+        )
+    }
+
+    /// Whether the model is right within 20 %.
+    pub fn is_predicted(&self) -> bool {
+        (0.8..=1.2).contains(&self.ratio())
+    }
+
+    /// Predicted by measured time, on one thread.
+    pub fn ratio(&self) -> f64 {
+        self.predicted_ms / self.ms
     }
 }
 
@@ -57,8 +79,8 @@ pub fn measure(row: &Row, settings: &Settings) -> Result<Measured, String> {
     let compiled = compile(&row.graph(), &folder, &settings.target)?;
     write_program(&app, &compiled)?;
     // After the passes: the meaning of this graph is exact to the bit, while passes may move a rounding.
-    let graph = compiled.plan.graph;
-    check(&graph, &folder, settings)?;
+    let graph = &compiled.plan.graph;
+    check(graph, &folder, settings)?;
     let report = folder.path("report.json");
     let seconds = settings.seconds.to_string();
     run(
@@ -67,7 +89,8 @@ pub fn measure(row: &Row, settings: &Settings) -> Result<Measured, String> {
         &[&report],
     )?;
     let report: Value = serde_json::from_str(&read(&report)?).map_err(|error| error.to_string())?;
-    of_family(row, &graph, &report)
+    let cycles: Vec<u64> = compiled.plan.program.steps.iter().map(|step| step.label.cycles).collect();
+    of_family(row, graph, &report, &cycles)
 }
 
 /// By way of a file, as a user's model.
@@ -135,7 +158,8 @@ fn compare(path: &Path, expected: &Tensor) -> Result<(), String> {
     }
 }
 
-fn of_family(row: &Row, graph: &Graph, report: &Value) -> Result<Measured, String> {
+/// `cycles`: of each step, by the model.
+fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result<Measured, String> {
     let layers = report["layers"].as_array().ok_or("the report has no layers")?;
     let is_own = |exec: &str| row.kin().iter().any(|family| exec.starts_with(&format!("{family}_")));
     let own: Vec<&Value> = layers.iter().filter(|layer| layer["exec_type"].as_str().is_some_and(is_own)).collect();
@@ -144,15 +168,19 @@ fn of_family(row: &Row, graph: &Graph, report: &Value) -> Result<Measured, Strin
         return Err(format!("lowered to {}, not to {}", found.join(" "), row.family));
     };
     let sum = |key: &str| own.iter().filter_map(|layer| layer[key].as_f64()).sum::<f64>();
+    let of_own = layers.iter().zip(cycles).filter(|(layer, _)| layer["exec_type"].as_str().is_some_and(is_own));
+    let predicted = of_own.map(|(_, &cycles)| cycles as f64).sum::<f64>();
     let precision = first["precision"].as_str().unwrap_or_default();
+    let mhz = report["peak"][precision]["clock_mhz"].as_f64().unwrap_or(f64::NAN);
     let mut exec_types: Vec<&str> = own.iter().filter_map(|layer| layer["exec_type"].as_str()).collect();
     exec_types.dedup();
     Ok(Measured {
         exec_types: exec_types.join("+"),
-        ms: sum("real_time_ms").max(1e-6),
+        ms: sum("min_time_ms").max(1e-6),
         macs: sum("macs"),
         bytes: row.is_whole.then(|| bytes_of(graph, sum("macs") > 0.0)),
         peak_gmac_per_s: report["peak"][precision]["gmac_per_s"].as_f64().unwrap_or(f64::NAN),
+        predicted_ms: predicted / mhz / 1e3,
     })
 }
 

@@ -145,6 +145,7 @@ impl<'a> Profile<'a> {
                 peaks.object(peak.precision, |object| {
                     object.number("gmac_per_s", Decimal { units: peak.macs_per_us, places: 3 });
                     object.string("instructions", peak.instructions);
+                    object.number("clock_mhz", peak.clock_mhz);
                 });
             }
         });
@@ -189,7 +190,7 @@ struct PeakText<'a>(&'a Peak);
 
 impl core::fmt::Display for PeakText<'_> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Peak { precision, instructions, macs_per_us } = self.0;
+        let Peak { precision, instructions, macs_per_us, .. } = self.0;
         let rate = Decimal { units: *macs_per_us, places: 3 }.round(2);
         write!(f, "{precision:<16}{rate:12} GMAC/s  {instructions}")
     }

@@ -29,18 +29,21 @@ use super::scalar::by_size;
 use super::vector::ONES16;
 use super::{Reread, Selector};
 use crate::codegen::x86::inst::{Builder, Condition, INT, Source, VECTOR};
+use crate::codegen::x86::outline::Part;
 use crate::simd::ir::{Block, CHUNK, If, Inst, Loop, Mem, Ty, Val, VecOp};
 use iced_x86::Code;
 
 impl<'a> Selector<'a> {
-    pub(super) fn for_loop(&mut self, results: &[Val], l: &'a Loop) {
+    /// Gives the loop and the block behind it.
+    pub(super) fn for_loop(&mut self, results: &[Val], l: &'a Loop) -> Vec<Part<usize>> {
         self.prepare(&[&l.body], &l.next);
         let trip = (self.facts.int(l.lo), self.facts.int(l.hi));
         if let (Some(lo), Some(hi)) = trip
             && lo >= hi
         {
             let init: Vec<VReg> = l.init.iter().map(|&value| self.reg(value)).collect();
-            return self.define(results, &init);
+            self.define(results, &init);
+            return vec![Part::Skipped];
         }
         let always = matches!(trip, (Some(_), Some(_)));
         let [enter, body, latch, done, skip, exit] = std::array::from_fn(|_| self.cfg.label());
@@ -65,7 +68,7 @@ impl<'a> Selector<'a> {
         params.push(count);
         self.cfg.start(body, params);
         self.regs[l.index] = (counter == Counter::Index).then_some(count);
-        self.block(&l.body);
+        let outline = self.block(&l.body);
         // in the order the kernel computes them: it finishes with an operand before it begins with the next
         let mut computed = l.next.clone();
         computed.sort_unstable();
@@ -86,6 +89,7 @@ impl<'a> Selector<'a> {
         (self.kept, self.reread, self.strides) = (outside.0, outside.1, strides);
         let params = self.params_of(results);
         self.cfg.start(exit, params);
+        vec![Part::Loop(outline), Part::Straight(self.cfg.current())]
     }
 
     /// The counter of the first iteration.
@@ -149,22 +153,24 @@ impl<'a> Selector<'a> {
         }
     }
 
-    pub(super) fn branch(&mut self, results: &[Val], i: &'a If) {
+    /// Gives the branch and the block behind it.
+    pub(super) fn branch(&mut self, results: &[Val], i: &'a If) -> Vec<Part<usize>> {
         self.prepare(&[&i.then_block, &i.else_block], &[i.then_values.as_slice(), &i.else_values].concat());
         let [then_block, else_block, after] = std::array::from_fn(|_| self.cfg.label());
         let (step, operands, condition) = self.test(Vec::new(), i.condition);
         self.cfg.branch((step, operands), condition, [then_block, else_block]);
-        for (label, block, values) in
-            [(then_block, &i.then_block, &i.then_values), (else_block, &i.else_block, &i.else_values)]
-        {
+        let ways = [(then_block, &i.then_block, &i.then_values), (else_block, &i.else_block, &i.else_values)];
+        let outlines = ways.map(|(label, block, values)| {
             self.cfg.start(label, Vec::new());
-            self.block(block);
+            let outline = self.block(block);
             let values: Vec<VReg> = values.iter().map(|&value| self.reg(value)).collect();
             self.loads.clear();
             self.cfg.jump(after, values);
-        }
+            outline
+        });
         let params = self.params_of(results);
         self.cfg.start(after, params);
+        vec![Part::If(outlines), Part::Straight(self.cfg.current())]
     }
 
     /// Emits what blocks inside use of the waiting values, and the loads that must not enter them.

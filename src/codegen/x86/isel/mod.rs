@@ -28,6 +28,7 @@ use super::cfg::{Cfg, CfgBuilder};
 use super::codes::Pair;
 use super::constants::{ConstId, Constants};
 use super::inst::{ARGUMENTS, Address, Builder, INT, Inst as MachInst, Kind, Source, VECTOR};
+use super::outline::{Outline, Part};
 use crate::codegen::target::Target;
 use crate::simd::ir::{Block, CHUNK, Function, Inst, Mem, Ty, Val, Width};
 use analysis::Facts;
@@ -35,8 +36,17 @@ use analysis::Facts;
 /// How long a chain of waiting instructions may get. It bounds the depth of recursion.
 const LONGEST_CHAIN: u32 = 64;
 
-/// The kernel as machine instructions, and its constants.
-pub fn select(function: &Function, target: &Target) -> (Cfg, Constants) {
+/// A kernel as machine instructions.
+pub struct Selection {
+    pub cfg: Cfg,
+    pub constants: Constants,
+    /// Which basic blocks came from which part of the tree.
+    pub outline: Outline<usize>,
+}
+
+/// Selects instructions for a kernel. At 128 bits, for which Cranelift makes the code, they are those of AVX: an estimate counts
+/// them.
+pub fn select(function: &Function, target: &Target) -> Selection {
     let wide = function.width == Width::W512;
     let mut selector = Selector {
         function,
@@ -56,9 +66,10 @@ pub fn select(function: &Function, target: &Target) -> (Cfg, Constants) {
     };
     selector.params();
     selector.configure_tiles();
-    selector.block(&function.body);
+    let outline = selector.block(&function.body);
     selector.release_tiles();
-    (selector.cfg.finish(function.width.bytes(), function.scratch), selector.constants)
+    let cfg = selector.cfg.finish(function.width.bytes(), function.scratch);
+    Selection { cfg, constants: selector.constants, outline }
 }
 
 /// The instruction that multiplies and adds four bytes, if the target has one.
@@ -126,17 +137,19 @@ impl<'a> Selector<'a> {
         }
     }
 
-    fn block(&mut self, block: &'a Block) {
+    fn block(&mut self, block: &'a Block) -> Outline<usize> {
+        let mut parts = vec![Part::Straight(self.cfg.current())];
         for (results, inst) in &block.insts {
             match inst {
-                Inst::Loop(l) => self.for_loop(results, l),
-                Inst::If(i) => self.branch(results, i),
+                Inst::Loop(l) => parts.extend(self.for_loop(results, l)),
+                Inst::If(i) => parts.extend(self.branch(results, i)),
                 _ => match *results.as_slice() {
                     [result] => self.wait(result, inst),
                     _ => self.store(inst),
                 },
             }
         }
+        Outline { parts }
     }
 
     fn wait(&mut self, result: Val, inst: &'a Inst) {
