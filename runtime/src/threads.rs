@@ -1,28 +1,30 @@
 //! The thread pool behind [`crate::abi::ParallelFor`].
 //!
-//! Every call splits `0..items` into at most [`CHUNKS_PER_THREAD`] chunks per thread. The caller claims chunks from the
-//! front, workers from the back, until all are claimed: with threads of one speed each gets the same part of the items in
-//! every call, so that what it wrote in one step is in its cache in the next, and a worker that sleeps, or has lost its
-//! CPU to another program, costs nothing but its help. What a work item computes must not depend on the split, so neither
-//! does the result.
+//! Every call cuts `0..items` into at most [`CHUNKS_PER_THREAD`] chunks per thread, and gives each thread a [`Lane`] of
+//! neighbouring ones. A thread runs the chunks of its lane, then those that others have not begun. With threads of one speed
+//! each gets the same part of the items in every call, so that what it wrote in one step is in its cache in the next, and a
+//! worker that sleeps, or has lost its CPU to another program, costs nothing but its help. What a work item computes must
+//! not depend on the split, so neither does the result.
 //!
-//! A model makes hundreds of calls of some microseconds each, so neither side enters the kernel while work is coming:
-//! workers spin for [`WORKER_SPIN_NS`] after a call and only then sleep, long enough for the steps a model does not share;
-//! the caller spins for [`CALLER_SPIN_NS`] at the end of a call. Waking a sleeper costs more than most steps: the caller
-//! works alone until it has missed the help for [`WAKE_NS`], in one call or several.
+//! A model makes hundreds of calls of some microseconds each. A cache line takes a tenth of a microsecond from one core to
+//! another, so a call moves few: a worker's lane to the worker, and its report back. Nor does anybody enter the kernel while
+//! work is coming: workers spin for [`WORKER_SPIN_NS`] after a call and only then sleep, long enough for the steps a model
+//! does not share; the caller spins for [`CALLER_SPIN_NS`] at the end of a call. Waking a sleeper costs more than most steps:
+//! the caller works alone until it has missed the help for [`WAKE_NS`], in one call or several.
 //!
-//! Protocol. The caller writes the job, sets `pending` to its chunks, and publishes them: first as `claims`, then with a
-//! new `ticket`, which workers wait for. Whoever takes a chunk out of `claims` runs it and decrements `pending`. The caller
-//! returns when `pending` is zero: so whoever holds a claim may read the job, and nobody else does; a worker that is late
-//! finds no chunk, or one of a later call, which is as good. Sleepers announce themselves before they look at the word
-//! they sleep on, and wakers change that word before they look for sleepers (both sequentially consistent): one of the two
-//! always sees the other.
+//! Protocol. The caller writes the lanes, each with a new ticket, which its worker waits for. Whoever takes a chunk out of a
+//! lane's claims runs it; a worker then adds it to `reported`, the caller counts its own. The caller returns when both are
+//! all chunks: so whoever holds a claim may read the job of its lane, and nobody else does; a worker that is late finds no
+//! chunk, or one of a later call, which is as good. A worker that falls asleep while a call begins may stay asleep: the caller
+//! runs its chunks, and finds it asleep in the next call. The caller announces itself before it looks at the word it sleeps
+//! on, and workers change that word before they look for it (both sequentially consistent): one always sees the other.
 
-use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::hint::spin_loop;
-use core::ptr;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{
+    AtomicU32,
+    Ordering::{Acquire, Relaxed, SeqCst},
+};
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -30,6 +32,10 @@ use alloc::vec::Vec;
 use crate::abi::Task;
 use crate::clock::now_ns;
 use crate::sys::{Errno, Thread, futex_wait, futex_wake_all};
+
+use lane::{End, FIRST_TICKET, Job, Lane};
+
+mod lane;
 
 /// Largest number of threads of a pool.
 pub const MAX_THREADS: usize = 1023;
@@ -41,85 +47,72 @@ const CHUNKS_PER_THREAD: u32 = 4;
 /// How long a worker waits busily for the next call before it sleeps.
 const WORKER_SPIN_NS: u64 = 100_000;
 
-/// How long the caller waits busily for the last chunks of workers before it sleeps: chunks are about equal, so a worker
-/// that is late has lost its CPU.
-const CALLER_SPIN_NS: u64 = 20_000;
-
-/// What waking a worker costs, about, until it works.
+/// What waking a thread costs, about, until it works.
 const WAKE_NS: u64 = 50_000;
 
-/// The ticket that ends the workers. Those of calls are odd.
+/// How long the caller waits busily for the last chunks of workers before it sleeps: as long as it would take to wake it, so
+/// that it never loses more than twice what the better of both would have cost.
+const CALLER_SPIN_NS: u64 = WAKE_NS;
+
+/// The ticket that ends the workers.
 const STOP: u32 = 0;
-const FIRST_TICKET: u32 = 1;
 
 /// A pool. Calls must not overlap: one caller at a time, and no task calls back into its own pool.
 #[derive(Debug)]
 pub struct Pool {
-    /// Lives until `drop` has joined the workers, which hold its address.
+    /// Lives until `drop` has joined the workers, which hold the address of their [`Seat`].
     shared: Arc<Shared>,
+    seats: Vec<Seat>,
     workers: Vec<Thread>,
     /// How long the caller has worked while workers slept, since it last woke them.
     missed_ns: u64,
+    /// What `reported` will be when the workers are done.
+    due: u32,
 }
 
-/// What the threads share. Workers poll `ticket` and write `pending`, so each has a cache line of its own.
+/// What the threads share.
 #[derive(Debug)]
 struct Shared {
-    claims: Claims,
-    ticket: Line,
+    /// One per thread, the caller's first.
+    lanes: Vec<Lane>,
     sleeping_workers: Line,
-    pending: Line,
+    /// Chunks that workers have run, since the pool began, modulo 2^32.
+    reported: Line,
     caller_sleeps: Line,
-    job: UnsafeCell<Job>,
 }
-
-// SAFETY: threads share only atomics and the job, which the protocol at the top of the file keeps from being read and
-// written at once; the job's pointer is used as the promise of `Pool::run`'s caller allows.
-unsafe impl Send for Shared {}
-// SAFETY: as above.
-unsafe impl Sync for Shared {}
 
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Line(AtomicU32);
 
-/// The chunks of the call that nobody has claimed: `begin << 32 | end`.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Claims(AtomicU64);
-
-/// Which end of the chunks a thread claims from.
-#[derive(Clone, Copy)]
-enum End {
-    Front,
-    Back,
+/// Where a worker belongs.
+#[derive(Debug)]
+struct Seat {
+    shared: *const Shared,
+    thread: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Job {
-    task: Option<Task>,
-    context: *const c_void,
-    items: i64,
-    chunks: u32,
-}
+// SAFETY: the address is of an `Arc` that lives as long as the seat, and `Shared` may be used by several threads.
+unsafe impl Send for Seat {}
+// SAFETY: as above.
+unsafe impl Sync for Seat {}
 
 impl Pool {
     /// A pool of `threads` threads, the caller's included; `threads` is clamped to `1..=MAX_THREADS`.
     pub fn new(threads: usize) -> Result<Pool, Errno> {
+        let threads = threads.clamp(1, MAX_THREADS);
         let shared = Arc::new(Shared {
-            claims: Claims::default(),
-            ticket: Line(AtomicU32::new(FIRST_TICKET)),
+            lanes: (0..threads).map(|_| Lane::new()).collect(),
             sleeping_workers: Line::default(),
-            pending: Line::default(),
+            reported: Line::default(),
             caller_sleeps: Line::default(),
-            job: UnsafeCell::new(Job { task: None, context: ptr::null(), items: 0, chunks: 0 }),
         });
-        let mut pool = Pool { shared, workers: Vec::new(), missed_ns: 0 };
-        let argument = Arc::as_ptr(&pool.shared).cast();
-        for _ in 1..threads.clamp(1, MAX_THREADS) {
-            // SAFETY: `worker_main` runs only this file and tasks, which use no thread-local storage; the shared state
-            // lives until `drop` has joined the thread.
-            pool.workers.push(unsafe { Thread::spawn(worker_main, argument) }?);
+        let seats = (1..threads).map(|thread| Seat { shared: Arc::as_ptr(&shared), thread }).collect();
+        let mut pool = Pool { shared, seats, workers: Vec::new(), missed_ns: 0, due: 0 };
+        for seat in &pool.seats {
+            // SAFETY: `worker_main` runs only these files and tasks, which use no thread-local storage; seats and shared
+            // state stay where they are until `drop` has joined the thread.
+            pool.workers.push(unsafe { Thread::spawn(worker_main, (&raw const *seat).cast()) }?);
         }
         Ok(pool)
     }
@@ -141,119 +134,122 @@ impl Pool {
             return unsafe { task(context, 0, items) };
         }
         let chunks = items.min(self.threads() as i64 * i64::from(CHUNKS_PER_THREAD)) as u32;
-        // SAFETY: no call is running (`&mut self`), and without one nobody holds a claim.
-        unsafe { *self.shared.job.get() = Job { task: Some(task), context, items, chunks } };
-        self.shared.pending.0.store(chunks, SeqCst);
-        self.shared.claims.offer(chunks);
-        self.shared.ticket.0.fetch_add(2, SeqCst);
-        while self.shared.sleeping_workers.0.load(SeqCst) != 0 && self.work_unaided() {}
-        while self.shared.work(End::Front) {}
-        self.shared.wait_for_workers();
+        // SAFETY: no call is running (`&mut self`), so all chunks have been run.
+        unsafe { self.offer(Job { task: Some(task), context, items, chunks }) };
+        let mut own = 0;
+        let asleep = self.shared.sleeping_workers.0.load(Relaxed) != 0;
+        if asleep {
+            own += self.work_unaided();
+        }
+        own += self.shared.work_own(0);
+        self.due = self.due.wrapping_add(chunks);
+        while self.shared.reported.0.load(Acquire).wrapping_add(own) != self.due && self.shared.work_for_others(0) {
+            own += 1;
+        }
+        self.due = self.due.wrapping_sub(own);
+        self.shared.wait_for_workers(self.due);
     }
 
-    /// Runs a chunk, and wakes the workers when it was one too many without them. `false` when they are
-    /// awake or nothing is left.
-    fn work_unaided(&mut self) -> bool {
-        let begin = now_ns();
-        let worked = self.shared.work(End::Front);
-        self.missed_ns += now_ns().saturating_sub(begin);
-        if self.missed_ns < WAKE_NS {
-            return worked;
+    /// Gives every thread its chunks.
+    ///
+    /// # Safety
+    /// As [`Lane::offer`].
+    unsafe fn offer(&self, job: Job) {
+        let threads = self.threads() as u64;
+        let boundary = |thread: usize| (u64::from(job.chunks) * thread as u64 / threads) as u32;
+        for (thread, lane) in self.shared.lanes.iter().enumerate().rev() {
+            let chunks = boundary(thread)..boundary(thread + 1);
+            if !chunks.is_empty() {
+                // SAFETY: the caller's promise.
+                unsafe { lane.offer(job, chunks) };
+            }
         }
-        self.missed_ns = 0;
-        futex_wake_all(&self.shared.ticket.0);
-        false
+    }
+
+    /// Runs chunks while workers sleep, and wakes them when that was one too many without them. Gives the number of chunks.
+    fn work_unaided(&mut self) -> u32 {
+        let mut ran = 0;
+        let begin = now_ns();
+        while self.shared.sleeping_workers.0.load(Relaxed) != 0 && self.shared.work_any(0) {
+            ran += 1;
+            if self.missed_ns + now_ns().saturating_sub(begin) >= WAKE_NS {
+                self.missed_ns = 0;
+                self.shared.wake_workers();
+                return ran;
+            }
+        }
+        self.missed_ns += now_ns().saturating_sub(begin);
+        ran
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.ticket.0.store(STOP, SeqCst);
-        futex_wake_all(&self.shared.ticket.0);
-        for worker in self.workers.drain(..) {
+        for (lane, worker) in self.shared.lanes[1..].iter().zip(self.workers.drain(..)) {
+            lane.ticket.store(STOP, SeqCst);
+            futex_wake_all(&lane.ticket);
             worker.join();
         }
     }
 }
 
-impl Claims {
-    fn offer(&self, chunks: u32) {
-        self.0.store(chunks.into(), SeqCst);
-    }
-
-    /// A chunk for the calling thread alone. It is one of the call that runs when it is claimed, however long ago the
-    /// thread saw that there is one: the word is all that the claim depends on.
-    fn take(&self, from: End) -> Option<u32> {
-        let mut seen = self.0.load(SeqCst);
-        loop {
-            let (begin, end) = ((seen >> 32) as u32, seen as u32);
-            if begin >= end {
-                return None;
-            }
-            let (chunk, rest) = match from {
-                End::Front => (begin, seen + (1 << 32)),
-                End::Back => (end - 1, seen - 1),
-            };
-            match self.0.compare_exchange_weak(seen, rest, SeqCst, SeqCst) {
-                Ok(_) => return Some(chunk),
-                Err(now) => seen = now,
-            }
-        }
-    }
-}
-
-impl Job {
-    /// # Safety
-    /// The job is complete, and each `chunk` below `chunks` is run once.
-    unsafe fn run_chunk(&self, chunk: u32) {
-        let boundary = |t: u32| (i128::from(self.items) * i128::from(t) / i128::from(self.chunks)) as i64;
-        if let Some(task) = self.task {
-            // SAFETY: the promise of `Pool::run`'s caller; ranges of different chunks are disjoint.
-            unsafe { task(self.context, boundary(chunk), boundary(chunk + 1)) };
-        }
-    }
-}
-
 impl Shared {
-    /// Runs a chunk; `false` if all are claimed.
-    fn work(&self, from: End) -> bool {
-        let Some(chunk) = self.claims.take(from) else { return false };
-        // SAFETY: the claim is this thread's alone, and keeps the caller from returning until it is finished.
-        unsafe {
-            let job = *self.job.get();
-            job.run_chunk(chunk);
+    /// Runs the chunks of the thread's own lane, and gives their number.
+    fn work_own(&self, thread: usize) -> u32 {
+        let mut ran = 0;
+        while self.lanes[thread].work(End::Front) {
+            ran += 1;
         }
-        self.finish();
-        true
+        ran
     }
 
-    /// Returns the ticket when it differs from `seen`.
-    fn next_ticket(&self, seen: u32) -> u32 {
-        let arrived = || Some(self.ticket.0.load(SeqCst)).filter(|ticket| *ticket != seen);
+    /// Runs a chunk of another lane; `false` if all are claimed.
+    fn work_for_others(&self, thread: usize) -> bool {
+        let (before, from) = self.lanes.split_at(thread);
+        from[1..].iter().chain(before).any(|lane| lane.work(End::Back))
+    }
+
+    fn work_any(&self, thread: usize) -> bool {
+        self.lanes[thread].work(End::Front) || self.work_for_others(thread)
+    }
+
+    /// Waits for the next ticket of a lane; `None` when the pool ends.
+    fn next_ticket(&self, lane: &Lane, seen: u32) -> Option<u32> {
+        let arrived = || Some(lane.ticket.load(Acquire)).filter(|ticket| *ticket != seen);
         loop {
             if let Some(ticket) = spin(WORKER_SPIN_NS, arrived) {
-                return ticket;
+                return Some(ticket).filter(|ticket| *ticket != STOP);
             }
+            lane.sleeps.store(1, SeqCst);
             self.sleeping_workers.0.fetch_add(1, SeqCst);
-            futex_wait(&self.ticket.0, seen);
+            futex_wait(&lane.ticket, seen);
             self.sleeping_workers.0.fetch_sub(1, SeqCst);
+            lane.sleeps.store(0, SeqCst);
         }
     }
 
-    /// A chunk is done.
-    fn finish(&self) {
-        if self.pending.0.fetch_sub(1, SeqCst) == 1 && self.caller_sleeps.0.load(SeqCst) != 0 {
-            futex_wake_all(&self.pending.0);
+    fn wake_workers(&self) {
+        self.lanes.iter().filter(|lane| lane.sleeps.load(SeqCst) != 0).for_each(|lane| futex_wake_all(&lane.ticket));
+    }
+
+    /// `chunks` of a worker are done.
+    fn report(&self, chunks: u32) {
+        if chunks == 0 {
+            return;
+        }
+        self.reported.0.fetch_add(chunks, SeqCst);
+        if self.caller_sleeps.0.load(SeqCst) != 0 {
+            futex_wake_all(&self.reported.0);
         }
     }
 
-    fn wait_for_workers(&self) {
-        let done = || Some(()).filter(|()| self.pending.0.load(SeqCst) == 0);
+    fn wait_for_workers(&self, due: u32) {
+        let done = || Some(()).filter(|()| self.reported.0.load(Acquire) == due);
         while spin(CALLER_SPIN_NS, done).is_none() {
             self.caller_sleeps.0.store(1, SeqCst);
-            match self.pending.0.load(SeqCst) {
-                0 => {}
-                pending => futex_wait(&self.pending.0, pending),
+            let reported = self.reported.0.load(SeqCst);
+            if reported != due {
+                futex_wait(&self.reported.0, reported);
             }
             self.caller_sleeps.0.store(0, SeqCst);
         }
@@ -280,17 +276,19 @@ fn spin<T>(limit_ns: u64, poll: impl Fn() -> Option<T>) -> Option<T> {
 }
 
 /// # Safety
-/// `argument` is a [`Shared`] that outlives the thread.
+/// `argument` is a [`Seat`] that outlives the thread.
 unsafe extern "C" fn worker_main(argument: *const c_void) {
     // SAFETY: the caller's promise.
-    let shared = unsafe { &*argument.cast::<Shared>() };
+    let seat = unsafe { &*argument.cast::<Seat>() };
+    // SAFETY: the pool keeps the shared state until it has joined this thread.
+    let shared = unsafe { &*seat.shared };
     let mut ticket = FIRST_TICKET;
-    loop {
-        ticket = shared.next_ticket(ticket);
-        if ticket == STOP {
-            return;
+    while let Some(next) = shared.next_ticket(&shared.lanes[seat.thread], ticket) {
+        ticket = next;
+        shared.report(shared.work_own(seat.thread));
+        while shared.work_for_others(seat.thread) {
+            shared.report(1);
         }
-        while shared.work(End::Back) {}
     }
 }
 

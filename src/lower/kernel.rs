@@ -227,7 +227,7 @@ impl KernelSpec {
             KernelSpec::Copy(s) => s.sizes.first().copied().unwrap_or(1),
             KernelSpec::Fill(s) => s.sizes.first().copied().unwrap_or(1),
             KernelSpec::Resize(s) => s.batch * s.oh,
-            KernelSpec::MatMul(s) => s.batch.iter().product(),
+            KernelSpec::MatMul(s) => s.batch.iter().product::<usize>() * s.parts(),
             KernelSpec::Rnn(_) => 1,
             KernelSpec::Indexed(s) if s.kind == IndexedKind::Gather => s.sizes.iter().product(),
             KernelSpec::Indexed(_) => 1,

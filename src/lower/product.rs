@@ -13,6 +13,7 @@ use super::plan::{Anchor, constant_matrix};
 use super::view::{View, row_major};
 use super::window::{Convolved, mac_lane, mac_of};
 use super::{Lowering, Operand};
+use crate::simd::ir::Width;
 
 impl Lowering<'_> {
     pub fn product(&mut self, root: Value, anchor: Anchor) -> Result<(), String> {
@@ -130,11 +131,12 @@ impl Lowering<'_> {
             a_k: a.strides[a.rank() - 1],
             b_k: b.strides[b.rank() - 2],
             b_n: b.strides[b.rank() - 1],
+            item_columns: item_columns(&batch, n, self.width),
             epilogue: self.epilogue(&tree, &laid, &outer, 0, Some(rank - 1)),
-            batch: batch.clone(),
+            batch,
         };
-        let macs = (batch.iter().product::<usize>() * m * n * k) as u64;
-        let scratch_bytes = pack::MatMulScratch::new(&spec, self.width).item_bytes * batch.iter().product::<usize>();
+        let macs = (spec.batch.iter().product::<usize>() * m * n * k) as u64;
+        let scratch_bytes = pack::matmul_scratch_bytes(&spec, self.width);
         let scratch = self.new_storage(StorageKind::Workspace, scratch_bytes);
         let operands = [vec![Operand::of(&a), Operand::of(&b), Operand::start(scratch)], laid.operands()].concat();
         self.push_step(KernelSpec::MatMul(spec), operands, &covered(&tree, node), macs);
@@ -168,6 +170,19 @@ impl Lowering<'_> {
             }
             false => view,
         }
+    }
+}
+
+/// Columns of an item of [`MatMulSpec`]: as many as give threads enough of them to get equal shares.
+fn item_columns(batch: &[usize], n: usize, width: Width) -> usize {
+    const ITEMS: usize = 8;
+    let products = batch.iter().product::<usize>().max(1);
+    let block = pack::MatMulScratch::block(width);
+    let blocks = n.div_ceil(block);
+    let parts = ITEMS.div_ceil(products).min(blocks).max(1);
+    match parts {
+        1 => n,
+        _ => blocks.div_ceil(parts) * block,
     }
 }
 

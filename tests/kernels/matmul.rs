@@ -2,7 +2,7 @@
 
 use octet::ir::ElemType;
 use octet::lower::kernel::{KernelSpec, MatMulForm, MatMulSpec};
-use octet::lower::pack::matmul_scratch_bytes;
+use octet::lower::pack::{MatMulScratch, matmul_scratch_bytes};
 use octet::simd::ir::Width;
 
 use crate::conv::for_each;
@@ -18,6 +18,8 @@ struct Shape {
     k: usize,
     n: usize,
     transposed: [bool; 2],
+    /// Blocks of columns of an item; 0 for all.
+    item_blocks: usize,
     result: Outcome,
 }
 
@@ -28,6 +30,7 @@ const BASE: Shape = Shape {
     k: 8,
     n: 16,
     transposed: [false, false],
+    item_blocks: 0,
     result: Outcome::Plain,
 };
 
@@ -58,6 +61,10 @@ impl Shape {
             a_k: strides[0][1],
             b_k: strides[1][0],
             b_n: strides[1][1],
+            item_columns: match self.item_blocks * MatMulScratch::block(width) {
+                0 => n,
+                columns => columns.min(n),
+            },
             epilogue: built.epilogue.clone(),
         };
         let mut regions = vec![
@@ -148,4 +155,22 @@ fn results() {
     let results =
         [Outcome::Quantized(ElemType::U8), Outcome::Quantized(ElemType::I8), Outcome::Residual, Outcome::Both];
     check_all(results.map(|result| Shape { result, n: 21, ..BASE }));
+}
+
+/// Items of some of the columns, with a shorter last one or without.
+#[test]
+fn columns_as_items() {
+    let (u8, i8, f32) = (ElemType::U8, ElemType::I8, ElemType::F32);
+    for elems in [[u8, i8], [i8, i8], [f32, f32]] {
+        for (n, item_blocks) in [(64, 1), (65, 1), (100, 2)] {
+            check_all([[false, false], [false, true]].map(|transposed| Shape {
+                elems,
+                n,
+                transposed,
+                item_blocks,
+                result: Outcome::Residual,
+                ..BASE
+            }));
+        }
+    }
 }

@@ -273,7 +273,7 @@ pub struct ResizeSpec {
 
 /// Product of two matrices known only at run time: `acc[m, n] = sum_k a[m, k] * b[k, n]` for each of `batch`.
 /// Operands: a, b, scratch (`lower::pack::MatMulScratch` per item), then the epilogue's. Outer dimensions of the epilogue's tensors are
-/// `batch.., m`; inner is n. Items are batches.
+/// `batch.., m`; inner is n. Items are batches times parts of `item_columns` columns, the last part perhaps fewer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatMulSpec {
     pub form: MatMulForm,
@@ -290,7 +290,21 @@ pub struct MatMulSpec {
     pub a_k: i64,
     pub b_k: i64,
     pub b_n: i64,
+    /// Whole blocks of the scratch memory, or `n`.
+    pub item_columns: usize,
     pub epilogue: Epilogue,
+}
+
+impl MatMulSpec {
+    /// Items of one product.
+    pub fn parts(&self) -> usize {
+        self.n.div_ceil(self.item_columns.max(1))
+    }
+
+    /// What an item of `columns` columns computes, as if there were no others.
+    pub fn part(&self, columns: usize) -> MatMulSpec {
+        MatMulSpec { n: columns, item_columns: columns, ..self.clone() }
+    }
 }
 
 /// What a lane takes of both operands of a product in one step.

@@ -35,6 +35,11 @@ impl MatMulScratch {
     /// Vectors of a block.
     pub const VECTORS: usize = 2;
 
+    /// Columns of a block.
+    pub fn block(width: Width) -> usize {
+        Self::VECTORS * width.lanes32()
+    }
+
     pub fn new(spec: &MatMulSpec, width: Width) -> MatMulScratch {
         let form = spec.form;
         let steps = spec.k.div_ceil(form.step());
@@ -42,15 +47,15 @@ impl MatMulScratch {
         let a_in_place = form == MatMulForm::F32 || bytes_in_place;
         let has_starts = form == MatMulForm::Bytes && spec.a_elem == ElemType::I8;
         let a_bytes = if a_in_place { 0 } else { spec.m * steps * 4 };
-        let block = Self::VECTORS * width.lanes32();
+        let block = Self::block(width);
         let block_bytes = (steps + usize::from(has_starts)) * Self::VECTORS * width.bytes();
         let b_at = a_bytes.next_multiple_of(BLOCK_ALIGN);
-        let item_bytes = (b_at + spec.n.div_ceil(block) * block_bytes).next_multiple_of(BLOCK_ALIGN);
+        let item_bytes = (b_at + spec.item_columns.div_ceil(block) * block_bytes).next_multiple_of(BLOCK_ALIGN);
         MatMulScratch { form, steps, a_in_place, has_starts, block, block_bytes, b_at, item_bytes }
     }
 }
 
 /// Bytes of the scratch operand of a product of two matrices.
 pub fn matmul_scratch_bytes(spec: &MatMulSpec, width: Width) -> usize {
-    spec.batch.iter().product::<usize>() * MatMulScratch::new(spec, width).item_bytes
+    spec.batch.iter().product::<usize>() * spec.parts() * MatMulScratch::new(spec, width).item_bytes
 }

@@ -5,6 +5,9 @@
 //! - bytes: four of k side by side, multiplied with `dot4`. It takes u8 times i8, so an i8 `a` is read as `a + 128`, and sums
 //!   start with -128 times the sum of their column of `b`.
 //!
+//! An item is all columns of a product, or some blocks of them: where there are few products, for more threads. Each packs
+//! what it reads.
+//!
 //! Per item: pack both operands, then tiles of rows times blocks of columns, accumulators in registers.
 
 mod pack;
@@ -12,7 +15,7 @@ mod pack;
 use crate::lower::kernel::{MatMulForm, MatMulSpec};
 use crate::lower::pack::MatMulScratch;
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Ty, Val, Width};
+use crate::simd::ir::{IntOp, Ty, Val, Width};
 
 use super::Items;
 use super::epilogue::{self, Operands, Tile};
@@ -28,19 +31,41 @@ pub fn build(b: &mut Builder, spec: &MatMulSpec, operands: &[Pointer], items: It
     let &[a, rhs, scratch, ref rest @ ..] = operands else { panic!("internal error: matrix product without operands") };
     let layout = MatMulScratch::new(spec, b.width());
     let operands = Operands::new(&spec.epilogue, rest);
+    let sizes: Vec<usize> = spec.batch.iter().copied().chain([spec.parts()]).collect();
     nest::for_items(b, items, |b, item| {
-        let indices = nest::indices(b, item, &spec.batch);
-        let a = nest::at(b, a, &indices, &spec.a_batch);
-        let rhs = nest::at(b, rhs, &indices, &spec.b_batch);
+        let indices = nest::indices(b, item, &sizes);
+        let (&part, batch) = indices.split_last().expect("internal error: an item without a part");
+        let a = nest::at(b, a, batch, &spec.a_batch);
+        let rhs = nest::at(b, rhs, batch, &spec.b_batch);
         let mut operands = operands.clone();
-        for (dim, &index) in indices.iter().enumerate() {
+        for (dim, &index) in batch.iter().enumerate() {
             operands = operands.at(b, &spec.epilogue, dim, index);
         }
         let scratch = b.index(scratch, item, layout.item_bytes as i64);
-        let product = Product { spec, layout: &layout, a, rhs, scratch };
-        product.pack(b);
-        product.multiply(b, &operands);
+        for_part(b, spec, part, |b, part, first| {
+            let (rhs, operands) = match first {
+                Some(first) => (b.index(rhs, first, spec.b_n), operands.at_channel(b, &spec.epilogue, first)),
+                None => (rhs, operands.clone()),
+            };
+            let product = Product { spec: part, layout: &layout, a, rhs, scratch };
+            product.pack(b);
+            product.multiply(b, &operands);
+        });
     });
+}
+
+/// Runs the body for part number `part` of a product: with what that part computes, and its first column where there are several.
+fn for_part(b: &mut Builder, spec: &MatMulSpec, part: Val, body: impl Fn(&mut Builder, &MatMulSpec, Option<Val>)) {
+    if spec.parts() == 1 {
+        return body(b, spec, None);
+    }
+    let first = b.imul_imm(part, spec.item_columns as i64);
+    let left = b.int(spec.n as i64);
+    let left = b.int_op(IntOp::Sub, left, first);
+    let most = b.int(spec.item_columns as i64);
+    let columns = b.int_op(IntOp::MinS, left, most);
+    let last = spec.n - (spec.parts() - 1) * spec.item_columns;
+    nest::for_size(b, columns, [last, spec.item_columns], &|b, columns| body(b, &spec.part(columns), Some(first)));
 }
 
 /// One product of two matrices.
