@@ -137,7 +137,7 @@ fn every_pass_keeps_the_meaning() {
     }
 }
 
-/// Networks whose steps are large enough to be shared.
+/// Networks with steps of several items, shared however short they are.
 #[test]
 fn outputs_are_the_same_for_every_number_of_threads() {
     let wanted = if long_run().is_some() { 100 } else { 3 };

@@ -210,7 +210,11 @@ pub fn threads_agree(graph: &Graph, seed: u64) -> Result<bool, Failure> {
     manager::run(&mut after, PIPELINE, &manager::Options::default(), &mut std::io::sink())
         .map_err(|problems| failure(Stage::Passes)(problems.to_string()))?;
     let target = Target::native().map_err(&fail)?;
-    let program = lowered(&after, target.width, target.has_dot(), Choices::new())?;
+    let mut program = lowered(&after, target.width, target.has_dot(), Choices::new())?;
+    // whether or not it is worth it
+    for step in &mut program.steps {
+        step.parallel = program.kernels[step.kernel].items() > 1;
+    }
     if !program.steps.iter().any(|step| step.parallel) {
         return Ok(false);
     }
