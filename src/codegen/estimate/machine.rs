@@ -43,6 +43,8 @@ pub struct Machine {
     pub split: f64,
     /// Cycles until a stored tile can be read as vectors: stores of tiles are not forwarded to loads. *Measured.*
     pub tile_wait: f64,
+    /// Lines that a line counts for which a tile loads from behind the first cache: a tile waits for all of its rows. *Measured.*
+    pub tile_line: f64,
     /// The shorter of computing and moving data, as far as it does not hide behind the longer one. *Measured.*
     pub beside: f64,
     /// Cycles of a call: the step around the kernel, its first misses, the clock of a profile. *Measured.*
@@ -79,6 +81,7 @@ static W128: Machine = Machine {
     loop_end: 10.0,
     split: 1.0,
     tile_wait: 30.0,
+    tile_line: 1.35,
     beside: 0.4,
     call: 300.0,
     tiles: 3000.0,
@@ -103,6 +106,7 @@ static W256: Machine = Machine {
     loop_end: 10.0,
     split: 1.0,
     tile_wait: 30.0,
+    tile_line: 1.35,
     beside: 0.4,
     call: 300.0,
     tiles: 3000.0,
@@ -127,6 +131,7 @@ static W512: Machine = Machine {
     loop_end: 10.0,
     split: 1.0,
     tile_wait: 30.0,
+    tile_line: 1.35,
     beside: 0.3,
     call: 300.0,
     tiles: 3000.0,
