@@ -3,7 +3,7 @@
 //! Cores have caches of their own, and a byte that another core wrote takes several times as long to read. Threads get the
 //! same part of the items in every step, so that data stay where they are while neighbouring steps are shared; a step that
 //! one thread does alone first fetches what the others wrote, and gives it back after. So even a step that is hardly longer
-//! than a barrier is shared.
+//! than a barrier is shared, but not between two that are not.
 //!
 //! A model that gains too little by all this keeps to one thread altogether: between two inferences workers fall asleep, and
 //! waking them costs more than it gains.
@@ -16,6 +16,9 @@ use super::program::{ConstId, KernelId, Place, Step};
 
 /// Cycles that starting and ending a step together takes: half a microsecond at 3 GHz.
 const BARRIER_CYCLES: f64 = 1_500.0;
+
+/// Cycles from which on a step is shared between two that are not: its data go to another core and back.
+const ALONE_CYCLES: f64 = 12_000.0;
 
 /// Cycles until a thread that is woken works.
 const WAKE_CYCLES: f64 = 150_000.0;
@@ -31,20 +34,28 @@ pub fn decide(
         Place::Const { id, offset } => constants[id].get(offset..),
         Place::Input { .. } | Place::Output { .. } | Place::Workspace { .. } => None,
     };
-    let mut gain = 0.0;
+    let mut work = Vec::with_capacity(steps.len());
     for step in &mut *steps {
         let spec = &kernels[step.kernel];
         let operands: Vec<Option<&[u8]>> = step.operands.iter().map(bytes).collect();
         let cycles = estimate.cycles(spec, &operands);
         step.label.cycles = cycles as u64;
-        step.parallel = spec.items() > 1 && cycles >= BARRIER_CYCLES;
-        if step.parallel {
-            gain += gain_of_two(cycles, spec.items());
-        }
+        work.push((cycles, spec.items()));
     }
-    if gain < WAKE_CYCLES {
-        steps.iter_mut().for_each(|step| step.parallel = false);
+    for (step, shared) in steps.iter_mut().zip(shared(&work)) {
+        step.parallel = shared;
     }
+}
+
+/// Which of the steps, given as cycles and items, are shared.
+fn shared(work: &[(f64, usize)]) -> Vec<bool> {
+    let worth = |&(cycles, items): &(f64, usize)| items > 1 && cycles >= BARRIER_CYCLES;
+    let beside = |i: usize| i > 0 && worth(&work[i - 1]) || work.get(i + 1).is_some_and(worth);
+    let is_shared = |i: usize| worth(&work[i]) && (work[i].0 >= ALONE_CYCLES || beside(i));
+    let shared: Vec<bool> = (0..work.len()).map(is_shared).collect();
+    let gains = work.iter().zip(&shared).filter(|(_, shared)| **shared);
+    let gain: f64 = gains.map(|(&(cycles, items), _)| gain_of_two(cycles, items)).sum();
+    if gain < WAKE_CYCLES { vec![false; work.len()] } else { shared }
 }
 
 /// Cycles that two threads are faster than one.
@@ -55,6 +66,14 @@ fn gain_of_two(cycles: f64, items: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn short_steps_are_shared_beside_others() {
+        let (long, short, single) = ((1e6, 8), (5_000.0, 8), (50_000.0, 1));
+        assert_eq!(shared(&[long, short, single, short, single, short]), [true, true, false, false, false, false]);
+        assert_eq!(shared(&[long, single, short, short]), [true, false, true, true]);
+        assert_eq!(shared(&[short, short]), [false, false], "less than it costs to wake a thread");
+    }
 
     #[test]
     fn two_threads_gain_what_the_second_one_does() {
