@@ -63,32 +63,8 @@ const fn bound(units: &'static [Unit], per_cycle: f64) -> Bound {
     Bound { units, per_cycle }
 }
 
-static W128: Machine = Machine {
-    bounds: &[
-        bound(&[Lanes, Multiply, Shift, FloatAdd, FloatMultiply, Shuffle, Cross], 3.0),
-        bound(&[Multiply, Shift, FloatMultiply], 2.0),
-        bound(&[Shuffle, Cross, FloatAdd], 2.0),
-        bound(&[Cross], 1.0),
-        bound(&[Divide], 0.25),
-        bound(&[Load], 2.0),
-        bound(&[Store], 1.0),
-        bound(&[Int, IntMultiply, Branch], 4.0),
-        bound(&[IntMultiply], 1.0),
-        bound(&[IntDivide], 0.15),
-    ],
-    issue: 6.0,
-    window: 280.0,
-    loop_end: 10.0,
-    split: 1.0,
-    tile_wait: 30.0,
-    tile_line: 1.35,
-    beside: 0.4,
-    call: 300.0,
-    tiles: 3000.0,
-    levels: &[Level { bytes: 32768.0, line_cycles: 1.0 }, Level { bytes: 524288.0, line_cycles: 2.0 }],
-};
-
-static W256: Machine = Machine {
+/// 128 and 256 bits.
+static NARROW: Machine = Machine {
     bounds: &[
         bound(&[Lanes, Multiply, Shift, FloatAdd, FloatMultiply, Shuffle, Cross], 3.0),
         bound(&[Multiply, Shift, FloatMultiply], 2.0),
@@ -113,7 +89,7 @@ static W256: Machine = Machine {
     levels: &[Level { bytes: 32768.0, line_cycles: 1.0 }, Level { bytes: 524288.0, line_cycles: 2.0 }],
 };
 
-static W512: Machine = Machine {
+static WIDE: Machine = Machine {
     bounds: &[
         bound(&[Lanes, Multiply, Shift, FloatAdd, FloatMultiply, Shuffle, Cross], 2.0),
         bound(&[Shift], 1.0),
@@ -141,9 +117,8 @@ static W512: Machine = Machine {
 impl Machine {
     pub fn of(width: Width) -> &'static Machine {
         match width {
-            Width::W512 => &W512,
-            Width::W256 => &W256,
-            _ => &W128,
+            Width::W512 => &WIDE,
+            _ => &NARROW,
         }
     }
 
