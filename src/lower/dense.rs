@@ -32,13 +32,13 @@ impl Lowering<'_> {
         let init = self.init_of(convolved.anchor, convolved.laid.dst.sizes[convolved.channel])?;
         let row = convolved.dims().sizes.last().copied().unwrap_or(1);
         let mut lanes = Lanes { mac, width: self.width, groups, weights, init, row, packed: BTreeMap::new() };
-        let plan = match (mac, weights) {
+        let mut plan = match (mac, weights) {
             (Mac::U8I8Dot | Mac::U8I8, Weights::Int(_)) => self.tile_plan(&convolved, groups),
             _ => None,
         };
         let forms = self.dense_forms(&convolved, dense, plan.as_ref(), &mut lanes);
         let problem = problem::dense(&convolved, mac, groups);
-        self.decide(problem, &forms, |lowering, form| match (form, &plan, &dense.windows) {
+        self.decide(problem, &forms, |lowering, form| match (form, &mut plan, &dense.windows) {
             (Form::Winograd, _, Some(windows)) => lowering.winograd(convolved.clone(), windows),
             (Form::Tiles(tiling), Some(plan), _) => {
                 let Weights::Int(rows) = weights else { return Err("internal error: float weights in tiles".into()) };

@@ -36,7 +36,7 @@ pub struct Lanes<'a> {
     pub init: Vec<i32>,
     /// Pixels of a row.
     pub row: usize,
-    /// By the vectors of a block: packed to be compared, and not yet used.
+    /// By the vectors of a block, once packed: several forms have the same blocks.
     pub packed: BTreeMap<usize, PackedConv>,
 }
 
@@ -48,13 +48,11 @@ impl Lanes<'_> {
         let (usual, narrow) = (if wide { self.wide() } else { self.usual() }, self.narrow());
         let packed = self.pack(usual.vectors);
         let (usual_cost, usual_bytes) = (packed.forms.instructions(), packed.blob.len());
-        self.packed.insert(usual.vectors, packed);
         if wide || self.mac != Mac::U8I8 || self.width == Width::W128 {
             return usual.tiling(usual_bytes >= BLOCKS_OUTER_BYTES);
         }
         let packed = self.pack(narrow.vectors);
         let (narrow_cost, narrow_bytes) = (packed.forms.instructions(), packed.blob.len());
-        self.packed.insert(narrow.vectors, packed);
         // a block of one vector stores its results in smaller pieces: per pixel and block, two more instructions
         let blocks: usize = self.groups.iter().map(|group| group.oc.div_ceil(self.width.lanes32())).sum();
         match narrow_cost + 2 * 2 * blocks < usual_cost {
@@ -140,9 +138,10 @@ impl Lanes<'_> {
         channels.div_ceil(self.width.lanes32()).max(1)
     }
 
-    fn pack(&mut self, vectors: usize) -> PackedConv {
-        let known = self.packed.remove(&vectors);
-        known.unwrap_or_else(|| pack::pack_conv(self.mac, self.width, vectors, self.groups, self.weights, &self.init))
+    fn pack(&mut self, vectors: usize) -> &PackedConv {
+        let (mac, width, groups, weights, init) = (self.mac, self.width, self.groups, self.weights, &self.init);
+        let pack = || pack::pack_conv(mac, width, vectors, groups, weights, init);
+        self.packed.entry(vectors).or_insert_with(pack)
     }
 }
 
@@ -156,7 +155,7 @@ impl Lowering<'_> {
     pub fn lane_convolution(&mut self, convolved: Convolved, lanes: &mut Lanes, tiling: Tiling) -> Result<(), String> {
         let mut dims = convolved.dims().with_rows(ROW_PIXELS);
         let Convolved { anchor, tree, mut laid, src, channel, macs, .. } = convolved;
-        let packed = lanes.pack(tiling.channels);
+        let packed = lanes.pack(tiling.channels).clone();
         let blob = self.const_storage(packed.blob);
         let steps = dims.unrolled_to(3);
         let dims = dims.padded_to(3);

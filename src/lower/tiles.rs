@@ -4,11 +4,13 @@
 //! always the whole of its 64 bytes of the source, so narrow sources and short rows waste it; and rows of the source that
 //! cross a cache line are slow to load.
 
+use std::collections::BTreeMap;
+
 use super::choice::Tiling;
 use super::elementwise::covered;
 use super::grid::Dims;
 use super::kernel::{KernelSpec, TileConvSpec};
-use super::pack::{self, Group, TileLayout};
+use super::pack::{self, Group, PackedTiles, TileLayout};
 use super::window::{Convolved, grid, operands_at};
 use super::{Lowering, Operand};
 use crate::simd::ir::{TILE_ROW_BYTES, TILE_ROWS};
@@ -39,6 +41,8 @@ pub struct TilePlan {
     /// The greater of source and weights is walked once.
     blocks_outer: bool,
     has_polynomial: bool,
+    /// Weights by the channel tiles that are computed together, once packed: several forms have the same.
+    packed: BTreeMap<usize, PackedTiles>,
 }
 
 impl TilePlan {
@@ -102,13 +106,23 @@ impl Lowering<'_> {
         // Groups differ in their offsets only.
         let step_bytes = pack::step_bytes(&first.runs);
         let has_polynomial = convolved.tree.program.has_polynomial();
-        Some(TilePlan { dims, steps, step_bytes, tile_pixels, tiles, weight_bytes, blocks_outer, has_polynomial })
+        Some(TilePlan {
+            dims,
+            steps,
+            step_bytes,
+            tile_pixels,
+            tiles,
+            weight_bytes,
+            blocks_outer,
+            has_polynomial,
+            packed: BTreeMap::new(),
+        })
     }
 
     pub fn tile_convolution(
         &mut self,
         convolved: Convolved,
-        plan: &TilePlan,
+        plan: &mut TilePlan,
         tiling: Tiling,
         groups: &[Group],
         rows: &[i32],
@@ -116,7 +130,8 @@ impl Lowering<'_> {
         let Convolved { anchor, tree, laid, src, channel, macs, .. } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
-        let packed = pack::pack_tiles(plan.step_bytes, tiling.channels, groups, rows, &init);
+        let pack = || pack::pack_tiles(plan.step_bytes, tiling.channels, groups, rows, &init);
+        let packed = plan.packed.entry(tiling.channels).or_insert_with(pack).clone();
         let blob = self.const_storage(packed.blob);
         let dims = &plan.dims;
         let spec = TileConvSpec {
