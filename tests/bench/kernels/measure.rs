@@ -171,7 +171,7 @@ fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result
     let of_own = layers.iter().zip(cycles).filter(|(layer, _)| layer["exec_type"].as_str().is_some_and(is_own));
     let predicted = of_own.map(|(_, &cycles)| cycles as f64).sum::<f64>();
     let precision = first["precision"].as_str().unwrap_or_default();
-    let mhz = report["peak"][precision]["clock_mhz"].as_f64().unwrap_or(f64::NAN);
+    let mhz = report["clock_mhz"].as_f64().unwrap_or(f64::NAN);
     let mut exec_types: Vec<&str> = own.iter().filter_map(|layer| layer["exec_type"].as_str()).collect();
     exec_types.dedup();
     Ok(Measured {

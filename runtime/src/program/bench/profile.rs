@@ -27,6 +27,8 @@ pub struct Profile<'a> {
     /// Sum of the rows' times.
     total_ns: u64,
     inferences: u64,
+    /// Of the CPU, while the model runs.
+    clock_mhz: u64,
     peaks: [Peak; peak::PRECISIONS.len()],
 }
 
@@ -39,7 +41,7 @@ struct Row<'a> {
 }
 
 impl<'a> Profile<'a> {
-    /// Profiles at most `count` inferences, then measures the peaks on the same threads.
+    /// Profiles at most `count` inferences, then measures the clock, and the peaks on the same threads.
     pub fn measure(model: &'a Model, session: &mut Session<'a>, count: u64) -> Result<Profile<'a>, Failure> {
         let inferences = count.clamp(1, MAX_INFERENCES);
         let mut samples = vec![Vec::new(); model.layers.len()];
@@ -56,7 +58,8 @@ impl<'a> Profile<'a> {
             .map(|(layer, summary)| Row { layer, ns: summary.median, min_ns: summary.min })
             .collect();
         let total_ns = rows.iter().map(|row| row.ns).sum();
-        Ok(Profile { rows, total_ns, inferences, peaks: session.peaks() })
+        let clock_mhz = peak::clock_mhz(|| session.infer())?;
+        Ok(Profile { rows, total_ns, inferences, clock_mhz, peaks: session.peaks() })
     }
 
     /// The part of the peak of the layer's precision that it reaches; `None` for a layer that multiplies nothing.
@@ -137,15 +140,15 @@ impl<'a> Profile<'a> {
         text
     }
 
-    /// The members `profiled_inferences`, `peak` and `layers`.
+    /// The members `profiled_inferences`, `clock_mhz`, `peak` and `layers`.
     pub fn json(&self, root: &mut json::Object<'_>) {
         root.number("profiled_inferences", self.inferences);
+        root.number("clock_mhz", self.clock_mhz);
         root.object("peak", |peaks| {
             for peak in &self.peaks {
                 peaks.object(peak.precision, |object| {
                     object.number("gmac_per_s", Decimal { units: peak.macs_per_us, places: 3 });
                     object.string("instructions", peak.instructions);
-                    object.number("clock_mhz", peak.clock_mhz);
                 });
             }
         });
