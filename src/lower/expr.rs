@@ -6,7 +6,7 @@
 use crate::ir::op::{BinaryOp, QuantizeAttrs, RequantizeAttrs, UnaryOp};
 use crate::ir::{ElemType, Graph, Node, Op, QuantParams, Shape, Tensor, Value};
 
-use super::bounds::{self, Bounds};
+use super::bounds::{self, Bounds, Inputs};
 use super::plan::{Anchor, Plan, is_pointwise};
 use super::pointwise::{LaneType, PointwiseProgram, PwInst, Ref};
 
@@ -24,7 +24,7 @@ pub enum Load {
 impl Load {
     fn bounds(&self, graph: &Graph) -> Bounds {
         match self {
-            Load::Value(value) => bounds::of_elem(graph.ty(*value).elem),
+            Load::Value(value) => bounds::of_value(graph, *value),
             Load::Word { .. } => bounds::of_elem(ElemType::I32),
             Load::Table { values, .. } => bounds::of_constants(values),
         }
@@ -63,8 +63,11 @@ pub fn tree(graph: &Graph, plan: &Plan, root: Value, lane: LaneType, finish: &[F
     let scope = Scope { graph, plan, root, anchor: plan.anchor(root), lane, finish };
     let result = tree.value(&scope, root)?;
     tree.program.stores.push((result, graph.ty(root).elem));
-    let loads: Vec<Bounds> = tree.loads.iter().map(|load| load.bounds(graph)).collect();
-    bounds::leave_out_clamps(&mut tree.program, &tree.lanes, &loads);
+    let inputs = Inputs {
+        accumulator: scope.anchor.and_then(|anchor| bounds::of_accumulator(graph, anchor)),
+        loads: tree.loads.iter().map(|load| load.bounds(graph)).collect(),
+    };
+    bounds::leave_out_clamps(&mut tree.program, &tree.lanes, &inputs);
     Ok(tree)
 }
 
