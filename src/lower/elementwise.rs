@@ -87,7 +87,9 @@ impl Lowering<'_> {
         for load in &tree.loads {
             let Load::Value(value) = *load else { continue };
             let view = self.view(value)?;
-            let alone = feeds_only(self.graph, value, root) && is_written_by_kernel(self.graph, &self.plan, value);
+            let alone = feeds_only(self.graph, value, root)
+                && is_written_by_kernel(self.graph, &self.plan, value)
+                && !self.placement.has_read_parts(self.graph, value);
             let same =
                 (view.elem, &view.sizes, &view.strides, view.offset) == (ty.elem, &dense.sizes, &dense.strides, 0);
             let workspace = self.storages[view.storage].kind == StorageKind::Workspace;

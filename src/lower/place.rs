@@ -65,6 +65,16 @@ impl Placement {
         self.slices[value].is_some() || self.outputs[value].is_some()
     }
 
+    /// Somebody reads memory of a concatenation by the name of its part, and so does not count as a user of the whole.
+    pub fn has_read_parts(&self, graph: &Graph, value: Value) -> bool {
+        let concat = graph.def_node(value).filter(|&node| matches!(graph.op(node), Op::Concat { .. }));
+        concat.is_some_and(|concat| {
+            let lies_here = |part: Value| self.slices[part].is_some_and(|(whole, _, _)| whole == concat);
+            let is_read = |part: Value| graph.users(part).len() > 1 || self.has_read_parts(graph, part);
+            graph.operands(concat).iter().any(|&part| lies_here(part) && is_read(part))
+        })
+    }
+
     fn place_parts(&mut self, graph: &Graph, plan: &Plan, node: Node, axis: usize, allocates: &impl Fn(Value) -> bool) {
         let mut begin = 0;
         let mut placed: Vec<Value> = Vec::new();

@@ -3,6 +3,7 @@
 //! A layer names the set it comes from, and means the newest version of its type in that set or before; so a row of
 //! [`ROWS`] says from which set on it holds. Adding a layer: a row, and a function in the file of its family.
 
+mod adaptive;
 mod attention;
 mod control;
 mod convolution;
@@ -81,8 +82,8 @@ const ROWS: &[Row] = &[
     // windows
     ("MaxPool", 1, Rule::With(pool::max_pool)),
     ("AvgPool", 1, Rule::With(pool::avg_pool)),
-    ("AdaptiveAvgPool", 8, Rule::With(pool::adaptive_avg_pool)),
-    ("AdaptiveMaxPool", 8, Rule::With(pool::adaptive_max_pool)),
+    ("AdaptiveAvgPool", 8, Rule::With(adaptive::adaptive_avg_pool)),
+    ("AdaptiveMaxPool", 8, Rule::With(adaptive::adaptive_max_pool)),
     // one operand, element by element
     ("ReLU", 1, Rule::Unary(UnaryOp::Relu)),
     ("Relu", 1, Rule::Unary(UnaryOp::Relu)),

@@ -32,35 +32,3 @@ fn read(context: &Context, src: Value, exclude_pad: bool) -> Fallible<PoolAttrs>
     let Window { kernel, strides, dilations, pads_begin, pads_end, .. } = window;
     Ok(PoolAttrs { kernel, strides, dilations, pads_begin, pads_end, rounding, exclude_pad })
 }
-
-pub fn adaptive_avg_pool(context: &mut Context) -> Fallible<Vec<Value>> {
-    let src = context.operand(0)?;
-    let attrs = equal_windows(context, src)?;
-    Ok(vec![context.emit(Op::AvgPool(attrs), &[src])?])
-}
-
-pub fn adaptive_max_pool(context: &mut Context) -> Fallible<Vec<Value>> {
-    let src = context.operand(0)?;
-    let attrs = equal_windows(context, src)?;
-    Ok(vec![context.emit(Op::MaxPool(attrs), &[src])?])
-}
-
-/// Adaptive pooling to sizes that divide the source's: windows side by side.
-fn equal_windows(context: &mut Context, src: Value) -> Fallible<PoolAttrs> {
-    let sizes = spatial_dims(context, src)?;
-    let wanted = context.sizes(1, "the output shape")?;
-    if wanted.len() != sizes.len() || sizes.iter().zip(&wanted).any(|(&size, &to)| to == 0 || size % to != 0) {
-        return Err(Fault::unsupported(format!("pooling {sizes:?} to {wanted:?} takes windows of unequal size")));
-    }
-    let kernel: Vec<usize> = sizes.iter().zip(&wanted).map(|(size, to)| size / to).collect();
-    let spatial = kernel.len();
-    Ok(PoolAttrs {
-        strides: kernel.clone(),
-        kernel,
-        dilations: vec![1; spatial],
-        pads_begin: vec![0; spatial],
-        pads_end: vec![0; spatial],
-        rounding: Rounding::Floor,
-        exclude_pad: false,
-    })
-}
