@@ -31,6 +31,8 @@ pub trait Estimate {
 pub enum Form {
     /// Products of vectors, in tiles of so many pixels and vectors of output channels.
     Lanes(Tiling),
+    /// The same with rows outside, and so many copies of the source.
+    Copies(Tiling, usize),
     /// Products in tile registers, in panels of so many tiles of pixels and of output channels.
     Tiles(Tiling),
     /// The transform of 3x3 windows that multiplies less.
@@ -60,6 +62,7 @@ impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Form::Lanes(tiling) => write!(f, "lanes {tiling}"),
+            Form::Copies(tiling, copies) => write!(f, "lanes {tiling} {copies} copies"),
             Form::Tiles(tiling) => write!(f, "tiles {tiling}"),
             Form::Winograd => f.write_str("winograd"),
             Form::Fold(pixels) => write!(f, "fold {pixels}"),
@@ -76,6 +79,9 @@ impl FromStr for Form {
             ["winograd"] => Some(Form::Winograd),
             ["fold", pixels] => pixels.parse().ok().map(Form::Fold),
             ["lanes", sizes, order] => tiling(sizes, order).map(Form::Lanes),
+            ["lanes", sizes, order, copies, "copies"] => {
+                tiling(sizes, order).zip(copies.parse().ok()).map(|(tiling, copies)| Form::Copies(tiling, copies))
+            }
             ["tiles", sizes, order] => tiling(sizes, order).map(Form::Tiles),
             _ => None,
         };
@@ -263,6 +269,7 @@ mod tests {
         let tiling = Tiling { pixels: 6, channels: 4, blocks_outer: true };
         let forms = [
             (Form::Lanes(tiling), "lanes 6x4 blocks-outer"),
+            (Form::Copies(Tiling { blocks_outer: false, ..tiling }, 12), "lanes 6x4 rows-outer 12 copies"),
             (Form::Tiles(Tiling { blocks_outer: false, ..tiling }), "tiles 6x4 rows-outer"),
             (Form::Winograd, "winograd"),
             (Form::Fold(4), "fold 4"),

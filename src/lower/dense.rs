@@ -44,7 +44,10 @@ impl Lowering<'_> {
                 let Weights::Int(rows) = weights else { return Err("internal error: float weights in tiles".into()) };
                 lowering.tile_convolution(convolved.clone(), plan, tiling, groups, rows)
             }
-            (Form::Lanes(tiling), ..) => lowering.lane_convolution(convolved.clone(), &mut lanes, tiling),
+            (Form::Lanes(tiling), ..) => lowering.lane_convolution(convolved.clone(), &mut lanes, tiling, 1),
+            (Form::Copies(tiling, copies), ..) => {
+                lowering.lane_convolution(convolved.clone(), &mut lanes, tiling, copies)
+            }
             _ => Err(format!("internal error: a dense convolution as {form}")),
         })
     }
@@ -63,12 +66,12 @@ impl Lowering<'_> {
         } else {
             match plan.filter(|plan| plan.is_faster(convolved.src.offset, &dense.groups[0])) {
                 Some(plan) => Form::Tiles(plan.preferred()),
-                None => Form::Lanes(lanes.preferred()),
+                None => lanes.preferred(),
             }
         };
         let winograd = windows.filter(|windows| windows.allow_winograd(dense.mac, dst)).map(|_| Form::Winograd);
         let tiles = plan.into_iter().flat_map(TilePlan::tilings).map(Form::Tiles);
-        let vectors = lanes.tilings().into_iter().map(Form::Lanes);
+        let vectors = lanes.forms();
         let others = winograd.into_iter().chain(tiles).chain(vectors).filter(|form| *form != preferred);
         std::iter::once(preferred).chain(others).collect()
     }

@@ -11,9 +11,9 @@ use crate::ir::ElemType;
 use crate::simd::ir::Mem;
 
 pub use specs::{
-    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, LookupSpec, MatMulForm, MatMulSpec,
-    NormalizeKind, NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec, ScanSpec,
-    SoftmaxSpec, StateProduct, TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
+    ArrangedSource, ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, LookupSpec, MatMulForm,
+    MatMulSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec,
+    ScanSpec, SoftmaxSpec, StateProduct, TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -107,6 +107,9 @@ impl KernelSpec {
     /// Access of each pointer operand, in order.
     pub fn operands(&self) -> Vec<Access> {
         match self {
+            KernelSpec::Conv(s) if s.arranged.is_some() => {
+                with_epilogue(&[Access::Read, Access::Read, Access::ReadWrite], &s.epilogue)
+            }
             KernelSpec::Conv(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
             KernelSpec::TileConv(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
             KernelSpec::Depthwise(s) => with_epilogue(&[Access::Read, Access::Read], &s.epilogue),
@@ -217,7 +220,7 @@ impl KernelSpec {
             KernelSpec::Conv(s) => s.batch * s.oh,
             KernelSpec::Depthwise(s) => s.batch * s.oh,
             KernelSpec::WinogradSource(s) => s.batch * (s.ih - 2).div_ceil(4),
-            KernelSpec::Winograd(s) => s.oc.div_ceil(s.block),
+            KernelSpec::Winograd(s) => s.oc.div_ceil(s.block) * s.parts,
             KernelSpec::Pool(s) => s.batch * s.oh,
             KernelSpec::Pointwise(s) => s.outer.iter().product(),
             KernelSpec::Lookup(s) => s.outer.iter().product(),

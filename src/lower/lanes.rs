@@ -2,18 +2,28 @@
 
 use std::collections::BTreeMap;
 
-use super::Lowering;
-use super::choice::Tiling;
+use super::choice::{Form, Tiling};
 use super::elementwise::{Strips, covered};
-use super::kernel::{ConvSpec, KernelSpec, Mac};
-use super::pack::{self, Group, PackedConv, Weights};
+use super::kernel::{ArrangedSource, ConvSpec, KernelSpec, Mac};
+use super::pack::{self, ArrangedLayout, Arrangement, Group, PackedConv, Run, Weights};
+use super::place::StorageKind;
 use super::window::{Convolved, grid, operands_at};
+use super::{Lowering, Operand};
 use crate::simd::ir::Width;
 
 /// Weights of this size and above are walked once, with all pixels inside.
 const BLOCKS_OUTER_BYTES: usize = 256 << 10;
 /// A flat range of pixels is cut into rows of at least so many.
 const ROW_PIXELS: usize = 24;
+
+/// Bytes of a tile's copies.
+const COPIES_BYTES: usize = 32 << 10;
+/// Bytes of the weights for each pixel of a tile: copies are made tile by tile, and each tile walks all weights.
+const WEIGHTS_PER_PIXEL: usize = 128 << 10;
+/// Output channels for each copy of the source.
+const CHANNELS_PER_COPY: usize = 16;
+/// What a vector of a copy takes beside vector instructions of products: a store, and cache lines.
+const COPY_INSTRUCTIONS: usize = 3;
 
 /// Vectors of a wide block, and the pixels of a row up to which one may be right.
 const WIDE_BLOCK: usize = 8;
@@ -36,33 +46,84 @@ pub struct Lanes<'a> {
     pub init: Vec<i32>,
     /// Pixels of a row.
     pub row: usize,
-    /// By the vectors of a block, once packed: several forms have the same blocks.
-    pub packed: BTreeMap<usize, PackedConv>,
+    /// By the vectors of a block and the copies of the source, once packed: several forms have the same.
+    pub packed: BTreeMap<(usize, usize), PackedConv>,
 }
 
 impl Lanes<'_> {
-    /// The tiling that takes the fewest instructions: with blocks of one vector many quads find another that they can be added
-    /// to in 16 bits. Rows of few pixels take wide blocks.
-    pub fn preferred(&mut self) -> Tiling {
-        let wide = self.takes_wide_blocks();
-        let (usual, narrow) = (if wide { self.wide() } else { self.usual() }, self.narrow());
-        let packed = self.pack(usual.vectors);
-        let (usual_cost, usual_bytes) = (packed.forms.instructions(), packed.blob.len());
-        if wide || self.mac != Mac::U8I8 || self.width == Width::W128 {
-            return usual.tiling(usual_bytes >= BLOCKS_OUTER_BYTES);
+    /// The form that takes the fewest instructions: with blocks of one vector many quads find another that they can be added
+    /// to in 16 bits, and with copies of the source most do. Rows of few pixels take wide blocks.
+    pub fn preferred(&mut self) -> Form {
+        if self.takes_wide_blocks() {
+            return self.lanes(self.wide());
         }
-        let packed = self.pack(narrow.vectors);
-        let (narrow_cost, narrow_bytes) = (packed.forms.instructions(), packed.blob.len());
-        // a block of one vector stores its results in smaller pieces: per pixel and block, two more instructions
-        let blocks: usize = self.groups.iter().map(|group| group.oc.div_ceil(self.width.lanes32())).sum();
-        match narrow_cost + 2 * 2 * blocks < usual_cost {
-            true => narrow.tiling(narrow_bytes >= BLOCKS_OUTER_BYTES),
-            false => usual.tiling(usual_bytes >= BLOCKS_OUTER_BYTES),
+        let usual = self.usual();
+        if self.mac != Mac::U8I8 || self.width == Width::W128 {
+            return self.lanes(usual);
+        }
+        let shapes = [usual, self.narrow()];
+        let plain = shapes.map(|shape| (shape, 1));
+        let copied = shapes.into_iter().filter_map(|shape| Some((shape, self.copies(shape)?)));
+        let mut candidates: Vec<(usize, Shape, usize)> = Vec::new();
+        for (shape, copies) in plain.into_iter().chain(copied.collect::<Vec<_>>()) {
+            candidates.push((self.instructions(shape, copies), shape, copies));
+        }
+        match candidates.into_iter().min_by_key(|&(cost, ..)| cost) {
+            Some((_, shape, copies)) if copies > 1 => Form::Copies(shape.tiling(false), copies),
+            Some((_, shape, _)) => self.lanes(shape),
+            None => self.lanes(usual),
         }
     }
 
+    /// Without copies; large weights are walked once.
+    fn lanes(&mut self, shape: Shape) -> Form {
+        let bytes = self.pack(shape.vectors, 1).blob.len();
+        Form::Lanes(shape.tiling(bytes >= BLOCKS_OUTER_BYTES))
+    }
+
+    /// Vector instructions of a pixel, doubled, beside those that all forms have.
+    fn instructions(&mut self, shape: Shape, copies: usize) -> usize {
+        let blocks: usize = self.groups.iter().map(|group| group.oc.div_ceil(self.width.lanes32())).sum();
+        // a block of one vector stores its results in smaller pieces: per pixel and block, two more instructions
+        let stores = if shape.vectors == 1 { 2 * blocks } else { 0 };
+        let copied = self.source(copies).map_or(0, |source| copies * source.bytes.div_ceil(self.width.bytes()));
+        self.pack(shape.vectors, copies).forms.instructions() + 2 * (stores + COPY_INSTRUCTIONS * copied)
+    }
+
+    /// How many copies of the source may be worth their making: they shall stay in the first cache, and take little time beside
+    /// the products.
+    fn copies(&self, shape: Shape) -> Option<usize> {
+        let channels: usize = self.groups.iter().map(|group| group.oc).sum();
+        let may = |copies: &&usize| {
+            let Some(source) = self.source(**copies) else { return false };
+            // tiles of a row are as equal as can be
+            let row = self.row.max(1);
+            let pixels = row.div_ceil(row.div_ceil(shape.pixels));
+            let tile = pixels * ArrangedLayout::new(self.width, &source).pixel;
+            let walks = channels * source.bytes <= pixels * WEIGHTS_PER_PIXEL;
+            tile <= COPIES_BYTES && walks && source.copies * CHANNELS_PER_COPY <= channels
+        };
+        Arrangement::COUNTS.iter().rev().find(may).copied()
+    }
+
+    /// What is copied: only of pixels that read a contiguous run.
+    fn source(&self, copies: usize) -> Option<ArrangedSource> {
+        let ([Group { runs, .. }], true) = (self.groups, copies > 1) else { return None };
+        let &[Run { offset, len }] = runs.as_slice() else { return None };
+        Some(ArrangedSource { offset, bytes: len, copies })
+    }
+
+    /// Every form that registers have room for.
+    pub fn forms(&self) -> Vec<Form> {
+        let copied = |shape: Shape| Some(Form::Copies(shape.tiling(false), self.copies(shape)?));
+        let may_copy = self.mac == Mac::U8I8 && self.width != Width::W128;
+        let copied: Vec<Form> =
+            [self.usual(), self.narrow()].into_iter().filter(|_| may_copy).filter_map(copied).collect();
+        self.tilings().into_iter().map(Form::Lanes).chain(copied).collect()
+    }
+
     /// Every tiling that registers have room for.
-    pub fn tilings(&self) -> Vec<Tiling> {
+    fn tilings(&self) -> Vec<Tiling> {
         let (most, row) = (self.channel_vectors(), self.row);
         let widest = [6, WIDE_BLOCK].into_iter().filter(|_| row <= WIDE_BLOCK_PIXELS);
         let filled = (1..=4).chain(widest).map(|vectors| Shape { vectors, pixels: self.accumulators() / vectors });
@@ -138,10 +199,11 @@ impl Lanes<'_> {
         channels.div_ceil(self.width.lanes32()).max(1)
     }
 
-    fn pack(&mut self, vectors: usize) -> &PackedConv {
+    fn pack(&mut self, vectors: usize, copies: usize) -> &PackedConv {
+        let source = self.source(copies);
         let (mac, width, groups, weights, init) = (self.mac, self.width, self.groups, self.weights, &self.init);
-        let pack = || pack::pack_conv(mac, width, vectors, groups, weights, init);
-        self.packed.entry(vectors).or_insert_with(pack)
+        let pack = || pack::pack_conv(mac, width, vectors, groups, weights, init, source.as_ref());
+        self.packed.entry((vectors, copies)).or_insert_with(pack)
     }
 }
 
@@ -152,10 +214,17 @@ impl Shape {
 }
 
 impl Lowering<'_> {
-    pub fn lane_convolution(&mut self, convolved: Convolved, lanes: &mut Lanes, tiling: Tiling) -> Result<(), String> {
+    pub fn lane_convolution(
+        &mut self,
+        convolved: Convolved,
+        lanes: &mut Lanes,
+        tiling: Tiling,
+        copies: usize,
+    ) -> Result<(), String> {
         let mut dims = convolved.dims().with_rows(ROW_PIXELS);
         let Convolved { anchor, tree, mut laid, src, channel, macs, .. } = convolved;
-        let packed = lanes.pack(tiling.channels).clone();
+        let packed = lanes.pack(tiling.channels, copies).clone();
+        let arranged = lanes.source(copies);
         let blob = self.const_storage(packed.blob);
         let steps = dims.unrolled_to(3);
         let dims = dims.padded_to(3);
@@ -175,11 +244,18 @@ impl Lowering<'_> {
             block_channels: packed.block_channels,
             tile_pixels: tiling.pixels,
             blocks_outer: tiling.blocks_outer,
+            arranged,
             epilogue,
         };
+        let rows = spec.batch * spec.oh;
+        let scratch = arranged.map(|source| {
+            let tile = tiling.pixels * ArrangedLayout::new(self.width, &source).pixel;
+            Operand::start(self.new_storage(StorageKind::Workspace, rows * tile))
+        });
         let share = macs / steps.len() as u64;
         for offsets in steps {
-            let operands = operands_at(&src, blob, &laid, &offsets);
+            let mut operands = operands_at(&src, blob, &laid, &offsets);
+            operands.splice(2..2, scratch);
             self.push_step(KernelSpec::Conv(spec.clone()), operands, &covered(tree, anchor.node), share);
         }
         Ok(())

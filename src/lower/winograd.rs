@@ -124,6 +124,16 @@ fn bands(images: usize, rows: usize, limit: usize) -> Vec<Band> {
     bands
 }
 
+/// Parts of the rows of tiles: few blocks alone are not enough items for threads. Each part transforms the weights again.
+fn parts(blocks: usize, band: &WinogradLayout) -> usize {
+    const ITEMS: usize = 4;
+    const TILES: usize = 12;
+    let rows = band.part_rows();
+    let fit = |parts: &usize| rows.is_multiple_of(*parts) && rows / parts * band.cols >= TILES;
+    let enough = (1..=rows).filter(fit).find(|parts| blocks * parts >= ITEMS);
+    enough.or_else(|| (1..=rows.min(ITEMS)).rev().find(fit)).unwrap_or(1)
+}
+
 impl Lowering<'_> {
     pub fn winograd(&mut self, convolved: Convolved, windows: &Windows) -> Result<(), String> {
         let Convolved { anchor, tree, laid, src, macs, .. } = convolved;
@@ -143,7 +153,10 @@ impl Lowering<'_> {
         let blob = pack::pack_winograd(&image, oc, windows.rows, &init);
         let weights = self.const_storage(blob);
         let transformed = self.new_storage(StorageKind::Workspace, largest.source_bytes());
-        let scratch = self.new_storage(StorageKind::Workspace, oc.div_ceil(block) * largest.scratch_item());
+        let blocks = oc.div_ceil(block);
+        let parts = parts(blocks, &largest);
+        let of_all = |parts: usize| blocks * parts * largest.clone().in_parts(parts).scratch_item();
+        let scratch = self.new_storage(StorageKind::Workspace, of_all(parts).max(of_all(1)));
         let pixels = (images * oh) as u64;
         for band in bands {
             let first = band.first_row * WinogradLayout::TILE;
@@ -157,7 +170,8 @@ impl Lowering<'_> {
             let operands = vec![at(Operand::of(&src), &dims.strides[0]), Operand::start(transformed)];
             self.push_step(KernelSpec::WinogradSource(source), operands, &nodes, 0);
             let epilogue = self.epilogue(tree, &laid, &dims, 1, Some(1));
-            let spec = WinogradSpec { batch: band.images, oh: rows, ow, ic, oc, block, epilogue };
+            let parts = if (band.images * band.rows).is_multiple_of(parts) { parts } else { 1 };
+            let spec = WinogradSpec { batch: band.images, oh: rows, ow, ic, oc, block, parts, epilogue };
             let rest =
                 laid.operands().into_iter().zip(&dims.strides[1..]).map(|(operand, strides)| at(operand, strides));
             let operands = [transformed, weights, scratch].map(Operand::start).into_iter().chain(rest).collect();

@@ -1,8 +1,8 @@
 //! Convolutions: shapes, tiles, groups, types and extreme values.
 
 use octet::ir::ElemType;
-use octet::lower::kernel::{ConvSpec, Grid, KernelSpec, Mac};
-use octet::lower::pack::{Forms, Group, Run, Weights, pack_conv};
+use octet::lower::kernel::{ArrangedSource, ConvSpec, Grid, KernelSpec, Mac};
+use octet::lower::pack::{ArrangedLayout, Arrangement, Forms, Group, Run, Weights, pack_conv};
 use octet::simd::ir::Width;
 
 use crate::harness::{Case, WIDTHS, check};
@@ -25,6 +25,8 @@ pub struct Shape {
     pub block_vectors: usize,
     pub tile_pixels: usize,
     pub blocks_outer: bool,
+    /// Copies of the source, of windows of one run.
+    pub copies: usize,
     pub result: Outcome,
     pub values: Values,
 }
@@ -57,6 +59,7 @@ pub const BASE: Shape = Shape {
     block_vectors: 4,
     tile_pixels: 3,
     blocks_outer: false,
+    copies: 1,
     result: Outcome::Quantized(ElemType::U8),
     values: Values::Any,
 };
@@ -130,6 +133,11 @@ impl Shape {
         runs
     }
 
+    fn arranged(&self, groups: &[Group]) -> Option<ArrangedSource> {
+        let Run { offset, len: bytes } = groups[0].runs[0];
+        (self.copies > 1).then_some(ArrangedSource { offset, bytes, copies: self.copies })
+    }
+
     pub fn case(&self, width: Width) -> Case {
         let mut random = Random(7);
         let channels = self.groups * self.oc;
@@ -141,7 +149,8 @@ impl Shape {
             .map(|group| Group { runs: self.runs(group), first_oc: group * self.oc, oc: self.oc })
             .collect();
         let weights = if self.is_float() { Weights::F32(&floats) } else { Weights::Int(&ints) };
-        let packed = pack_conv(self.mac, width, self.block_vectors, &groups, weights, &init);
+        let arranged = self.arranged(&groups);
+        let packed = pack_conv(self.mac, width, self.block_vectors, &groups, weights, &init, arranged.as_ref());
         let outer = [self.batch, self.oh, self.ow];
         let built = reference::build(self.result, self.is_float(), &outer, channels, &mut random);
         let row = (self.iw() * self.pixel()) as i64;
@@ -160,15 +169,22 @@ impl Shape {
             block_channels: packed.block_channels,
             tile_pixels: self.tile_pixels,
             blocks_outer: self.blocks_outer,
+            arranged,
             epilogue: built.epilogue.clone(),
         };
         let mut regions = vec![src, packed.blob];
+        if let Some(source) = &arranged {
+            let tile = self.tile_pixels * ArrangedLayout::new(width, source).pixel;
+            regions.push(vec![0x55; self.batch * self.oh * tile]);
+        }
+        let epilogue_at = regions.len();
         regions.extend(built.regions);
         let mut case = Case::new(KernelSpec::Conv(spec), regions);
+        case.scratch = arranged.map(|_| 2);
         for_each(&outer, |at| {
             for channel in 0..channels {
                 let sum = self.sum(&case.regions[0], &ints, &floats, &init, at, channel);
-                reference::epilogue(&mut case, &built.epilogue, 2, at, channel, Some(sum));
+                reference::epilogue(&mut case, &built.epilogue, epilogue_at, at, channel, Some(sum));
             }
         });
         case
@@ -320,11 +336,35 @@ fn pairs_of_quads_do_not_wrap() {
 }
 
 #[test]
+fn copies_of_the_source_give_the_same_sums() {
+    let shapes = Arrangement::COUNTS.into_iter().flat_map(|copies| {
+        [(1, 10, Values::Extreme), (1, 3, Values::Any), (2, 4, Values::Extreme), (4, 2, Values::Small)].map(
+            |(block_vectors, tile_pixels, values)| Shape {
+                copies,
+                values,
+                block_vectors,
+                tile_pixels,
+                ic: 45,
+                oc: 35,
+                ow: 13,
+                kernel: [1, 2],
+                batch: 2,
+                stride: 2,
+                result: Outcome::Plain,
+                ..BASE
+            },
+        )
+    });
+    check_all(shapes);
+}
+
+#[test]
 fn quads_that_fit_together_are_paired() {
     for width in WIDTHS {
         let runs = vec![Run { offset: 0, len: 40 }, Run { offset: 100, len: 7 }];
         let groups = [Group { runs, first_oc: 0, oc: 16 }];
-        let packed = |weight: i32| pack_conv(Mac::U8I8, width, 1, &groups, Weights::Int(&vec![weight; 47 * 16]), &[]);
+        let packed =
+            |weight: i32| pack_conv(Mac::U8I8, width, 1, &groups, Weights::Int(&vec![weight; 47 * 16]), &[], None);
         let blocks = 16 / width.lanes32();
         assert_eq!(packed(32).forms, Forms { paired: 12 * blocks, ..Forms::default() });
         assert_eq!(packed(33).forms, Forms { plain: 12 * blocks, ..Forms::default() });

@@ -28,12 +28,13 @@ struct Shape {
     ow: usize,
     ic: usize,
     oc: usize,
+    parts: usize,
     result: Outcome,
     /// Only the ends of the ranges.
     extreme: bool,
 }
 
-const BASE: Shape = Shape { batch: 1, oh: 4, ow: 4, ic: 8, oc: 16, result: Outcome::Plain, extreme: false };
+const BASE: Shape = Shape { batch: 1, oh: 4, ow: 4, ic: 8, oc: 16, parts: 1, result: Outcome::Plain, extreme: false };
 
 impl Shape {
     fn ih(&self) -> usize {
@@ -124,10 +125,12 @@ impl Shape {
             ic: self.ic,
             oc: self.oc,
             block,
+            parts: self.parts,
             epilogue: built.epilogue.clone(),
         };
         let blob = pack_winograd(&layout, self.oc, Weights::Int(&weights), &init);
-        let scratch = vec![0x77; self.oc.div_ceil(block) * layout.scratch_item()];
+        let item = layout.clone().in_parts(self.parts).scratch_item();
+        let scratch = vec![0x77; self.oc.div_ceil(block) * self.parts * item];
         let mut regions = vec![transformed, blob, scratch];
         regions.extend(built.regions);
         let mut case = Case::new(KernelSpec::Winograd(spec), regions);
@@ -182,6 +185,12 @@ fn sources_with_odd_channels_stay_inside() {
 fn planes() {
     let planes = [(1, 1), (2, 3), (4, 4), (5, 9), (7, 7), (8, 13), (12, 17)];
     check_products(planes.map(|(oh, ow)| Shape { oh, ow, ..BASE }));
+}
+
+#[test]
+fn parts_of_the_rows() {
+    let shapes = [(1, 12, 3), (2, 6, 2), (2, 9, 6), (1, 16, 2)];
+    check_products(shapes.map(|(batch, oh, parts)| Shape { batch, oh, ow: 10, oc: 40, parts, ..BASE }));
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::lower::pointwise::{Epilogue, PwTensor};
 /// Dense and grouped convolution, and products with constant matrices: for every output pixel and channel a sum over taps.
 ///
 /// The source is channels-last inside a border that already holds the padding. A tap is a byte offset from the output
-/// pixel's source address. Operands: src, packed weights (see `lower::pack`), then the epilogue's loads and stores.
+/// pixel's source address. Operands: src, packed weights (see `lower::pack`), scratch memory if the source is arranged, then the
+/// epilogue's loads and stores. Each call works in the scratch memory of its first item.
 /// Outer dimensions of the epilogue's tensors are `[batch, row, pixel]`; its inner dimension is the output channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConvSpec {
@@ -27,7 +28,19 @@ pub struct ConvSpec {
     pub tile_pixels: usize,
     /// Blocks are the outer loop and the unit of work (weights stay in cache); else rows are.
     pub blocks_outer: bool,
+    /// The bytes that a pixel reads, where the kernel shall multiply copies of them; only with rows outside.
+    pub arranged: Option<ArrangedSource>,
     pub epilogue: Epilogue,
+}
+
+/// A contiguous run of source bytes of each pixel, to be copied in several arrangements (`lower::pack`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArrangedSource {
+    /// From the pixel's source address.
+    pub offset: i64,
+    pub bytes: usize,
+    /// Number of arrangements, the first of which is the source as it is.
+    pub copies: usize,
 }
 
 /// The convolution of [`ConvSpec`] in u8 x i8, with products of matrices in tile registers: rows of `a` are pixels, read where
@@ -109,8 +122,8 @@ pub struct WinogradSourceSpec {
 /// Convolution 3x3, stride 1, of a transformed source: 36 products of matrices, then the transform of the results, exact.
 ///
 /// Operands: transformed source, packed weights, scratch memory, then the epilogue's loads and stores, as for [`ConvSpec`].
-/// Items are blocks of `block` output channels, the last one perhaps partial; each call works in the scratch memory of its
-/// first item.
+/// Items are blocks of `block` output channels, the last one perhaps partial, and in each block `parts` equal parts of the rows of
+/// tiles; each call works in the scratch memory of its first item.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WinogradSpec {
     pub batch: usize,
@@ -119,6 +132,7 @@ pub struct WinogradSpec {
     pub ic: usize,
     pub oc: usize,
     pub block: usize,
+    pub parts: usize,
     pub epilogue: Epilogue,
 }
 

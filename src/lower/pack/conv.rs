@@ -1,9 +1,14 @@
 //! Weights of dense and grouped convolutions and of products with constant matrices: blocks of output channels.
 
+use super::arrange::{ArrangedLayout, Arrangement};
 use super::form::{self, Forms, is_plain_safe, magnitude, narrow, wide_bytes, xor_constant, xor_mask};
 use super::{BLOCK_ALIGN, Weights, align, pairs};
-use crate::lower::kernel::Mac;
+use crate::lower::kernel::{ArrangedSource, Mac};
 use crate::simd::ir::Width;
+
+/// Options of all quads of a block among which pairs are looked for: four of each, or more where there are few quads. The
+/// search takes as many comparisons as there are pairs of options.
+const PAIR_OPTIONS: usize = 128;
 
 /// A run of contiguous source elements under one tap: byte offset from the pixel's source address and number of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,13 +27,13 @@ pub struct Group {
 
 #[derive(Clone, Debug)]
 pub struct PackedConv {
-    /// (first channel, channels) of each block, for `ConvSpec::block_channels`.
+    /// (first channel, channels) of each block, for `ConvSpec::block_channels`: by channel.
     pub block_channels: Vec<(usize, usize)>,
     pub blob: Vec<u8>,
     pub forms: Forms,
 }
 
-/// A blob of convolution weights: a header per block, then per block the start values, the source offsets of all entries and
+/// A blob of convolution weights: a header per block, in an order of blocks that suits the kernel, then per block the start values, the source offsets of all entries and
 /// the entries' weights. Entries stand in *lists*, one list after another, all entries of a list in the same form.
 pub struct ConvLayout {
     pub mac: Mac,
@@ -105,7 +110,8 @@ impl ConvLayout {
 }
 
 /// Packs weights for a convolution kernel with blocks of `block_vectors` vectors. `init` is the start of each output channel's
-/// accumulator (i32 kernels).
+/// accumulator (i32 kernels). With an arranged source, which a single group of a single run may have, offsets are those of its
+/// copies.
 pub fn pack_conv(
     mac: Mac,
     width: Width,
@@ -113,31 +119,50 @@ pub fn pack_conv(
     groups: &[Group],
     weights: Weights,
     init: &[i32],
+    arranged: Option<&ArrangedSource>,
 ) -> PackedConv {
     let layout = ConvLayout { mac, vectors: block_vectors };
     let step = block_vectors * width.lanes32();
     let mut packed = PackedConv { block_channels: Vec::new(), blob: Vec::new(), forms: Forms::default() };
     let blocks: usize = groups.iter().map(|group| group.oc.div_ceil(step)).sum();
     packed.blob.resize((blocks * ConvLayout::HEADER_BYTES).next_multiple_of(BLOCK_ALIGN), 0);
+    let mut sorted: Vec<(ConvBlock, Vec<Vec<Quad>>)> = Vec::with_capacity(blocks);
     let mut row = 0;
     for group in groups {
         let row_len: usize = group.runs.iter().map(|run| run.len).sum();
         for first in (0..group.oc).step_by(step) {
-            let channels = (group.oc - first).min(step);
             let block = ConvBlock {
                 layout: &layout,
                 width,
                 runs: &group.runs,
                 row_len,
                 rows: row + first * row_len,
-                channels,
+                first_channel: group.first_oc + first,
+                channels: (group.oc - first).min(step),
                 weights,
+                copies: copies(width, arranged),
             };
-            packed.push(&block, group.first_oc + first, init);
+            let lists = block.lists();
+            sorted.push((block, lists));
         }
         row += group.oc * row_len;
     }
+    // loops of equal lengths behind each other, so that their ends are predicted
+    sorted.sort_by_cached_key(|(_, lists)| lists.iter().map(Vec::len).rev().collect::<Vec<_>>());
+    for (block, lists) in &sorted {
+        packed.push(block, lists, init);
+    }
+    // the kernel takes them from the headers: its code shall not depend on weights
+    packed.block_channels.sort_unstable();
     packed
+}
+
+/// The arrangements a source is there in, and where from its beginning.
+fn copies(width: Width, arranged: Option<&ArrangedSource>) -> Vec<(Arrangement, i64)> {
+    let Some(source) = arranged else { return vec![(Arrangement::PLAIN, 0)] };
+    let copy = ArrangedLayout::new(width, source).copy;
+    let place = |(i, arrangement)| (arrangement, (i * copy) as i64 - source.offset);
+    Arrangement::first(source.copies).enumerate().map(place).collect()
 }
 
 /// The weights of one block of output channels.
@@ -148,31 +173,30 @@ struct ConvBlock<'a> {
     row_len: usize,
     /// Where the rows of the block begin in `weights`.
     rows: usize,
+    first_channel: usize,
     channels: usize,
     weights: Weights<'a>,
+    /// The first is the plain one.
+    copies: Vec<(Arrangement, i64)>,
 }
 
-/// Source offset and first weight of up to four neighbours.
+/// Source offset and first weight of up to four neighbours, and how these stand in the copy that the offset is in.
 #[derive(Clone, Copy)]
 struct Quad {
     offset: i64,
     first: usize,
     len: usize,
+    arrangement: Arrangement,
 }
 
 impl PackedConv {
-    fn push(&mut self, block: &ConvBlock, first_channel: usize, init: &[i32]) {
-        let index = self.block_channels.len();
+    fn push(&mut self, block: &ConvBlock, lists: &[Vec<Quad>], init: &[i32]) {
+        let (index, first_channel) = (self.block_channels.len(), block.first_channel);
         self.block_channels.push((first_channel, block.channels));
-        let lists = match block.layout.mac {
-            Mac::F32 => vec![block.elements()],
-            Mac::U8I8Dot | Mac::U8I16 => vec![block.quads()],
-            Mac::U8I8 => block.sorted_quads(),
-        };
-        self.count_forms(block, &lists);
+        self.count_forms(block, lists);
         let init_at = self.blob.len();
         let init = if block.layout.mac == Mac::F32 { &[] } else { init };
-        for start in block.start_values(&lists, first_channel, init) {
+        for start in block.start_values(lists, init) {
             self.blob.extend(start.to_le_bytes());
         }
         let offsets_at = self.blob.len();
@@ -182,14 +206,14 @@ impl PackedConv {
         }
         align(&mut self.blob);
         let entries_at = self.blob.len();
-        for (list, quads) in block.layout.lists().into_iter().zip(&lists) {
+        for (list, quads) in block.layout.lists().into_iter().zip(lists) {
             for &quad in quads {
                 block.entry(list, quad, &mut self.blob);
             }
         }
         align(&mut self.blob);
         let fields = [init_at, offsets_at, entries_at, first_channel, block.channels];
-        let counts = block.layout.lists().into_iter().zip(&lists).map(|(list, quads)| quads.len() / list.quads());
+        let counts = block.layout.lists().into_iter().zip(lists).map(|(list, quads)| quads.len() / list.quads());
         let fields = fields.into_iter().chain(counts);
         for (i, field) in fields.enumerate() {
             let field = i32::try_from(field).expect("internal error: packed weights above 2 GiB");
@@ -237,9 +261,30 @@ impl ConvBlock<'_> {
         }
     }
 
-    /// The four weights of a quad, zeros behind its end.
+    /// The four weights of a quad, zeros behind its end, as its copy takes them.
     fn quad(&self, channel: Option<usize>, quad: Quad) -> [i32; 4] {
-        std::array::from_fn(|i| if i < quad.len { self.int(channel, quad.first + i) } else { 0 })
+        self.arranged(channel, quad).expect("internal error: a quad in a copy that its weights do not allow")
+    }
+
+    fn arranged(&self, channel: Option<usize>, quad: Quad) -> Option<[i32; 4]> {
+        let natural = std::array::from_fn(|i| if i < quad.len { self.int(channel, quad.first + i) } else { 0 });
+        quad.arrangement.weights(natural)
+    }
+
+    /// The quad in every copy that its weights allow, the plain one first.
+    fn options(&self, quad: Quad) -> impl Iterator<Item = Quad> + '_ {
+        let option = move |&(arrangement, offset): &(Arrangement, i64)| Quad {
+            offset: quad.offset + offset,
+            arrangement,
+            ..quad
+        };
+        let allowed = |quad: &Quad| self.all_lanes().all(|channel| self.arranged(channel, *quad).is_some());
+        self.copies.iter().map(option).filter(allowed)
+    }
+
+    /// The channels of all lanes of all vectors.
+    fn all_lanes(&self) -> impl Iterator<Item = Option<usize>> + '_ {
+        (0..self.layout.vectors).flat_map(|vector| self.lanes(vector))
     }
 
     fn float(&self, channel: Option<usize>, k: usize) -> f32 {
@@ -247,6 +292,15 @@ impl ConvBlock<'_> {
             (_, None) => 0.0,
             (Weights::F32(weights), Some(channel)) => weights[self.rows + channel * self.row_len + k],
             (Weights::Int(_), Some(_)) => panic!("internal error: integer weights for a float kernel"),
+        }
+    }
+
+    /// The pieces of the sum, by list.
+    fn lists(&self) -> Vec<Vec<Quad>> {
+        match self.layout.mac {
+            Mac::F32 => vec![self.elements()],
+            Mac::U8I8Dot | Mac::U8I16 => vec![self.quads()],
+            Mac::U8I8 => self.sorted_quads(),
         }
     }
 
@@ -266,43 +320,60 @@ impl ConvBlock<'_> {
         for run in self.runs {
             for at in (0..run.len).step_by(size) {
                 let offset = run.offset + at as i64 * bytes;
-                pieces.push(Quad { offset, first: first + at, len: (run.len - at).min(size) });
+                let len = (run.len - at).min(size);
+                pieces.push(Quad { offset, first: first + at, len, arrangement: Arrangement::PLAIN });
             }
             first += run.len;
         }
         pieces
     }
 
-    /// Quads by list: pairs as far as they are found, the others in the list with the fewest XOR forms that is right for all
-    /// vectors.
+    /// Quads by list: pairs as far as they are found, the others in the copy and the list with the fewest XOR forms.
     fn sorted_quads(&self) -> Vec<Vec<Quad>> {
         let lists = self.layout.lists();
         let mut sorted = vec![Vec::new(); lists.len()];
         let right =
             |list: &List, unsafe_vectors: usize| matches!(list, List::Quads { xor } if unsafe_vectors & !xor == 0);
-        for quad in self.quads() {
-            let unsafe_vectors = self.unsafe_vectors(quad);
+        let mut singles = self.quads();
+        if lists.contains(&List::Pairs) {
+            (sorted[0], singles) = self.paired(&singles);
+        }
+        for quad in singles {
+            let unsafe_in = |quad: &Quad| self.unsafe_vectors(*quad);
+            let best = self.options(quad).map(|quad| (unsafe_in(&quad), quad)).min_by_key(|(v, _)| v.count_ones());
+            let Some((unsafe_vectors, quad)) = best else { continue };
             let list = lists.iter().position(|list| right(list, unsafe_vectors)).unwrap_or(lists.len() - 1);
             sorted[list].push(quad);
-        }
-        if let [List::Pairs, List::Quads { xor: 0 }, ..] = *lists {
-            (sorted[0], sorted[1]) = self.paired(&sorted[1]);
         }
         sorted
     }
 
-    /// Cuts plain quads into pairs, one quad after the other, and those that remain.
+    /// Pairs of quads that are plain in some copy, one quad after the other, and the quads that remain.
     fn paired(&self, quads: &[Quad]) -> (Vec<Quad>, Vec<Quad>) {
-        let sums = |&quad: &Quad| -> pairs::Sums {
-            let channels = (0..self.layout.vectors).flat_map(|vector| self.lanes(vector));
-            // above the limit is no plain quad
-            channels.flat_map(|channel| form::sums(self.quad(channel, quad))).map(|sum| sum as u8).collect()
-        };
-        let found = pairs::pairs(&quads.iter().map(sums).collect::<Vec<_>>());
+        let most = (PAIR_OPTIONS / quads.len().max(1)).max(4);
+        let (mut options, mut sums) = (Vec::with_capacity(quads.len()), Vec::with_capacity(quads.len()));
+        for &quad in quads {
+            let (of_quad, of_sums): (Vec<_>, Vec<_>) = self.plain_options(quad).into_iter().take(most).unzip();
+            options.push(of_quad);
+            sums.push(of_sums);
+        }
+        let found = pairs::pairs(&sums);
         let mut single = vec![true; quads.len()];
-        found.iter().for_each(|&(first, second)| (single[first], single[second]) = (false, false));
+        found.iter().flatten().for_each(|&(quad, _)| single[quad] = false);
         let rest = quads.iter().zip(single).filter(|(_, single)| *single).map(|(&quad, _)| quad).collect();
-        (found.iter().flat_map(|&(first, second)| [quads[first], quads[second]]).collect(), rest)
+        (found.iter().flatten().map(|&(quad, option): &pairs::Choice| options[quad][option]).collect(), rest)
+    }
+
+    /// The quad in the copies where it is plain, with its sums; first where these leave the most room.
+    fn plain_options(&self, quad: Quad) -> Vec<(Quad, pairs::Sums)> {
+        let plain = self.options(quad).filter(|option| self.unsafe_vectors(*option) == 0);
+        // above the limit is no plain quad
+        let sums = |quad: Quad| -> pairs::Sums {
+            self.all_lanes().flat_map(|channel| form::sums(self.quad(channel, quad))).map(|sum| sum as u8).collect()
+        };
+        let mut options: Vec<(Quad, pairs::Sums)> = plain.map(|quad| (quad, sums(quad))).collect();
+        options.sort_by_key(|(_, sums)| sums.iter().map(|&sum| u64::from(sum).pow(2)).sum::<u64>());
+        options
     }
 
     fn unsafe_vectors(&self, quad: Quad) -> usize {
@@ -312,21 +383,29 @@ impl ConvBlock<'_> {
     }
 
     /// Start values of the accumulators in lane order.
-    fn start_values(&self, lists: &[Vec<Quad>], first_channel: usize, init: &[i32]) -> Vec<i32> {
+    fn start_values(&self, lists: &[Vec<Quad>], init: &[i32]) -> Vec<i32> {
         let mut starts = Vec::new();
         for vector in 0..self.layout.vectors {
             for channel in self.lanes(vector) {
-                let mut start = channel.map_or(0, |channel| init.get(first_channel + channel).copied().unwrap_or(0));
+                let mut start =
+                    channel.map_or(0, |channel| init.get(self.first_channel + channel).copied().unwrap_or(0));
                 for (list, quads) in self.layout.lists().into_iter().zip(lists) {
-                    if list.is_xor(vector) {
-                        let weights = quads.iter().flat_map(|&quad| self.quad(channel, quad));
-                        start = weights.map(xor_constant).fold(start, i32::wrapping_add);
+                    if self.layout.mac == Mac::U8I8 {
+                        let constants = quads.iter().map(|&quad| self.constant(list.is_xor(vector), channel, quad));
+                        start = constants.fold(start, i32::wrapping_add);
                     }
                 }
                 starts.push(start);
             }
         }
         starts
+    }
+
+    /// What the products of a quad lack in a channel.
+    fn constant(&self, xor: bool, channel: Option<usize>, quad: Quad) -> i32 {
+        let weights = self.quad(channel, quad);
+        let xor: i32 = if xor { weights.into_iter().map(xor_constant).sum() } else { 0 };
+        xor + quad.arrangement.constant(weights)
     }
 
     fn entry(&self, list: List, quad: Quad, blob: &mut Vec<u8>) {

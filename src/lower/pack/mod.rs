@@ -4,11 +4,13 @@
 //! bytes, numbers little-endian.
 //!
 //! - [`tiles`]: the same for tile registers;
-//! - [`conv`], [`depthwise`]: weights of convolutions, each product in the form its weights allow ([`form`], [`pairs`]);
+//! - [`conv`], [`depthwise`]: weights of convolutions, each product in the form its weights allow ([`form`], [`pairs`]), or allow in
+//!   another copy of the source ([`arrange`]);
 //! - [`winograd`]: weights of convolutions that transform their source;
 //! - [`matmul`], [`rnn`]: scratch memory and recurrent weights;
 //! - [`lookup`]: tables of 256 bytes.
 
+mod arrange;
 mod conv;
 mod depthwise;
 mod form;
@@ -19,6 +21,7 @@ mod rnn;
 mod tiles;
 mod winograd;
 
+pub use arrange::{ArrangedLayout, Arrangement};
 pub use conv::{ConvLayout, Group, List, PackedConv, Run, pack_conv};
 pub use depthwise::{DepthwiseLayout, PackedDepthwise, is_depthwise_safe, pack_depthwise};
 pub use form::{Forms, is_plain_safe};

@@ -14,18 +14,37 @@ pub(super) const LIMIT: u8 = 128;
 /// [`LIMIT`].
 pub(super) type Sums = Vec<u8>;
 
-/// Pairs of indices into `quads`, each quad at most once.
-pub(super) fn pairs(quads: &[Sums]) -> Vec<(usize, usize)> {
+/// A quad and the number of one of its options.
+pub(super) type Choice = (usize, usize);
+
+/// Pairs of quads, each quad at most once. A quad is given by its options, the sums of each arrangement that it can take; a pair
+/// fits if any two options do.
+pub(super) fn pairs(quads: &[Vec<Sums>]) -> Vec<[Choice; 2]> {
     let mut graph = Graph::new(quads);
     let mut pairs = Vec::new();
     while let Some(first) = graph.loneliest(&graph.present) {
         let Some(second) = graph.loneliest(&graph.neighbours[first]) else { break };
-        pairs.push((first.min(second), first.max(second)));
+        pairs.push([first.min(second), first.max(second)]);
         graph.remove(first);
         graph.remove(second);
     }
     pairs.sort_unstable();
-    pairs
+    let options = |[first, second]: [usize; 2]| {
+        let (one, other) = fitting(&rooms(&quads[first]), &quads[second])?;
+        Some([(first, one), (second, other)])
+    };
+    pairs.into_iter().filter_map(options).collect()
+}
+
+/// What each option leaves of the limit.
+fn rooms(options: &[Sums]) -> Vec<Sums> {
+    options.iter().map(|sums| sums.iter().map(|sum| LIMIT - sum).collect()).collect()
+}
+
+/// The first two options that fit together.
+fn fitting(rooms: &[Sums], options: &[Sums]) -> Option<(usize, usize)> {
+    let fit = |room: &Sums| options.iter().position(|sums| fits(sums, room));
+    rooms.iter().enumerate().find_map(|(one, room)| fit(room).map(|other| (one, other)))
 }
 
 /// A set of small numbers.
@@ -69,15 +88,13 @@ struct Graph {
 }
 
 impl Graph {
-    fn new(quads: &[Sums]) -> Graph {
+    fn new(quads: &[Vec<Sums>]) -> Graph {
         let mut neighbours = vec![Bits::new(quads.len()); quads.len()];
         let mut degrees = vec![0; quads.len()];
-        let mut room: Sums = Vec::new();
         for (i, quad) in quads.iter().enumerate() {
-            room.clear();
-            room.extend(quad.iter().map(|sum| LIMIT - sum));
+            let rooms = rooms(quad);
             for (j, other) in quads.iter().enumerate().skip(i + 1) {
-                if fits(other, &room) {
+                if fitting(&rooms, other).is_some() {
                     neighbours[i].insert(j);
                     neighbours[j].insert(i);
                     degrees[i] += 1;
@@ -117,23 +134,39 @@ fn fits(sums: &[u8], room: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    /// Pairs of quads with one option each.
+    fn plain_pairs(quads: &[Sums]) -> Vec<(usize, usize)> {
+        let quads: Vec<Vec<Sums>> = quads.iter().map(|sums| vec![sums.clone()]).collect();
+        let quad = |[(first, one), (second, other)]: [Choice; 2]| {
+            assert_eq!((one, other), (0, 0));
+            (first, second)
+        };
+        pairs(&quads).into_iter().map(quad).collect()
+    }
+
     #[test]
     fn the_limit_is_the_last_that_fits() {
-        assert_eq!(pairs(&[vec![64, 0], vec![64, 128]]), [(0, 1)]);
-        assert_eq!(pairs(&[vec![65, 0], vec![64, 128]]), []);
+        assert_eq!(plain_pairs(&[vec![64, 0], vec![64, 128]]), [(0, 1)]);
+        assert_eq!(plain_pairs(&[vec![65, 0], vec![64, 128]]), []);
+    }
+
+    #[test]
+    fn options_that_fit_are_found() {
+        let quads = [vec![vec![128, 0], vec![0, 128]], vec![vec![1, 1], vec![9, 1], vec![0, 70]], vec![]];
+        assert_eq!(pairs(&quads), [[(0, 0), (1, 2)]]);
     }
 
     #[test]
     fn the_choosy_ones_choose_first() {
         // 0 fits 2 only, 1 fits 2 and 3
         let quads = [vec![100], vec![60], vec![20], vec![68]];
-        assert_eq!(pairs(&quads), [(0, 2), (1, 3)]);
+        assert_eq!(plain_pairs(&quads), [(0, 2), (1, 3)]);
     }
 
     #[test]
     fn no_quad_is_in_two_pairs() {
         let quads: Vec<Sums> = (0..75u8).map(|i| vec![i.wrapping_mul(37) % 129, i.wrapping_mul(91) % 129]).collect();
-        let pairs = pairs(&quads);
+        let pairs = plain_pairs(&quads);
         let mut all: Vec<usize> = pairs.iter().flat_map(|&(i, j)| [i, j]).collect();
         all.sort_unstable();
         let count = all.len();

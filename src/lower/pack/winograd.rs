@@ -6,7 +6,7 @@
 //! ```text
 //! transformed source   [position][tile][channel]            i16, every tile's channels padded to whole vectors
 //! weights, per block   [vector] start values i32, then [pair of ic][vector][tap][lane: oc][2] i8
-//! scratch, per item    products [position][tile][vector] i32, then weights of six positions:
+//! scratch, per item    products [position][tile of the part][vector] i32, then weights of six positions:
 //!                      [position of a row][pair of ic][vector][lane: oc][2] i16
 //! ```
 //!
@@ -33,6 +33,8 @@ pub struct WinogradLayout {
     pub rows: usize,
     pub cols: usize,
     pub ic: usize,
+    /// Parts of the rows of tiles whose products are computed together.
+    parts: usize,
 }
 
 impl WinogradLayout {
@@ -43,11 +45,16 @@ impl WinogradLayout {
     pub const VECTORS: usize = 2;
 
     pub fn new(width: Width, batch: usize, oh: usize, ow: usize, ic: usize) -> WinogradLayout {
-        WinogradLayout { width, batch, rows: oh.div_ceil(TILE), cols: ow.div_ceil(TILE), ic }
+        WinogradLayout { width, batch, rows: oh.div_ceil(TILE), cols: ow.div_ceil(TILE), ic, parts: 1 }
     }
 
     pub fn of(width: Width, spec: &WinogradSpec) -> WinogradLayout {
-        WinogradLayout::new(width, spec.batch, spec.oh, spec.ow, spec.ic)
+        WinogradLayout::new(width, spec.batch, spec.oh, spec.ow, spec.ic).in_parts(spec.parts)
+    }
+
+    /// `parts` divides the rows of tiles of all images.
+    pub fn in_parts(self, parts: usize) -> WinogradLayout {
+        WinogradLayout { parts, ..self }
     }
 
     pub fn of_source(width: Width, spec: &WinogradSourceSpec) -> WinogradLayout {
@@ -62,6 +69,15 @@ impl WinogradLayout {
 
     pub fn tiles(&self) -> usize {
         self.batch * self.rows * self.cols
+    }
+
+    /// Rows of tiles, of all images, in a part.
+    pub fn part_rows(&self) -> usize {
+        self.batch * self.rows / self.parts
+    }
+
+    pub fn part_tiles(&self) -> usize {
+        self.part_rows() * self.cols
     }
 
     /// Bytes of a tile in a position of the transformed source.
@@ -117,7 +133,7 @@ impl WinogradLayout {
     }
 
     pub fn product_position(&self) -> usize {
-        apart(self.tiles() * self.product_tile())
+        apart(self.part_tiles() * self.product_tile())
     }
 
     /// Where the transformed weights begin in an item's scratch memory.

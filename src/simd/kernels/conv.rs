@@ -4,21 +4,31 @@
 //! tile broadcasts its four bytes (one element in f32) and multiplies them with every weight vector. All forms of an integer
 //! product are exact, see `lower::pack`.
 //!
-//! Loops: rows, tiles of a row, blocks; or blocks, rows, tiles when weights should stay in cache.
+//! Loops: rows, tiles of a row, blocks; or blocks, rows, tiles when weights should stay in cache. With an arranged source a tile
+//! begins with the copies of its pixels, which all blocks read.
 
-use crate::lower::kernel::{ConvSpec, Mac};
-use crate::lower::pack::{ConvLayout, List};
+use crate::lower::kernel::{ArrangedSource, ConvSpec, Mac};
+use crate::lower::pack::{ArrangedLayout, Arrangement, ConvLayout, List};
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{IntMem, ShiftOp, Ty, Val, VecOp};
+use crate::simd::ir::{Cache, IntMem, ShiftOp, Ty, Val, VecOp};
 
 use super::Items;
 use super::epilogue::{self, Operands, Tile, displaced};
 use super::nest;
 use super::strip::Strip;
 
+/// Bytes of a line of the caches.
+const LINE: usize = 64;
+
 pub fn build(b: &mut Builder, spec: &ConvSpec, operands: &[Pointer], items: Items) {
     let &[src, weights, ref rest @ ..] = operands else { panic!("internal error: conv without source and weights") };
-    let conv = Conv { spec, layout: ConvLayout { mac: spec.mac, vectors: spec.block_vectors }, weights };
+    let (copies, rest) = match (&spec.arranged, rest) {
+        (None, _) => (None, rest),
+        (Some(source), [scratch, rest @ ..]) => (Some(Copies::new(b, source, *scratch, spec, items)), rest),
+        (Some(_), []) => panic!("internal error: an arranged source without scratch memory"),
+    };
+    let layout = ConvLayout { mac: spec.mac, vectors: spec.block_vectors };
+    let conv = Conv { spec, layout, weights, copies: copies.as_ref() };
     let operands = Operands::new(&spec.epilogue, rest);
     let blocks = spec.block_channels.len();
     nest::for_items(b, items, |b, item| {
@@ -38,13 +48,53 @@ struct Conv<'a> {
     spec: &'a ConvSpec,
     layout: ConvLayout,
     weights: Pointer,
+    copies: Option<&'a Copies<'a>>,
 }
 
-/// Pixels side by side: where their source and their results are.
+/// Pixels side by side: where their source is, how far apart, and where their results are.
 struct Pixels {
     count: usize,
     src: Pointer,
+    stride: i64,
     operands: Operands,
+}
+
+/// Scratch memory for copies of the source of a tile.
+struct Copies<'a> {
+    source: &'a ArrangedSource,
+    layout: ArrangedLayout,
+    scratch: Pointer,
+}
+
+impl<'a> Copies<'a> {
+    fn new(b: &mut Builder, source: &'a ArrangedSource, scratch: Pointer, spec: &ConvSpec, items: Items) -> Copies<'a> {
+        assert!(!spec.blocks_outer, "internal error: copies of the source for each block");
+        let layout = ArrangedLayout::new(b.width(), source);
+        let scratch = b.index(scratch, items.begin, (spec.tile_pixels * layout.pixel) as i64);
+        Copies { source, layout, scratch }
+    }
+
+    /// Copies the source of `count` pixels, `stride` bytes apart.
+    fn write(&self, b: &mut Builder, src: Pointer, stride: i64, count: usize) {
+        let (width, layout) = (b.width().bytes(), &self.layout);
+        let offset = b.int(self.source.offset);
+        let src = b.advance(src, offset);
+        nest::for_all(b, &[count, layout.copy / width], &mut |b, at| {
+            let from = nest::at(b, src, at, &[stride, width as i64]);
+            let to = nest::at(b, self.scratch, at, &[layout.pixel as i64, width as i64]);
+            let bytes = b.load(Ty::V8, from, 0);
+            let mut ordered = (None, bytes);
+            for (i, arrangement) in Arrangement::first(self.source.copies).enumerate() {
+                let order = arrangement.shuffle();
+                if order != ordered.0 {
+                    ordered = (order, order.map_or(bytes, |pattern| b.shuffle(bytes, pattern)));
+                }
+                let flipped = arrangement.flips().map(|bits| b.vec_const(Ty::V8, bits));
+                let arranged = flipped.map_or(ordered.1, |bits| b.vec_op(VecOp::Xor, ordered.1, bits));
+                b.store(to, (i * layout.copy) as i32, arranged);
+            }
+        });
+    }
 }
 
 impl Conv<'_> {
@@ -64,7 +114,14 @@ impl Conv<'_> {
         nest::for_tiles(b, spec.ow, spec.tile_pixels, |b, x, count| {
             let src = b.index(src, x, spec.src.pixel);
             let operands = operands.at(b, &spec.epilogue, 2, x);
-            body(self, b, &Pixels { count, src, operands });
+            let (src, stride) = match self.copies {
+                None => (src, spec.src.pixel),
+                Some(copies) => {
+                    copies.write(b, src, spec.src.pixel, count);
+                    (copies.scratch, copies.layout.pixel as i64)
+                }
+            };
+            body(self, b, &Pixels { count, src, stride, operands });
         });
     }
 
@@ -101,6 +158,7 @@ impl Conv<'_> {
         // vector is loaded, used by all pixels and gone. By pixels, all weight vectors would live through the loop.
         let mut carried: Vec<Val> = starts.iter().flat_map(|&start| vec![start; pixels.count]).collect();
         carried.extend([entries.base, offsets.base]);
+        carried.extend(self.next_entries(b, header));
         let zero = b.int(0);
         for (i, list) in self.layout.lists().into_iter().enumerate() {
             let count = b.load_int(header, ConvLayout::COUNTS + 4 * i as i32, IntMem::I32);
@@ -109,11 +167,25 @@ impl Conv<'_> {
         transposed(&carried[..vectors * pixels.count], pixels.count)
     }
 
+    /// Entries of the next block, to be fetched along with this block's: where blocks are the outer loop, they are in no near cache
+    /// yet. Behind the last header stand other numbers, and a prefetch may have any address.
+    fn next_entries(&self, b: &mut Builder, header: Pointer) -> Option<Val> {
+        self.spec.blocks_outer.then(|| {
+            let next = ConvLayout::HEADER_BYTES as i32 + ConvLayout::ENTRIES;
+            let at = b.load_int(header, next, IntMem::I32);
+            b.advance(self.weights, at).base
+        })
+    }
+
     /// One entry: all pixels times all vectors.
     fn entry(&self, b: &mut Builder, pixels: &Pixels, list: List, carried: &[Val]) -> Vec<Val> {
         let vectors = self.spec.block_vectors;
         let (accumulators, pointers) = carried.split_at(vectors * pixels.count);
-        let [entries, offsets] = [pointers[0], pointers[1]].map(|base| Pointer { base, mem: self.weights.mem });
+        let mut pointers = pointers.iter().map(|&base| Pointer { base, mem: self.weights.mem });
+        let (Some(entries), Some(offsets)) = (pointers.next(), pointers.next()) else {
+            panic!("internal error: a list without entries")
+        };
+        let ahead = pointers.next();
         let src: Vec<Pointer> = (0..list.quads())
             .map(|quad| {
                 let offset = b.load_int(offsets, 4 * quad as i32, IntMem::I32);
@@ -123,39 +195,52 @@ impl Conv<'_> {
         let entry_vectors = self.layout.entry_vectors(list);
         let (ty, bytes) = (self.weight_ty(), b.width().bytes());
         let weights: Vec<Val> = (0..entry_vectors).map(|v| b.load(ty, entries, (v * bytes) as i32)).collect();
+        if let Some(ahead) = ahead {
+            (0..entry_vectors * bytes).step_by(LINE).for_each(|line| b.prefetch(Cache::L2, ahead, line as i32));
+        }
         let mut sums: Vec<Vec<Val>> = Vec::new();
         for (pixel, accumulators) in transposed(accumulators, pixels.count).iter().enumerate() {
-            let splat = |b: &mut Builder, ty: Ty, quad: usize| {
-                let (src, offset) = displaced(b, src[quad], pixel as i64 * self.spec.src.pixel);
+            let splat = |src: &Pointer| {
+                let (src, offset) = displaced(b, *src, pixel as i64 * pixels.stride);
                 b.load_splat32(ty, src, offset)
             };
-            let source = splat(b, self.weight_ty(), 0);
-            sums.push(match self.spec.mac {
-                Mac::U8I8 if list == List::Pairs => {
-                    let other = splat(b, Ty::V8, 1);
-                    paired_products(b, [source, other], &weights, accumulators)
-                }
-                Mac::U8I8 => narrow_products(b, source, &weights, list, accumulators),
-                Mac::U8I8Dot => {
-                    let products = accumulators.iter().zip(&weights);
-                    let multiply = |(&accumulator, &weight)| b.dot4_any(accumulator, source, weight);
-                    products.map(multiply).collect()
-                }
-                Mac::U8I16 => wide_products(b, source, &weights, accumulators),
-                Mac::F32 => {
-                    let multiply = |(&accumulator, &weight)| {
-                        let product = b.fmul(source, weight);
-                        b.fadd(accumulator, product)
-                    };
-                    accumulators.iter().zip(&weights).map(multiply).collect()
-                }
-            });
+            let sources: Vec<Val> = src.iter().map(splat).collect();
+            sums.push(self.products(b, list, &sources, &weights, accumulators));
         }
         let mut next = transposed(&sums.concat(), vectors).concat();
         let (entry_step, offset_step) = (b.int((entry_vectors * bytes) as i64), b.int(4 * list.quads() as i64));
         next.push(b.advance(entries, entry_step).base);
         next.push(b.advance(offsets, offset_step).base);
+        next.extend(ahead.map(|ahead| b.advance(ahead, entry_step).base));
         next
+    }
+
+    /// The accumulators of a pixel with the products of an entry, whose quads are `sources`.
+    fn products(
+        &self,
+        b: &mut Builder,
+        list: List,
+        sources: &[Val],
+        weights: &[Val],
+        accumulators: &[Val],
+    ) -> Vec<Val> {
+        let products = accumulators.iter().zip(weights);
+        match (self.spec.mac, sources) {
+            (Mac::U8I8, &[first, second]) => paired_products(b, [first, second], weights, accumulators),
+            (Mac::U8I8, &[source]) => narrow_products(b, source, weights, list, accumulators),
+            (Mac::U8I16, &[source]) => wide_products(b, source, weights, accumulators),
+            (Mac::U8I8Dot, &[source]) => products.map(|(&sum, &weight)| b.dot4_any(sum, source, weight)).collect(),
+            (Mac::F32, &[source]) => {
+                let multiply = |(&sum, &weight)| {
+                    let product = b.fmul(source, weight);
+                    b.fadd(sum, product)
+                };
+                products.map(multiply).collect()
+            }
+            (Mac::U8I8 | Mac::U8I16 | Mac::U8I8Dot | Mac::F32, _) => {
+                panic!("internal error: {list:?} of other sources")
+            }
+        }
     }
 
     fn weight_ty(&self) -> Ty {

@@ -7,7 +7,7 @@
 use crate::lower::kernel::WinogradSpec;
 use crate::lower::pack::WinogradLayout;
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Cmp, IntOp, Mem, ShiftOp, Ty, Val, VecOp, Widen, Width};
+use crate::simd::ir::{Cache, Cmp, IntOp, Mem, ShiftOp, Ty, Val, VecOp, Widen, Width};
 use crate::simd::kernels::epilogue::{self, Operands, Tile};
 use crate::simd::kernels::strip::Strip;
 use crate::simd::kernels::{Items, nest};
@@ -15,6 +15,8 @@ use crate::simd::kernels::{Items, nest};
 const PATCH: usize = WinogradLayout::PATCH;
 const TILE: usize = WinogradLayout::TILE;
 const VECTORS: usize = WinogradLayout::VECTORS;
+/// Bytes of a line of the caches.
+const LINE: usize = 64;
 /// 9 * INVERSE_OF_9 == 1 modulo 2^32.
 const INVERSE_OF_9: u32 = 954_437_177;
 /// Powers of two in the results of each column.
@@ -29,22 +31,28 @@ pub fn build(b: &mut Builder, spec: &WinogradSpec, operands: &[Pointer], items: 
     let scratch = b.index(scratch, items.begin, layout.scratch_item() as i64);
     let operands = Operands::new(&spec.epilogue, rest);
     nest::for_items(b, items, |b, item| {
-        let weights = b.index(weights, item, layout.block_bytes() as i64);
-        let product = Product { spec, layout: &layout, transformed, weights, scratch };
+        let blocks = spec.oc.div_ceil(spec.block);
+        let indices = nest::indices(b, item, &[blocks, spec.parts]);
+        let weights = b.index(weights, indices[0], layout.block_bytes() as i64);
+        let first_row = b.imul_imm(indices[1], layout.part_rows() as i64);
+        let transformed = b.index(transformed, first_row, (layout.cols * layout.source_tile()) as i64);
+        let product = Product { spec, layout: &layout, transformed, weights, scratch, first_row };
         product.multiply(b);
-        let first = b.imul_imm(item, spec.block as i64);
+        let first = b.imul_imm(indices[0], spec.block as i64);
         let operands = operands.at_channel(b, &spec.epilogue, first);
-        product.results_of(b, item, &operands);
+        product.results_of(b, indices[0], &operands);
     });
 }
 
-/// One block of output channels.
+/// A part of the tiles of one block of output channels.
 struct Product<'a> {
     spec: &'a WinogradSpec,
     layout: &'a WinogradLayout,
     transformed: Pointer,
     weights: Pointer,
     scratch: Pointer,
+    /// The part's first row of tiles, of all images.
+    first_row: Val,
 }
 
 impl Product<'_> {
@@ -112,6 +120,7 @@ impl Product<'_> {
         nest::for_count(b, layout.chunks().1, |b, pair| {
             let from = b.index(weights, pair, layout.pair() as i64);
             let to = b.index(to, pair, layout.weights_pair() as i64);
+            self.prefetch_next(b, from, row);
             for vector in 0..VECTORS {
                 let columns: [Val; 3] = std::array::from_fn(|column| {
                     let tap = |y: usize| ((9 * vector + 3 * y + column) * layout.tap()) as i32;
@@ -126,9 +135,20 @@ impl Product<'_> {
         });
     }
 
+    /// Fetches a part of the pair's lines in the next chunk, or the next block, which lies behind this one: each row of positions
+    /// its part, so that the first one to read them does not wait for memory.
+    fn prefetch_next(&self, b: &mut Builder, pair: Pointer, row: usize) {
+        let layout = self.layout;
+        let chunk = layout.chunks().1 * layout.pair();
+        let lines = layout.pair().div_ceil(LINE);
+        for line in (row..lines).step_by(PATCH) {
+            b.prefetch(Cache::L2, pair, (chunk + line * LINE) as i32);
+        }
+    }
+
     /// Sums of all tiles at one position.
     fn position(&self, b: &mut Builder, source: Pointer, weights: Pointer, sums: Pointer, begins: bool) {
-        nest::for_tiles(b, self.layout.tiles(), tiles_at_once(b.width()), |b, tile, count| {
+        nest::for_tiles(b, self.layout.part_tiles(), tiles_at_once(b.width()), |b, tile, count| {
             let source = b.index(source, tile, self.layout.source_tile() as i64);
             let sums = b.index(sums, tile, self.layout.product_tile() as i64);
             self.tiles(b, source, weights, sums, count, begins);
@@ -169,14 +189,14 @@ impl Product<'_> {
     }
 
     /// Results of all tiles. The last block may have fewer channels: that is other code.
-    fn results_of(&self, b: &mut Builder, item: Val, operands: &Operands) {
+    fn results_of(&self, b: &mut Builder, block: Val, operands: &Operands) {
         let spec = self.spec;
         let rest = spec.oc % spec.block;
         if rest == 0 || spec.oc < spec.block {
             return self.results(b, operands, if rest == 0 { spec.block } else { rest });
         }
         let last = b.int((spec.oc / spec.block) as i64);
-        let whole = b.int_cmp(Cmp::Lt, item, last);
+        let whole = b.int_cmp(Cmp::Lt, block, last);
         b.if_else(
             whole,
             |b| {
@@ -193,11 +213,11 @@ impl Product<'_> {
     fn results(&self, b: &mut Builder, operands: &Operands, channels: usize) {
         let (spec, layout) = (self.spec, self.layout);
         let whole = spec.ow / TILE;
-        nest::for_all(b, &[spec.batch, layout.rows], &mut |b, at| {
-            let operands = operands.at(b, &spec.epilogue, 0, at[0]);
-            let row = b.imul_imm(at[0], layout.rows as i64);
-            let row = b.iadd(row, at[1]);
+        nest::for_count(b, layout.part_rows(), |b, row| {
             let first = b.imul_imm(row, layout.cols as i64);
+            let row = b.iadd(self.first_row, row);
+            let at = nest::indices(b, row, &[spec.batch, layout.rows]);
+            let operands = operands.at(b, &spec.epilogue, 0, at[0]);
             let tile = |b: &mut Builder, x: Val, columns: usize| {
                 let index = b.iadd(first, x);
                 let sums = b.index(self.scratch, index, layout.product_tile() as i64);
