@@ -5,6 +5,7 @@
 
 mod adaptive;
 mod attention;
+mod col2im;
 mod control;
 mod convolution;
 mod einsum;
@@ -215,6 +216,7 @@ const ROWS: &[Row] = &[
     ("GatherElements", 6, Rule::With(gather::gather_elements)),
     ("GatherND", 5, Rule::With(gather::gather_nd_v5)),
     ("GatherND", 8, Rule::With(gather::gather_nd_v8)),
+    ("Col2Im", 15, Rule::With(col2im::col2im)),
     ("GridSample", 9, Rule::With(grid_sample::grid_sample)),
     ("ScatterUpdate", 3, Rule::With(scatter::scatter_update)),
     ("ScatterElementsUpdate", 3, Rule::With(scatter::scatter_elements)),
