@@ -13,7 +13,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 use crate::ir::{Graph, Node, Op, Value};
 
 use super::kernel::{FillSpec, KernelSpec};
-use super::plan::Plan;
+use super::plan::{self, Plan};
 use super::program::{ConstId, READ_SLACK};
 use super::view::{Halo, Storage, View, channels_last, merge_common, row_major};
 use super::{Lowering, Operand};
@@ -183,13 +183,28 @@ impl Lowering<'_> {
         if let Some(view) = &self.views[value] {
             return view.clone();
         }
-        let order = channels_last(self.graph.ty(value).shape.rank());
+        let order = self.stack_order(concat).unwrap_or_else(|| channels_last(self.graph.ty(value).shape.rank()));
         // Its border is filled on behalf of the concatenation, whichever part comes first.
         let part = self.current.replace(concat);
         let view = self.allocate(value, &order);
         self.current = part;
         self.views[value] = Some(view.clone());
         view
+    }
+
+    /// Tensors of any layout that a new dimension stacks stay one behind the other as they are, unless a window slides over
+    /// them: kernels for windows want channels last. None if it is no stack.
+    fn stack_order(&self, concat: Node) -> Option<Vec<usize>> {
+        let Op::Concat { axis } = *self.graph.op(concat) else { return None };
+        let whole = self.graph.result(concat);
+        let is_added =
+            |&part: &Value| self.graph.ty(part).shape[axis] == 1 && self.graph.def_op(part).is_some_and(is_view);
+        let interleaves = axis + 1 == self.graph.ty(whole).shape.rank();
+        if interleaves || !self.graph.operands(concat).iter().all(is_added) || is_slid_over(self.graph, whole) {
+            return None;
+        }
+        let part = self.views[self.graph.operand(concat, 0)].as_ref()?;
+        Some(std::iter::once(axis).chain(part.order().into_iter().filter(|&dim| dim != axis)).collect())
     }
 
     /// A workspace storage with a border around the elements, and the steps that fill it.
@@ -243,6 +258,15 @@ impl Lowering<'_> {
 fn same_order(view: &View, order: &[usize]) -> bool {
     let significant = |order: &[usize]| order.iter().copied().filter(|&dim| view.sizes[dim] > 1).collect::<Vec<_>>();
     significant(&view.order()) == significant(order)
+}
+
+/// A window slides over the value, or what the first pointwise operations make of it.
+fn is_slid_over(graph: &Graph, value: Value) -> bool {
+    graph.users(value).iter().any(|&user| {
+        let inner = plan::is_pointwise(graph, user).then(|| graph.result(user));
+        plan::is_window(graph.op(user))
+            || inner.is_some_and(|value| graph.users(value).iter().any(|&user| plan::is_window(graph.op(user))))
+    })
 }
 
 /// Some window reads the value with padding.

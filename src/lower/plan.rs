@@ -271,6 +271,11 @@ pub fn is_anchor(op: &Op) -> bool {
     )
 }
 
+/// Operations with a window that slides over spatial dimensions.
+pub fn is_window(op: &Op) -> bool {
+    matches!(op, Op::Convolution(_) | Op::Deconvolution(_) | Op::MaxPool(_) | Op::AvgPool(_) | Op::Interpolate(_))
+}
+
 /// Operations on single elements, of types that lanes can hold.
 pub fn is_pointwise(graph: &Graph, node: Node) -> bool {
     let form = match graph.op(node) {

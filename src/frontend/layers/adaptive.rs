@@ -7,9 +7,7 @@
 //! - otherwise windows differ in size. The mean over a box is the mean along one axis of means along another, and so is the
 //!   maximum; axis by axis, runs of windows of one size at equal distances are pooled together and concatenated.
 
-use crate::ir::op::{
-    CoordinateMode, InterpolateAttrs, InterpolateMode, NearestMode, PoolAttrs, Rounding,
-};
+use crate::ir::op::{CoordinateMode, InterpolateAttrs, InterpolateMode, NearestMode, PoolAttrs, Rounding};
 use crate::ir::{Op, Value};
 
 use super::super::context::{Context, Fallible, Fault};

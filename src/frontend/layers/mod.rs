@@ -5,10 +5,13 @@
 
 mod adaptive;
 mod attention;
+mod col2im;
 mod control;
 mod convolution;
 mod einsum;
+mod fourier;
 mod gather;
+mod grid_sample;
 mod matmul;
 mod movement;
 mod normalize;
@@ -78,6 +81,11 @@ const ROWS: &[Row] = &[
     ("GroupConvolutionBackpropData", 1, Rule::With(convolution::group_deconvolution)),
     ("MatMul", 1, Rule::With(matmul::matmul)),
     ("Einsum", 7, Rule::With(einsum::einsum)),
+    ("DFT", 7, Rule::With(fourier::dft)),
+    ("IDFT", 7, Rule::With(fourier::idft)),
+    ("RDFT", 9, Rule::With(fourier::rdft)),
+    ("IRDFT", 9, Rule::With(fourier::irdft)),
+    ("STFT", 15, Rule::With(fourier::stft)),
     ("ScaledDotProductAttention", 13, Rule::With(attention::attention)),
     // windows
     ("MaxPool", 1, Rule::With(pool::max_pool)),
@@ -208,6 +216,8 @@ const ROWS: &[Row] = &[
     ("GatherElements", 6, Rule::With(gather::gather_elements)),
     ("GatherND", 5, Rule::With(gather::gather_nd_v5)),
     ("GatherND", 8, Rule::With(gather::gather_nd_v8)),
+    ("Col2Im", 15, Rule::With(col2im::col2im)),
+    ("GridSample", 9, Rule::With(grid_sample::grid_sample)),
     ("ScatterUpdate", 3, Rule::With(scatter::scatter_update)),
     ("ScatterElementsUpdate", 3, Rule::With(scatter::scatter_elements)),
     ("ScatterNDUpdate", 3, Rule::With(scatter::scatter_nd)),
