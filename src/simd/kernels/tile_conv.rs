@@ -29,6 +29,9 @@ use super::strip::Strip;
 
 /// Scratch bytes of a pixel.
 const PIXEL_BYTES: usize = 4 * TileLayout::BLOCK;
+/// Bytes from weights to those of which one line is fetched at the same time: the address of their page is known then when the
+/// processor's own prefetching gets there, which stops at the border of a page.
+const PAGES_AHEAD: i32 = 16 << 10;
 /// Pixels of an iteration of an epilogue, about.
 const EPILOGUE_PIXELS: usize = 4;
 const ACCUMULATORS: usize = 4;
@@ -217,16 +220,20 @@ impl TileConv<'_> {
         };
         let offset = b.load_int(offsets, 0, IntMem::I32);
         let (pixel, line) = (b.int(self.spec.src.pixel), b.int(TILE_ROW_BYTES as i64));
-        for (i, tile) in panel.tiles.iter().enumerate() {
-            let src = b.advance(tile.src, offset);
-            b.tile_load(self.pixels(i), src, 0, pixel);
-            for v in 0..together {
+        // Products that share their weights stand side by side: new ones take the unit sixteen cycles, however few the pixels.
+        for v in 0..together {
+            for (i, tile) in panel.tiles.iter().enumerate() {
+                if v == 0 {
+                    let src = b.advance(tile.src, offset);
+                    b.tile_load(self.pixels(i), src, 0, pixel);
+                }
                 if i == 0 {
                     b.tile_load(self.matrix(v), weights, (v * self.matrix_bytes()) as i32, line);
                 }
                 b.tile_dot(self.accumulator(i, v), self.pixels(i), self.matrix(v), SIGNS);
             }
         }
+        b.prefetch(Cache::L2, weights, PAGES_AHEAD);
         let weight_step = b.int((together * self.matrix_bytes()) as i64);
         let mut next = vec![b.advance(weights, weight_step).base];
         for &from in prefetched {
