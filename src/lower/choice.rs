@@ -33,6 +33,8 @@ pub enum Form {
     Lanes(Tiling),
     /// Products in tile registers, in panels of so many tiles of pixels and of output channels.
     Tiles(Tiling),
+    /// Products in tile registers, of so many rows of pixels as one.
+    Band(usize),
     /// The transform of 3x3 windows that multiplies less.
     Winograd,
     /// A depthwise convolution that takes so many neighbouring pixels as one.
@@ -61,6 +63,7 @@ impl fmt::Display for Form {
         match self {
             Form::Lanes(tiling) => write!(f, "lanes {tiling}"),
             Form::Tiles(tiling) => write!(f, "tiles {tiling}"),
+            Form::Band(rows) => write!(f, "band {rows}"),
             Form::Winograd => f.write_str("winograd"),
             Form::Fold(pixels) => write!(f, "fold {pixels}"),
         }
@@ -74,6 +77,7 @@ impl FromStr for Form {
         let words: Vec<&str> = text.split(' ').collect();
         let form = match words[..] {
             ["winograd"] => Some(Form::Winograd),
+            ["band", rows] => rows.parse().ok().map(Form::Band),
             ["fold", pixels] => pixels.parse().ok().map(Form::Fold),
             ["lanes", sizes, order] => tiling(sizes, order).map(Form::Lanes),
             ["tiles", sizes, order] => tiling(sizes, order).map(Form::Tiles),
@@ -265,6 +269,7 @@ mod tests {
             (Form::Lanes(tiling), "lanes 6x4 blocks-outer"),
             (Form::Tiles(Tiling { blocks_outer: false, ..tiling }), "tiles 6x4 rows-outer"),
             (Form::Winograd, "winograd"),
+            (Form::Band(7), "band 7"),
             (Form::Fold(4), "fold 4"),
         ];
         for (form, text) in forms {

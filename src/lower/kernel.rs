@@ -11,7 +11,7 @@ use crate::ir::ElemType;
 use crate::simd::ir::Mem;
 
 pub use specs::{
-    ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, LookupSpec, MatMulForm, MatMulSpec,
+    Band, ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, LookupSpec, MatMulForm, MatMulSpec,
     NormalizeKind, NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec, ScanSpec,
     SoftmaxSpec, StateProduct, TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
 };
