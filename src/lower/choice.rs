@@ -35,6 +35,8 @@ pub enum Form {
     Copies(Tiling, usize),
     /// Products in tile registers, in panels of so many tiles of pixels and of output channels.
     Tiles(Tiling),
+    /// Products in tile registers, of so many rows of pixels as one.
+    Band(usize),
     /// The transform of 3x3 windows that multiplies less.
     Winograd,
     /// A depthwise convolution that takes so many neighbouring pixels as one.
@@ -64,6 +66,7 @@ impl fmt::Display for Form {
             Form::Lanes(tiling) => write!(f, "lanes {tiling}"),
             Form::Copies(tiling, copies) => write!(f, "lanes {tiling} {copies} copies"),
             Form::Tiles(tiling) => write!(f, "tiles {tiling}"),
+            Form::Band(rows) => write!(f, "band {rows}"),
             Form::Winograd => f.write_str("winograd"),
             Form::Fold(pixels) => write!(f, "fold {pixels}"),
         }
@@ -77,6 +80,7 @@ impl FromStr for Form {
         let words: Vec<&str> = text.split(' ').collect();
         let form = match words[..] {
             ["winograd"] => Some(Form::Winograd),
+            ["band", rows] => rows.parse().ok().map(Form::Band),
             ["fold", pixels] => pixels.parse().ok().map(Form::Fold),
             ["lanes", sizes, order] => tiling(sizes, order).map(Form::Lanes),
             ["lanes", sizes, order, copies, "copies"] => {
@@ -272,6 +276,7 @@ mod tests {
             (Form::Copies(Tiling { blocks_outer: false, ..tiling }, 12), "lanes 6x4 rows-outer 12 copies"),
             (Form::Tiles(Tiling { blocks_outer: false, ..tiling }), "tiles 6x4 rows-outer"),
             (Form::Winograd, "winograd"),
+            (Form::Band(7), "band 7"),
             (Form::Fold(4), "fold 4"),
         ];
         for (form, text) in forms {

@@ -40,9 +40,9 @@ impl Lowering<'_> {
         let problem = problem::dense(&convolved, mac, groups);
         self.decide(problem, &forms, |lowering, form| match (form, &mut plan, &dense.windows) {
             (Form::Winograd, _, Some(windows)) => lowering.winograd(convolved.clone(), windows),
-            (Form::Tiles(tiling), Some(plan), _) => {
+            (Form::Tiles(_) | Form::Band(_), Some(plan), _) => {
                 let Weights::Int(rows) = weights else { return Err("internal error: float weights in tiles".into()) };
-                lowering.tile_convolution(convolved.clone(), plan, tiling, groups, rows)
+                lowering.tile_convolution(convolved.clone(), plan, form, groups, rows)
             }
             (Form::Lanes(tiling), ..) => lowering.lane_convolution(convolved.clone(), &mut lanes, tiling, 1),
             (Form::Copies(tiling, copies), ..) => {
@@ -65,12 +65,12 @@ impl Lowering<'_> {
             Form::Winograd
         } else {
             match plan.filter(|plan| plan.is_faster(convolved.src.offset, &dense.groups[0])) {
-                Some(plan) => Form::Tiles(plan.preferred()),
+                Some(plan) => plan.preferred(),
                 None => lanes.preferred(),
             }
         };
         let winograd = windows.filter(|windows| windows.allow_winograd(dense.mac, dst)).map(|_| Form::Winograd);
-        let tiles = plan.into_iter().flat_map(TilePlan::tilings).map(Form::Tiles);
+        let tiles = plan.into_iter().flat_map(TilePlan::forms);
         let vectors = lanes.forms();
         let others = winograd.into_iter().chain(tiles).chain(vectors).filter(|form| *form != preferred);
         std::iter::once(preferred).chain(others).collect()

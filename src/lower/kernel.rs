@@ -11,9 +11,9 @@ use crate::ir::ElemType;
 use crate::simd::ir::Mem;
 
 pub use specs::{
-    ArrangedSource, ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, LookupSpec, MatMulForm,
-    MatMulSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec, RnnSpec,
-    ScanSpec, SoftmaxSpec, StateProduct, TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
+    ArrangedSource, Band, ConvSpec, CopySpec, DepthwiseSpec, FillSpec, IndexedKind, IndexedSpec, LookupSpec,
+    MatMulForm, MatMulSpec, NormalizeKind, NormalizeSpec, PointwiseSpec, PoolKind, PoolSpec, ReduceSpec, ResizeSpec,
+    RnnSpec, ScanSpec, SoftmaxSpec, StateProduct, TileConvSpec, TopKSpec, WinogradSourceSpec, WinogradSpec,
 };
 
 #[derive(Clone, Debug, PartialEq)]

@@ -3,13 +3,20 @@
 //! Both are decided by an estimate of cycles. A product of tiles takes a cycle for each row of pixels (at least eight) and
 //! always the whole of its 64 bytes of the source, so narrow sources and short rows waste it; and rows of the source that
 //! cross a cache line are slow to load.
+//!
+//! Small images have short rows, and many weights for each of their pixels. There some rows, if they can be all, are taken as
+//! one, with the border between them:
+//!
+//! ```text
+//! 0 1 2 3 4 5 6 . . | 7 8 9 ..      7 rows of 7 pixels, 2 of the border behind each: 61 pixels, four tiles of 16
+//! ```
 
 use std::collections::BTreeMap;
 
-use super::choice::Tiling;
+use super::choice::{Form, Tiling};
 use super::elementwise::covered;
 use super::grid::Dims;
-use super::kernel::{KernelSpec, TileConvSpec};
+use super::kernel::{Band, KernelSpec, TileConvSpec};
 use super::pack::{self, Group, PackedTiles, TileLayout};
 use super::window::{Convolved, grid, operands_at};
 use super::{Lowering, Operand};
@@ -26,6 +33,8 @@ const FAR_BYTES: usize = 512 << 10;
 /// Cycles that a vector of results takes longer with tiles than with vectors where the epilogue computes a function: products of
 /// vectors run beside it.
 const EPILOGUE_CYCLES: usize = 3;
+/// Tiles of accumulators, of as many registers.
+const ACCUMULATORS: usize = 4;
 /// Dot products of vectors a cycle, which tiles compete with.
 const DOTS_PER_CYCLE: usize = 2;
 
@@ -38,6 +47,8 @@ pub struct TilePlan {
     /// Tiles of all pixels.
     tiles: usize,
     weight_bytes: usize,
+    /// Rows that may be taken as one.
+    band: Option<Band>,
     /// The greater of source and weights is walked once.
     blocks_outer: bool,
     has_polynomial: bool,
@@ -48,24 +59,42 @@ pub struct TilePlan {
 impl TilePlan {
     /// Panels of many pixels read each weight seldom, those of few pixels load less often what both need. Small ones go from
     /// products to the epilogue and back more often, which suits long epilogues.
-    pub fn preferred(&self) -> Tiling {
+    pub fn preferred(&self) -> Form {
         let blocks_outer = self.blocks_outer;
-        let (pixels, channels) = match self.tiles {
+        let few = (3..=FEW_TILES).contains(&self.tiles) && blocks_outer;
+        let (pixels, channels) = match (self.tiles, self.band) {
             _ if self.has_polynomial => (1, 2),
-            3..=FEW_TILES if blocks_outer && self.weight_bytes >= FAR_BYTES => (4, 1),
-            3..=FEW_TILES if blocks_outer => (2, 1),
-            tiles => (tiles.min(2), 2),
+            (_, Some(band)) if few => return Form::Band(band.rows),
+            _ if few && self.weight_bytes >= FAR_BYTES => (4, 1),
+            _ if few => (2, 1),
+            (tiles, _) => (tiles.min(2), 2),
         };
-        Tiling { pixels, channels, blocks_outer }
+        Form::Tiles(Tiling { pixels, channels, blocks_outer })
     }
 
     /// All panels whose accumulators fit: there are four, and as many tiles of weights as of channels beside them.
-    pub fn tilings(&self) -> Vec<Tiling> {
+    pub fn forms(&self) -> Vec<Form> {
         const PANELS: [(usize, usize); 6] = [(2, 2), (4, 1), (3, 1), (2, 1), (1, 2), (1, 1)];
         let fitting = PANELS.into_iter().filter(|&(pixels, _)| pixels <= self.tiles);
-        fitting
-            .flat_map(|(pixels, channels)| [false, true].map(|blocks_outer| Tiling { pixels, channels, blocks_outer }))
-            .collect()
+        let tilings = fitting
+            .flat_map(|(pixels, channels)| [false, true].map(|blocks_outer| Tiling { pixels, channels, blocks_outer }));
+        self.band.map(|band| Form::Band(band.rows)).into_iter().chain(tilings.map(Form::Tiles)).collect()
+    }
+
+    fn cut(&self, form: Form) -> Option<Cut> {
+        let ow = self.dims.sizes[2];
+        match (form, self.band) {
+            (Form::Tiles(tiling), _) => {
+                Some(Cut { band: Band { rows: 1, pitch: ow }, tile_pixels: self.tile_pixels, tiling })
+            }
+            (Form::Band(rows), Some(band)) if rows == band.rows => {
+                let tiles = band.pixels(ow).div_ceil(TILE_ROWS);
+                let channels = if tiles > 2 { 1 } else { 2 };
+                let tiling = Tiling { pixels: tiles, channels, blocks_outer: self.blocks_outer };
+                Some(Cut { band, tile_pixels: band.pixels(ow).div_ceil(tiles), tiling })
+            }
+            _ => None,
+        }
     }
 
     /// Compares cycles for one row of pixels and the channels of a group, with tiles and with dot products of vectors.
@@ -73,15 +102,35 @@ impl TilePlan {
         let (pixels, stride) = (self.dims.sizes[2], self.dims.strides[0][2]);
         let vectors = TileLayout::vectors(group.oc);
         let steps = pack::steps(&group.runs, self.step_bytes);
+        let channels = self.cut(self.preferred()).map_or(1, |cut| cut.tiling.channels);
         let split = |step: &pack::Step| split_rows(src_offset + step.offset, stride, self.step_bytes, pixels);
         let splits: usize = steps.iter().map(split).sum();
-        let loads = splits * vectors.div_ceil(self.preferred().channels) * SPLIT_CYCLES;
+        let loads = splits * vectors.div_ceil(channels) * SPLIT_CYCLES;
         let product = self.tile_pixels.max(PRODUCT_ROWS) + PRODUCT_CYCLES;
         let products = pixels.div_ceil(self.tile_pixels) * steps.len() * vectors * product;
         let quads: usize = group.runs.iter().map(|run| run.len.div_ceil(4)).sum();
         let epilogue = if self.has_polynomial { EPILOGUE_CYCLES * pixels * vectors } else { 0 };
         products + loads + epilogue < pixels * quads * vectors / DOTS_PER_CYCLE
     }
+}
+
+/// A form of the convolution.
+struct Cut {
+    band: Band,
+    tile_pixels: usize,
+    tiling: Tiling,
+}
+
+/// The most rows that are one panel together: all rows of small images.
+fn band(dims: &Dims) -> Option<Band> {
+    let (oh, ow, strides) = (dims.sizes[1], dims.sizes[2], &dims.strides[0]);
+    let (row, pixel) = (strides[1], strides[2]);
+    let pitch = usize::try_from(row.checked_div(pixel)?).ok().filter(|pitch| *pitch as i64 * pixel == row)?;
+    let fits = |rows: &usize| {
+        let band = Band { rows: *rows, pitch };
+        oh.is_multiple_of(*rows) && band.pixels(ow).div_ceil(TILE_ROWS) <= ACCUMULATORS
+    };
+    (2..=oh).rev().find(fits).filter(|_| pitch >= ow).map(|rows| Band { rows, pitch })
 }
 
 /// Weights of an output channel.
@@ -106,6 +155,7 @@ impl Lowering<'_> {
         // Groups differ in their offsets only.
         let step_bytes = pack::step_bytes(&first.runs);
         let has_polynomial = convolved.tree.program.has_polynomial();
+        let band = band(&dims);
         Some(TilePlan {
             dims,
             steps,
@@ -113,6 +163,7 @@ impl Lowering<'_> {
             tile_pixels,
             tiles,
             weight_bytes,
+            band,
             blocks_outer,
             has_polynomial,
             packed: BTreeMap::new(),
@@ -123,10 +174,12 @@ impl Lowering<'_> {
         &mut self,
         convolved: Convolved,
         plan: &mut TilePlan,
-        tiling: Tiling,
+        form: Form,
         groups: &[Group],
         rows: &[i32],
     ) -> Result<(), String> {
+        let cut = plan.cut(form).ok_or_else(|| format!("internal error: tiles as {form}"))?;
+        let tiling = cut.tiling;
         let Convolved { anchor, tree, laid, src, channel, macs, .. } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
@@ -142,7 +195,8 @@ impl Lowering<'_> {
             src: grid(&dims.strides[0]),
             block_channels: packed.block_channels,
             step_bytes: plan.step_bytes,
-            tile_pixels: plan.tile_pixels,
+            band: cut.band,
+            tile_pixels: cut.tile_pixels,
             panel_tiles: tiling.pixels,
             channel_tiles: tiling.channels,
             blocks_outer: tiling.blocks_outer,
@@ -174,4 +228,24 @@ fn split_rows(begin: i64, stride: i64, bytes: usize, pixels: usize) -> usize {
     let line = TILE_ROW_BYTES as i64;
     let crosses = |row: &i64| (begin + row * stride).rem_euclid(line) + bytes as i64 > line;
     (0..line).filter(crosses).count() * pixels / TILE_ROW_BYTES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_are_of_rows_that_fit_the_registers_together() {
+        let banded = |oh, ow, row, pixel| {
+            band(&Dims { sizes: vec![1, oh, ow], strides: vec![vec![0, row, pixel]] })
+                .map(|band| (band.rows, band.pixels(ow)))
+        };
+        assert_eq!(banded(7, 7, 9 * 64, 64), Some((7, 61)));
+        assert_eq!(banded(14, 14, 14 * 64, 64), Some((2, 28)), "four rows do not divide 14");
+        assert_eq!(banded(1, 49, 0, 64), None, "one row is no band");
+        assert_eq!(banded(7, 7, 15 * 64, 64), None, "what lies between the rows takes too many tiles");
+        assert_eq!(banded(2, 7, 9 * 64 + 4, 64), None, "rows are not a whole number of pixels apart");
+        assert_eq!(banded(2, 7, -9 * 64, 64), None, "rows that go backwards");
+        assert_eq!(banded(2, 7, 64, 0), None, "pixels that are all the same");
+    }
 }

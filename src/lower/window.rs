@@ -111,7 +111,7 @@ impl Lowering<'_> {
         let forms: Vec<Form> = counts.into_iter().map(Form::Fold).collect();
         self.decide(problem::depthwise(&convolved, mac, taps.len()), &forms, |lowering, form| match form {
             Form::Fold(pixels) => lowering.folded(convolved.clone(), taps, weights, mac, pixels),
-            Form::Lanes(_) | Form::Copies(..) | Form::Tiles(_) | Form::Winograd => {
+            Form::Lanes(_) | Form::Copies(..) | Form::Tiles(_) | Form::Band(_) | Form::Winograd => {
                 Err(format!("internal error: a depthwise convolution as {form}"))
             }
         })

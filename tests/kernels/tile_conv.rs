@@ -1,7 +1,7 @@
 //! Convolutions in tile registers: shapes, rows that tiles do not divide, groups and extreme values. Vectors of 512 bits only.
 
 use octet::ir::ElemType;
-use octet::lower::kernel::{Grid, KernelSpec, Mac, TileConvSpec};
+use octet::lower::kernel::{Band, Grid, KernelSpec, Mac, TileConvSpec};
 use octet::lower::pack::{Group, pack_tiles, step_bytes};
 use octet::simd::ir::Width;
 
@@ -13,6 +13,11 @@ use crate::reference::{self, Outcome};
 const TILES: Shape = Shape { mac: Mac::U8I8Dot, tile_pixels: 16, ..BASE };
 
 pub fn case(shape: &Shape) -> Case {
+    banded(shape, 1)
+}
+
+/// With so many rows of pixels as one, all tiles of which are a panel.
+fn banded(shape: &Shape, rows: usize) -> Case {
     let mut random = Random(11);
     let channels = shape.groups * shape.oc;
     let src = shape.source(&mut random);
@@ -22,14 +27,20 @@ pub fn case(shape: &Shape) -> Case {
         .map(|group| Group { runs: shape.runs(group), first_oc: group * shape.oc, oc: shape.oc })
         .collect();
     let step_bytes = step_bytes(&groups[0].runs);
+    let band = Band { rows, pitch: shape.iw() };
+    let tile_pixels = shape.tile_pixels.min(band.pixels(shape.ow));
+    let band_tiles = band.pixels(shape.ow).div_ceil(tile_pixels);
+    let tiles = shape.batch * shape.oh / rows * band_tiles;
     // Blocks of vectors as elsewhere: here one stands for panels of many pixels.
-    let (panel_tiles, channel_tiles) = if shape.block_vectors == 1 { (4, 1) } else { (2, 2) };
+    let (panel_tiles, channel_tiles) = match shape.block_vectors {
+        _ if rows > 1 => (band_tiles, if band_tiles > 2 { 1 } else { 2 }),
+        1 => (4, 1),
+        _ => (tiles.min(2), 2),
+    };
     let packed = pack_tiles(step_bytes, channel_tiles, &groups, &weights, &init);
     let outer = [shape.batch, shape.oh, shape.ow];
     let built = reference::build(shape.result, false, &outer, channels, &mut random);
     let row = (shape.iw() * shape.pixel()) as i64;
-    let tile_pixels = shape.tile_pixels.min(shape.ow);
-    let tiles = shape.batch * shape.oh * shape.ow.div_ceil(tile_pixels);
     let spec = TileConvSpec {
         batch: shape.batch,
         oh: shape.oh,
@@ -42,8 +53,9 @@ pub fn case(shape: &Shape) -> Case {
         },
         block_channels: packed.block_channels,
         step_bytes,
+        band,
         tile_pixels,
-        panel_tiles: if panel_tiles == 2 { tiles.min(2) } else { panel_tiles },
+        panel_tiles,
         channel_tiles,
         blocks_outer: shape.blocks_outer,
         epilogue: built.epilogue.clone(),
@@ -130,6 +142,26 @@ fn panels_of_many_pixels() {
         Shape { oh: 1, ow: 61, result: Outcome::Residual, ..many },
         Shape { oh: 7, kernel: [3, 3], ic: 64, result: Outcome::Residual, ..many },
     ]);
+}
+
+/// Borders of any width between the rows, one band or several, tiles that overlap and tiles that do not.
+#[test]
+fn bands_of_rows() {
+    let small = Shape { ow: 7, oh: 7, oc: 70, blocks_outer: true, ..TILES };
+    let wide = Shape { kernel: [3, 3], ..small };
+    let shapes = [
+        (7, Shape { tile_pixels: 13, ic: 70, ..small }),
+        (7, wide),
+        (7, Shape { result: Outcome::Residual, ic: 64, batch: 2, ..wide }),
+        (2, Shape { oh: 6, blocks_outer: false, result: Outcome::Both, ..wide }),
+        (3, Shape { oh: 6, ow: 1, ..small }),
+        (2, Shape { oh: 2, ow: 12, ic: 70, result: Outcome::Residual, ..small }),
+        (3, Shape { oh: 3, ow: 5, tile_pixels: 4, groups: 2, ..small }),
+        (2, Shape { oh: 4, ow: 4, stride: 2, kernel: [3, 3], ..small }),
+    ];
+    for (rows, shape) in shapes {
+        check_at(&[Width::W512], &format!("tiles of {rows} rows, {shape:?}"), |_| banded(&shape, rows));
+    }
 }
 
 #[test]

@@ -201,6 +201,7 @@ fn products_of_tiles_need_nothing_else() {
     let mut expected = vec![
         (Mnemonic::Tileloadd, 4),
         (Mnemonic::Tdpbusd, 4),
+        (Mnemonic::Prefetcht1, 1),
         (Mnemonic::Movsxd, 1),
         (Mnemonic::Lea, 4),
         (Mnemonic::Add, 1),

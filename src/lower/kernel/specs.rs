@@ -43,6 +43,15 @@ pub struct ArrangedSource {
     pub copies: usize,
 }
 
+/// Rows of pixels that a kernel takes as one row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// At least one.
+    pub rows: usize,
+    /// Pixels from the beginning of a row to that of the next one, at least those of a row.
+    pub pitch: usize,
+}
+
 /// The convolution of [`ConvSpec`] in u8 x i8, with products of matrices in tile registers: rows of `a` are pixels, read where
 /// they lie, columns of `b` output channels. Operands as there; the weights are packed by `lower::pack::pack_tiles`.
 ///
@@ -58,7 +67,10 @@ pub struct TileConvSpec {
     pub block_channels: Vec<(usize, usize)>,
     /// Source bytes of a pixel that one product takes.
     pub step_bytes: usize,
-    /// Pixels of a tile; a row's last tile overlaps the one before it. At most `ow`.
+    /// What is cut into tiles: as many rows as divide `oh`. What lies between them in memory is computed too, and left out. Of
+    /// several rows a panel has all tiles.
+    pub band: Band,
+    /// Pixels of a tile; a band's last tile overlaps the one before it. At most those of the band.
     pub tile_pixels: usize,
     /// Tiles of pixels of a panel, which share loaded weights, and tiles of channels computed together with them. Their
     /// product is at most 4.
@@ -69,14 +81,30 @@ pub struct TileConvSpec {
     pub epilogue: Epilogue,
 }
 
+impl Band {
+    /// Pixels from the first to the last of its rows of `ow`.
+    pub fn pixels(self, ow: usize) -> usize {
+        (self.rows - 1) * self.pitch + ow
+    }
+}
+
 impl TileConvSpec {
-    /// Tiles of a row of pixels.
-    pub fn row_tiles(&self) -> usize {
-        self.ow.div_ceil(self.tile_pixels)
+    /// Bands of an image.
+    pub fn bands(&self) -> usize {
+        self.oh / self.band.rows
+    }
+
+    /// Pixels of a band, with those between its rows.
+    pub fn band_pixels(&self) -> usize {
+        self.band.pixels(self.ow)
+    }
+
+    pub fn band_tiles(&self) -> usize {
+        self.band_pixels().div_ceil(self.tile_pixels)
     }
 
     pub fn tiles(&self) -> usize {
-        self.batch * self.oh * self.row_tiles()
+        self.batch * self.bands() * self.band_tiles()
     }
 
     pub fn panels(&self) -> usize {

@@ -15,6 +15,7 @@
 //!
 //! The scratch memory holds a row of 64 accumulators for each pixel of the panel, in the order of their channels. Tiles at the
 //! end of a row overlap the one before; their products are computed twice, their epilogue once, because it may work in place.
+//! Tiles of a band of rows lie there as they do in the band, and the epilogue skips what is between the rows.
 
 use crate::lower::kernel::TileConvSpec;
 use crate::lower::pack::TileLayout;
@@ -29,6 +30,9 @@ use super::strip::Strip;
 
 /// Scratch bytes of a pixel.
 const PIXEL_BYTES: usize = 4 * TileLayout::BLOCK;
+/// Bytes from weights to those of which one line is fetched at the same time: the address of their page is known then when the
+/// processor's own prefetching gets there, which stops at the border of a page.
+const PAGES_AHEAD: i32 = 16 << 10;
 /// Pixels of an iteration of an epilogue, about.
 const EPILOGUE_PIXELS: usize = 4;
 const ACCUMULATORS: usize = 4;
@@ -75,6 +79,7 @@ struct Panel {
 struct PixelTile {
     /// Its number among all; one behind the last is none, and computes what the last does.
     number: Val,
+    /// Image, band, first pixel in the band.
     indices: Vec<Val>,
     /// The source of its first pixel.
     src: Pointer,
@@ -96,11 +101,12 @@ impl TileConv<'_> {
         let spec = self.spec;
         let last = b.int(spec.tiles() as i64 - 1);
         let existing = b.int_op(IntOp::MinS, number, last);
-        let mut indices = nest::indices(b, existing, &[spec.batch, spec.oh, spec.row_tiles()]);
+        let mut indices = nest::indices(b, existing, &[spec.batch, spec.bands(), spec.band_tiles()]);
         let x = b.imul_imm(indices[2], spec.tile_pixels as i64);
-        let limit = b.int((spec.ow - spec.tile_pixels) as i64);
+        let limit = b.int((spec.band_pixels() - spec.tile_pixels) as i64);
         indices[2] = b.int_op(IntOp::MinS, x, limit);
-        let src = nest::at(b, self.src, &indices, &[spec.src.batch, spec.src.row, spec.src.pixel]);
+        let band = spec.src.row * spec.band.rows as i64;
+        let src = nest::at(b, self.src, &indices, &[spec.src.batch, band, spec.src.pixel]);
         PixelTile { number, indices, src }
     }
 
@@ -109,25 +115,33 @@ impl TileConv<'_> {
         let first_channel = b.load_int(header, TileLayout::FIRST_CHANNEL, IntMem::I32);
         let operands = self.operands.at_channel(b, &self.spec.epilogue, first_channel);
         let strip = Strip::natural(b.width(), channels);
+        // Chains of arithmetic need the registers, and take constants as operands in memory.
+        let constants = match self.spec.epilogue.program.has_polynomial() {
+            true => vec![None; self.spec.epilogue.loads.len()],
+            false => epilogue::load_constants(b, &self.spec.epilogue, &operands, strip),
+        };
+        let finish = Finish { spec: self.spec, operands, strip, constants };
+        match &panel.tiles[..] {
+            [tile, ..] if self.spec.band.rows > 1 => finish.band(b, tile, self.scratch),
+            _ => self.finish_tiles(b, panel, &finish),
+        }
+    }
+
+    /// The epilogues of a panel: one loop where they are long, so that its instructions stay in the cache of decoded ones.
+    fn finish_tiles(&self, b: &mut Builder, panel: &Panel, finish: &Finish) {
         if !self.spec.epilogue.program.has_polynomial() {
-            let constants = epilogue::load_constants(b, &self.spec.epilogue, &operands, strip);
-            let finish = Finish { spec: self.spec, operands, strip, constants };
             for (i, tile) in panel.tiles.iter().enumerate() {
                 let at = b.int((i * TILE_ROWS * PIXEL_BYTES) as i64);
                 let accumulators = b.advance(self.scratch, at);
-                self.finish(b, &finish, tile, accumulators, i > 0);
+                self.finish(b, finish, tile, accumulators, i > 0);
             }
             return;
         }
-        // One loop, so that the instructions stay in the cache of decoded ones; and constants as operands in memory, because
-        // chains of arithmetic need the registers.
-        let constants = vec![None; self.spec.epilogue.loads.len()];
-        let finish = Finish { spec: self.spec, operands, strip, constants };
         nest::for_count(b, panel.tiles.len(), |b, i| {
             let number = b.iadd(panel.first, i);
             let tile = self.tile(b, number);
             let accumulators = b.index(self.scratch, i, (TILE_ROWS * PIXEL_BYTES) as i64);
-            self.finish(b, &finish, &tile, accumulators, panel.tiles.len() > 1);
+            self.finish(b, finish, &tile, accumulators, panel.tiles.len() > 1);
         });
     }
 
@@ -150,6 +164,10 @@ impl TileConv<'_> {
         let steps = b.load_int(header, TileLayout::STEPS, IntMem::I32);
         let (zero, row) = (b.int(0), b.int(PIXEL_BYTES as i64));
         let tiles = panel.tiles.len();
+        let pixels = |i: usize| match self.spec.band.rows {
+            1 => i * TILE_ROWS,
+            _ => (i * self.spec.tile_pixels).min(self.spec.band_pixels() - self.spec.tile_pixels),
+        };
         let mut moving = vec![weights.base];
         moving.extend(self.prefetched(b, panel, weights, steps, vectors));
         for first in (0..vectors).step_by(self.spec.channel_tiles) {
@@ -168,15 +186,16 @@ impl TileConv<'_> {
             moving.pop();
             for (i, v) in pairs(tiles, together) {
                 let (register, at) = places(i, v);
-                b.tile_store(register, self.scratch, (i * TILE_ROWS * PIXEL_BYTES + at) as i32, row);
+                b.tile_store(register, self.scratch, (pixels(i) * PIXEL_BYTES + at) as i32, row);
             }
         }
     }
 
-    /// Where the part of the next block's weights begins that this panel fetches: while weights are walked once, every panel
-    /// fetches its share of what comes behind the block, so that memory and products work at the same time.
+    /// Where the part of the next block's weights begins that this panel fetches: while several panels walk a block's weights,
+    /// each fetches its share of what comes behind them, so that memory and products work at the same time. What is walked once
+    /// the processor fetches by itself.
     fn prefetched(&self, b: &mut Builder, panel: &Panel, weights: Pointer, steps: Val, vectors: usize) -> Option<Val> {
-        if !self.spec.blocks_outer {
+        if !self.spec.blocks_outer || self.spec.panels() == 1 {
             return None;
         }
         let block_bytes = b.imul_imm(steps, (vectors * self.matrix_bytes()) as i64);
@@ -217,23 +236,28 @@ impl TileConv<'_> {
         };
         let offset = b.load_int(offsets, 0, IntMem::I32);
         let (pixel, line) = (b.int(self.spec.src.pixel), b.int(TILE_ROW_BYTES as i64));
-        for (i, tile) in panel.tiles.iter().enumerate() {
-            let src = b.advance(tile.src, offset);
-            b.tile_load(self.pixels(i), src, 0, pixel);
-            for v in 0..together {
+        // Products that share their weights stand side by side: new ones take the unit sixteen cycles, however few the pixels.
+        for v in 0..together {
+            for (i, tile) in panel.tiles.iter().enumerate() {
+                if v == 0 {
+                    let src = b.advance(tile.src, offset);
+                    b.tile_load(self.pixels(i), src, 0, pixel);
+                }
                 if i == 0 {
                     b.tile_load(self.matrix(v), weights, (v * self.matrix_bytes()) as i32, line);
                 }
                 b.tile_dot(self.accumulator(i, v), self.pixels(i), self.matrix(v), SIGNS);
             }
         }
+        let fetched = *prefetched.first().unwrap_or(&weights);
+        b.prefetch(Cache::L2, fetched, PAGES_AHEAD);
         let weight_step = b.int((together * self.matrix_bytes()) as i64);
         let mut next = vec![b.advance(weights, weight_step).base];
-        for &from in prefetched {
+        if !prefetched.is_empty() {
             let lines = self.prefetched_lines();
-            (0..lines).for_each(|line| b.prefetch(Cache::L2, from, (line * TILE_ROW_BYTES) as i32));
+            (0..lines).for_each(|line| b.prefetch(Cache::L2, fetched, (line * TILE_ROW_BYTES) as i32));
             let bytes = b.int((lines * TILE_ROW_BYTES) as i64);
-            next.push(b.advance(from, bytes).base);
+            next.push(b.advance(fetched, bytes).base);
         }
         let offset_step = b.int(4);
         next.push(b.advance(offsets, offset_step).base);
@@ -250,13 +274,26 @@ struct Finish<'a> {
 }
 
 impl Finish<'_> {
+    /// The band of rows that begins at a tile. Its accumulators lie as its pixels do in the source.
+    fn band(&self, b: &mut Builder, tile: &PixelTile, accumulators: Pointer) {
+        let (spec, band) = (self.spec, self.spec.band);
+        let operands = self.operands.at(b, &spec.epilogue, 0, tile.indices[0]);
+        let first = b.imul_imm(tile.indices[1], band.rows as i64);
+        nest::for_count(b, band.rows, |b, row| {
+            let y = b.iadd(first, row);
+            let operands = operands.at(b, &spec.epilogue, 1, y);
+            let accumulators = b.index(accumulators, row, (band.pitch * PIXEL_BYTES) as i64);
+            self.pixels(b, &operands, accumulators, (0, spec.ow));
+        });
+    }
+
     /// One tile. The last of a row leaves out the pixels of the one before it.
     fn tile(&self, b: &mut Builder, tile: &PixelTile, accumulators: Pointer) {
         let spec = self.spec;
         let at =
             |operands: Operands, dim: usize, b: &mut Builder| operands.at(b, &spec.epilogue, dim, tile.indices[dim]);
         let operands = (0..3).fold(self.operands.clone(), |operands, dim| at(operands, dim, b));
-        let skipped = spec.row_tiles() * spec.tile_pixels - spec.ow;
+        let skipped = spec.band_tiles() * spec.tile_pixels - spec.ow;
         let whole = (0, spec.tile_pixels);
         if skipped == 0 {
             return self.pixels(b, &operands, accumulators, whole);
