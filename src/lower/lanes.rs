@@ -52,7 +52,7 @@ pub struct Lanes<'a> {
 
 impl Lanes<'_> {
     /// The form that takes the fewest instructions: with blocks of one vector many quads find another that they can be added
-    /// to in 16 bits, and with copies of the source most do. Rows of few pixels take wide blocks.
+    /// to in 16 bits, and with copies of the source most do. Rows of few pixels take wide blocks of dot products.
     pub fn preferred(&mut self) -> Form {
         if self.takes_wide_blocks() {
             return self.lanes(self.wide());
@@ -61,16 +61,16 @@ impl Lanes<'_> {
         if self.mac != Mac::U8I8 || self.width == Width::W128 {
             return self.lanes(usual);
         }
-        let shapes = [usual, self.narrow()];
-        let plain = shapes.map(|shape| (shape, 1));
-        let copied = shapes.into_iter().filter_map(|shape| Some((shape, self.copies(shape)?)));
-        let mut candidates: Vec<(usize, Shape, usize)> = Vec::new();
-        for (shape, copies) in plain.into_iter().chain(copied.collect::<Vec<_>>()) {
-            candidates.push((self.instructions(shape, copies), shape, copies));
+        let narrow = self.narrow();
+        if self.row <= WIDE_BLOCK_PIXELS {
+            // weights bind, and narrow blocks have the fewest in the XOR form, which takes twice the bytes
+            return self.lanes(narrow);
         }
-        match candidates.into_iter().min_by_key(|&(cost, ..)| cost) {
-            Some((_, shape, copies)) if copies > 1 => Form::Copies(shape.tiling(false), copies),
-            Some((_, shape, _)) => self.lanes(shape),
+        let copied = self.copies(narrow).map(|copies| (narrow, copies));
+        let candidates = [(usual, 1), (narrow, 1)].into_iter().chain(copied);
+        match candidates.min_by_key(|&(shape, copies)| self.instructions(shape, copies)) {
+            Some((shape, copies)) if copies > 1 => Form::Copies(shape.tiling(false), copies),
+            Some((shape, _)) => self.lanes(shape),
             None => self.lanes(usual),
         }
     }
@@ -83,11 +83,8 @@ impl Lanes<'_> {
 
     /// Vector instructions of a pixel, doubled, beside those that all forms have.
     fn instructions(&mut self, shape: Shape, copies: usize) -> usize {
-        let blocks: usize = self.groups.iter().map(|group| group.oc.div_ceil(self.width.lanes32())).sum();
-        // a block of one vector stores its results in smaller pieces: per pixel and block, two more instructions
-        let stores = if shape.vectors == 1 { 2 * blocks } else { 0 };
         let copied = self.source(copies).map_or(0, |source| copies * source.bytes.div_ceil(self.width.bytes()));
-        self.pack(shape.vectors, copies).forms.instructions() + 2 * (stores + COPY_INSTRUCTIONS * copied)
+        self.pack(shape.vectors, copies).forms.instructions() + 2 * COPY_INSTRUCTIONS * copied
     }
 
     /// How many copies of the source may be worth their making: they shall stay in the first cache, and take little time beside
@@ -115,10 +112,9 @@ impl Lanes<'_> {
 
     /// Every form that registers have room for.
     pub fn forms(&self) -> Vec<Form> {
-        let copied = |shape: Shape| Some(Form::Copies(shape.tiling(false), self.copies(shape)?));
+        let narrow = self.narrow();
         let may_copy = self.mac == Mac::U8I8 && self.width != Width::W128;
-        let copied: Vec<Form> =
-            [self.usual(), self.narrow()].into_iter().filter(|_| may_copy).filter_map(copied).collect();
+        let copied = self.copies(narrow).filter(|_| may_copy).map(|copies| Form::Copies(narrow.tiling(false), copies));
         self.tilings().into_iter().map(Form::Lanes).chain(copied).collect()
     }
 
@@ -168,12 +164,11 @@ impl Lanes<'_> {
         shapes.min_by_key(cost).unwrap_or(self.narrow())
     }
 
-    /// A row of one or two pixels has a sum for each vector of a block: too few to hide the latency of an addition, unless blocks
+    /// A row of one or two pixels has a sum for each vector of a block: too few to hide the latency of a dot product, unless blocks
     /// are wide.
     fn takes_wide_blocks(&self) -> bool {
-        let integer = matches!(self.mac, Mac::U8I8 | Mac::U8I8Dot);
         let room = self.width != Width::W128 && self.channel_vectors() >= WIDE_BLOCK;
-        integer && room && self.row <= WIDE_BLOCK_PIXELS
+        self.mac == Mac::U8I8Dot && room && self.row <= WIDE_BLOCK_PIXELS
     }
 
     fn wide(&self) -> Shape {

@@ -1,7 +1,7 @@
 //! Winograd convolutions F(4x4, 3x3): which layers take the form, and their steps.
 //!
 //! A layer's tiles are cut into *bands*: as many rows of tiles (or whole images) as have a transformed source and products
-//! that stay in the second cache. Each band is two steps, the transform of its source and the products; all bands share the memory
+//! that stay in the second cache, more where few output channels leave parts of a band to threads. Each band is two steps, the transform of its source and the products; all bands share the memory
 //! of both.
 
 use crate::ir::op::ConvAttrs;
@@ -18,7 +18,7 @@ use super::{Lowering, Operand};
 
 /// Bytes of a band's transformed source.
 const BAND_BYTES: usize = 512 << 10;
-/// Tiles of a band: so many share the transform of the weights, and their products stay near.
+/// Tiles of a part of a band: so many share the transform of the weights, and their products stay near.
 const BAND_TILES: usize = 64;
 
 /// A dense 3x3 convolution with constant weights.
@@ -124,14 +124,20 @@ fn bands(images: usize, rows: usize, limit: usize) -> Vec<Band> {
     bands
 }
 
-/// Parts of the rows of tiles: few blocks alone are not enough items for threads. Each part transforms the weights again.
-fn parts(blocks: usize, band: &WinogradLayout) -> usize {
+/// The most parts that a band of rows of tiles is cut into: few blocks of channels alone are not enough items for threads.
+fn most_parts(blocks: usize, image: &WinogradLayout) -> usize {
     const ITEMS: usize = 4;
+    if image.edge_first() { 1 } else { ITEMS.div_ceil(blocks.max(1)) }
+}
+
+/// A band in equal parts, at most `most`: each transforms the weights again, so they have some tiles.
+fn in_parts(band: WinogradLayout, most: usize) -> WinogradLayout {
     const TILES: usize = 12;
     let rows = band.part_rows();
     let fit = |parts: &usize| rows.is_multiple_of(*parts) && rows / parts * band.cols >= TILES;
-    let enough = (1..=rows).filter(fit).find(|parts| blocks * parts >= ITEMS);
-    enough.or_else(|| (1..=rows.min(ITEMS)).rev().find(fit)).unwrap_or(1)
+    let most = if band.edge_first() { 1 } else { most };
+    let parts = (1..=most).rev().find(fit).unwrap_or(1);
+    band.in_parts(parts)
 }
 
 impl Lowering<'_> {
@@ -142,23 +148,25 @@ impl Lowering<'_> {
         let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
         let dims = Dims::of(&views, &[0, 2, 3]);
         let &[images, oh, ow] = dims.sizes.as_slice() else { return Err("internal error: no plane of pixels".into()) };
-        let layout = |images, oh| WinogradLayout::new(self.width, images, oh, ow, ic);
+        let width = self.width;
+        let layout = |images, oh| WinogradLayout::new(width, images, oh, ow, ic);
         let image = layout(1, oh);
         let row_bytes = image.source_bytes() / image.rows.max(1);
-        let limit = (BAND_BYTES / row_bytes.max(1)).min(BAND_TILES / image.cols.max(1)).max(1);
+        let block = WinogradLayout::block(width);
+        let blocks = oc.div_ceil(block);
+        let most = most_parts(blocks, &image);
+        let limit = (BAND_BYTES / row_bytes.max(1)).min(most * BAND_TILES / image.cols.max(1)).max(1);
         let bands = bands(images, image.rows, limit);
-        let largest = bands.iter().map(|band| layout(band.images, band.rows * WinogradLayout::TILE));
-        let largest = largest.max_by_key(WinogradLayout::tiles).ok_or("internal error: no tiles")?;
-        let block = WinogradLayout::block(self.width);
+        let layouts: Vec<WinogradLayout> =
+            bands.iter().map(|band| in_parts(layout(band.images, band.rows * WinogradLayout::TILE), most)).collect();
+        let most_bytes = |of: &dyn Fn(&WinogradLayout) -> usize| layouts.iter().map(of).max().unwrap_or(0);
         let blob = pack::pack_winograd(&image, oc, windows.rows, &init);
         let weights = self.const_storage(blob);
-        let transformed = self.new_storage(StorageKind::Workspace, largest.source_bytes());
-        let blocks = oc.div_ceil(block);
-        let parts = parts(blocks, &largest);
-        let of_all = |parts: usize| blocks * parts * largest.clone().in_parts(parts).scratch_item();
-        let scratch = self.new_storage(StorageKind::Workspace, of_all(parts).max(of_all(1)));
+        let transformed = self.new_storage(StorageKind::Workspace, most_bytes(&WinogradLayout::source_bytes));
+        let scratch = most_bytes(&|band| blocks * band.parts() * band.scratch_item());
+        let scratch = self.new_storage(StorageKind::Workspace, scratch);
         let pixels = (images * oh) as u64;
-        for band in bands {
+        for (band, layout) in bands.into_iter().zip(&layouts) {
             let first = band.first_row * WinogradLayout::TILE;
             let rows = (oh - first).min(band.rows * WinogradLayout::TILE);
             let source =
@@ -170,7 +178,7 @@ impl Lowering<'_> {
             let operands = vec![at(Operand::of(&src), &dims.strides[0]), Operand::start(transformed)];
             self.push_step(KernelSpec::WinogradSource(source), operands, &nodes, 0);
             let epilogue = self.epilogue(tree, &laid, &dims, 1, Some(1));
-            let parts = if (band.images * band.rows).is_multiple_of(parts) { parts } else { 1 };
+            let parts = layout.parts();
             let spec = WinogradSpec { batch: band.images, oh: rows, ow, ic, oc, block, parts, epilogue };
             let rest =
                 laid.operands().into_iter().zip(&dims.strides[1..]).map(|(operand, strides)| at(operand, strides));

@@ -11,14 +11,25 @@ use crate::harness::{Case, check};
 use crate::random::Random;
 use crate::reference::{self, Lane, Outcome};
 
-/// `B`: a patch's column to the points 0, 1, -1, 2, -2 and infinity.
-const B: [[i32; 6]; 6] = [
-    [4, 0, -5, 0, 1, 0],
-    [0, 4, 4, -1, -1, 0],
-    [0, -4, 4, 1, -1, 0],
-    [0, -2, -1, 2, 1, 0],
-    [0, 2, -1, -2, 1, 0],
-    [0, 4, 0, -5, 0, 1],
+/// `B`: a patch's column to those of the points 0, 1, -1, 2, -2 and infinity that one to four results need.
+const B: [&[(usize, &[i32])]; 4] = [
+    &[(0, &[1, -1, 0]), (1, &[0, 1, 0]), (5, &[0, -1, 1])],
+    &[(0, &[1, 0, -1, 0]), (1, &[0, 1, 1, 0]), (2, &[0, -1, 1, 0]), (5, &[0, -1, 0, 1])],
+    &[
+        (0, &[2, -1, -2, 1, 0]),
+        (1, &[0, -2, -1, 1, 0]),
+        (2, &[0, 2, -3, 1, 0]),
+        (3, &[0, -1, 0, 1, 0]),
+        (5, &[0, 2, -1, -2, 1]),
+    ],
+    &[
+        (0, &[4, 0, -5, 0, 1, 0]),
+        (1, &[0, 4, 4, -1, -1, 0]),
+        (2, &[0, -4, 4, 1, -1, 0]),
+        (3, &[0, -2, -1, 2, 1, 0]),
+        (4, &[0, 2, -1, -2, 1, 0]),
+        (5, &[0, 4, 0, -5, 0, 1]),
+    ],
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -66,27 +77,38 @@ impl Shape {
     }
 
     fn pixel(&self, src: &[u8], [n, y, x, c]: [usize; 4]) -> i32 {
-        let (y, x) = (y.min(self.ih() - 1), x.min(self.iw() - 1));
         i32::from(src[((n * self.ih() + y) * self.iw() + x) * self.ic + c])
+    }
+
+    /// Image, row and column of every tile, by number: in a single image, those of a last column with fewer results come first,
+    /// except the one in a last row with fewer.
+    fn tiles(&self, layout: &WinogradLayout) -> Vec<[usize; 3]> {
+        let mut tiles = Vec::new();
+        for_each(&[self.batch, layout.rows, layout.cols], |at| tiles.push([at[0], at[1], at[2]]));
+        if self.batch == 1 {
+            let is_edge = |&[_, row, col]: &[usize; 3]| 4 * col + 4 > self.ow && 4 * row + 4 <= self.oh;
+            let is_corner = |&[_, row, col]: &[usize; 3]| 4 * col + 4 > self.ow && 4 * row + 4 > self.oh;
+            tiles.sort_by_key(|tile| (is_corner(tile), !is_edge(tile)));
+        }
+        tiles
     }
 
     /// `B d Bt` of every tile and channel, over `memory` as it was before.
     fn transformed(&self, layout: &WinogradLayout, src: &[u8], memory: &mut [u8]) {
-        for_each(&[self.batch, layout.rows, layout.cols, self.ic], |at| {
-            let tile = (at[0] * layout.rows + at[1]) * layout.cols + at[2];
-            for_each(&[6, 6], |position| {
+        for (tile, at) in self.tiles(layout).into_iter().enumerate() {
+            let [rows, cols] = [self.oh - 4 * at[1], self.ow - 4 * at[2]].map(|results| B[results.min(4) - 1]);
+            for_each(&[rows.len(), cols.len(), self.ic], |of| {
+                let ((row, rows), (col, cols), channel) = (rows[of[0]], cols[of[1]], of[2]);
                 let mut sum = 0;
-                for_each(&[6, 6], |d| {
-                    let pixel = self.pixel(src, [at[0], 4 * at[1] + d[0], 4 * at[2] + d[1], at[3]]);
-                    sum += B[position[0]][d[0]] * B[position[1]][d[1]] * pixel;
+                for_each(&[rows.len(), cols.len()], |d| {
+                    let pixel = self.pixel(src, [at[0], 4 * at[1] + d[0], 4 * at[2] + d[1], channel]);
+                    sum += rows[d[0]] * cols[d[1]] * pixel;
                 });
                 let value = i16::try_from(sum).expect("a transformed source fits i16");
-                let place = (position[0] * 6 + position[1]) * layout.source_position()
-                    + tile * layout.source_tile()
-                    + 2 * at[3];
+                let place = (row * 6 + col) * layout.source_position() + tile * layout.source_tile() + 2 * channel;
                 memory[place..place + 2].copy_from_slice(&value.to_le_bytes());
             });
-        });
+        }
     }
 
     fn source_case(&self, width: Width) -> Case {
@@ -162,7 +184,7 @@ fn check_products(shapes: impl IntoIterator<Item = Shape>) {
 
 #[test]
 fn sources_at_every_edge() {
-    for (oh, ow) in [(1, 1), (2, 3), (3, 6), (4, 4), (5, 9), (8, 7), (6, 8)] {
+    for (oh, ow) in [(1, 1), (2, 3), (3, 6), (4, 4), (5, 9), (8, 7), (6, 8), (7, 10)] {
         for batch in [1, 2] {
             for extreme in [false, true] {
                 // whole vectors at every width: what stands behind a tile's channels is not defined
@@ -183,14 +205,15 @@ fn sources_with_odd_channels_stay_inside() {
 
 #[test]
 fn planes() {
-    let planes = [(1, 1), (2, 3), (4, 4), (5, 9), (7, 7), (8, 13), (12, 17)];
+    let planes = [(1, 1), (2, 3), (4, 4), (5, 9), (6, 6), (7, 7), (7, 14), (8, 13), (12, 17)];
     check_products(planes.map(|(oh, ow)| Shape { oh, ow, ..BASE }));
 }
 
 #[test]
 fn parts_of_the_rows() {
     let shapes = [(1, 12, 3), (2, 6, 2), (2, 9, 6), (1, 16, 2)];
-    check_products(shapes.map(|(batch, oh, parts)| Shape { batch, oh, ow: 10, oc: 40, parts, ..BASE }));
+    let in_parts = |ow: usize| shapes.map(|(batch, oh, parts)| Shape { batch, oh, ow, oc: 40, parts, ..BASE });
+    check_products(in_parts(8).into_iter().chain(in_parts(10).into_iter().filter(|shape| shape.batch > 1)));
 }
 
 #[test]
@@ -208,7 +231,10 @@ fn results() {
 
 #[test]
 fn extreme_values_are_exact() {
-    check_products([8, 64, 100].map(|ic| Shape { ic, oh: 5, ow: 5, extreme: true, ..BASE }));
+    let edges = [(5, 5), (6, 7), (7, 6), (3, 9), (8, 8)];
+    check_products(
+        edges.iter().flat_map(|&(oh, ow)| [8, 64, 100].map(|ic| Shape { ic, oh, ow, extreme: true, ..BASE })),
+    );
 }
 
 #[test]

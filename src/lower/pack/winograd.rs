@@ -1,7 +1,15 @@
 //! Weights, transformed source and scratch memory of a Winograd convolution F(4x4, 3x3).
 //!
 //! Positions are those of the transformed 6x6 patch, row-major, 0..36; tiles are numbered along rows, rows of tiles down an
-//! image, images one after another.
+//! image, images one after another. Tiles of the last row or column that have fewer than four results along a side have nothing at
+//! some positions. In a single image, the tiles with something at a position have neighbouring numbers:
+//!
+//! ```text
+//!  2  3 | 0        a position that all tiles need            0..9
+//!  4  5 | 1        one that the last row does not need       0..6
+//!  ----- --        one that the last column does not need    2..8
+//!  6  7 | 8        one that neither needs                    2..6
+//! ```
 //!
 //! ```text
 //! transformed source   [position][tile][channel]            i16, every tile's channels padded to whole vectors
@@ -33,6 +41,8 @@ pub struct WinogradLayout {
     pub rows: usize,
     pub cols: usize,
     pub ic: usize,
+    /// Results along the sides of the last row and of the last column of tiles: 1 to 4.
+    edge: [usize; 2],
     /// Parts of the rows of tiles whose products are computed together.
     parts: usize,
 }
@@ -45,15 +55,17 @@ impl WinogradLayout {
     pub const VECTORS: usize = 2;
 
     pub fn new(width: Width, batch: usize, oh: usize, ow: usize, ic: usize) -> WinogradLayout {
-        WinogradLayout { width, batch, rows: oh.div_ceil(TILE), cols: ow.div_ceil(TILE), ic, parts: 1 }
+        let edge = [oh, ow].map(|size| if size.is_multiple_of(TILE) { TILE } else { size % TILE });
+        WinogradLayout { width, batch, rows: oh.div_ceil(TILE), cols: ow.div_ceil(TILE), ic, edge, parts: 1 }
     }
 
     pub fn of(width: Width, spec: &WinogradSpec) -> WinogradLayout {
         WinogradLayout::new(width, spec.batch, spec.oh, spec.ow, spec.ic).in_parts(spec.parts)
     }
 
-    /// `parts` divides the rows of tiles of all images.
+    /// `parts` divides the rows of tiles of all images. Where tiles of the last column come first, there is one.
     pub fn in_parts(self, parts: usize) -> WinogradLayout {
+        assert!(parts == 1 || !self.edge_first(), "internal error: parts of tiles that are not row by row");
         WinogradLayout { parts, ..self }
     }
 
@@ -69,6 +81,64 @@ impl WinogradLayout {
 
     pub fn tiles(&self) -> usize {
         self.batch * self.rows * self.cols
+    }
+
+    /// Results along a side of the tiles of the last row, and of the last column.
+    pub fn edge_rows(&self) -> usize {
+        self.edge[0]
+    }
+
+    pub fn edge_cols(&self) -> usize {
+        self.edge[1]
+    }
+
+    /// Rows of tiles with four results along the side, of an image, and tiles of a row.
+    pub fn whole_rows(&self) -> usize {
+        self.rows - usize::from(self.edge_rows() < TILE)
+    }
+
+    pub fn whole_cols(&self) -> usize {
+        self.cols - usize::from(self.edge_cols() < TILE)
+    }
+
+    /// Whether tiles of a last column with fewer results have numbers before the others, except the one in the last row: tiles that
+    /// need a position are neighbours then.
+    pub fn edge_first(&self) -> bool {
+        self.batch == 1 && self.edge_cols() < TILE
+    }
+
+    /// Number of the first whole tile, and how many come before the one below it.
+    pub fn first_whole(&self) -> usize {
+        if self.edge_first() { self.whole_rows() } else { 0 }
+    }
+
+    pub fn row_step(&self) -> usize {
+        if self.edge_first() { self.whole_cols() } else { self.cols }
+    }
+
+    /// First and number of the tiles of a part that need a position, given whether those of the last row and of the last column do
+    /// not. With several images or parts these are not neighbours: all are computed, some for nothing.
+    pub fn needed_tiles(&self, [rows_drop, cols_drop]: [bool; 2]) -> (usize, usize) {
+        if !self.drops() {
+            return (0, self.part_tiles());
+        }
+        let whole = self.first_whole() + self.whole_rows() * self.row_step();
+        let first = if cols_drop { self.first_whole() } else { 0 };
+        let end = match (rows_drop, cols_drop) {
+            (true, _) => whole,
+            (false, true) => self.first_whole() + self.rows * self.row_step(),
+            (false, false) => self.tiles(),
+        };
+        (first, end - first)
+    }
+
+    /// Whether fewer tiles are computed at positions that the last row or the last column has no need of.
+    pub fn drops(&self) -> bool {
+        self.batch == 1 && self.parts == 1
+    }
+
+    pub fn parts(&self) -> usize {
+        self.parts
     }
 
     /// Rows of tiles, of all images, in a part.
@@ -187,4 +257,21 @@ pub fn pack_winograd(layout: &WinogradLayout, oc: usize, weights: Weights, init:
         super::align(&mut blob);
     }
     blob
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_that_need_a_position_are_neighbours() {
+        let needed = |oh, ow| {
+            let layout = WinogradLayout::new(Width::W256, 1, oh, ow, 8);
+            [[false, false], [true, false], [false, true], [true, true]].map(|drop| layout.needed_tiles(drop))
+        };
+        assert_eq!(needed(10, 11), [(0, 9), (0, 6), (2, 6), (2, 4)]);
+        assert_eq!(needed(7, 7), [(0, 4), (0, 2), (1, 2), (1, 1)]);
+        assert_eq!(needed(3, 2), [(0, 1), (0, 0), (0, 0), (0, 0)]);
+        assert_eq!(needed(6, 8), [(0, 4), (0, 2), (0, 4), (0, 2)]);
+    }
 }

@@ -115,10 +115,9 @@ pub fn apply_with(
             }
         }
     }
-    for (pixel, results) in results.iter().enumerate() {
-        for (i, values) in results.iter().enumerate() {
-            evaluation.store(b, i, pixel, values);
-        }
+    for store in 0..epilogue.stores.len() {
+        let of_pixel: Vec<&[Val]> = results.iter().map(|results| results[store].as_slice()).collect();
+        evaluation.store_all(b, store, &of_pixel);
     }
 }
 
@@ -161,10 +160,27 @@ impl<'a> Evaluation<'a> {
         load_strip(b, tensor, self.tile.strip, pointer, offset)
     }
 
-    fn store(&self, b: &mut Builder, index: usize, pixel: usize, values: &[Val]) {
+    /// Stores `values[pixel][vector]`.
+    fn store_all(&self, b: &mut Builder, index: usize, values: &[&[Val]]) {
         let tensor = &self.epilogue.stores[index];
         let elem = self.epilogue.program.stores[index].1;
         assert_eq!(elem, tensor.elem, "internal error: a store of another element type");
+        let (strip, stride) = (self.tile.strip, pixel_stride(tensor));
+        let four = tensor.inner == Inner::Contiguous && strip.stores_four(b.width(), elem, stride);
+        for (i, pixels) in values.chunks(4).enumerate() {
+            match *pixels {
+                [&[p0], &[p1], &[p2], &[p3]] if four => {
+                    let (pointer, offset) = self.place(b, tensor, self.operands.stores[index], 4 * i);
+                    strip.store_four(b, elem, pointer, (offset, stride as i32), [p0, p1, p2, p3]);
+                }
+                _ => pixels.iter().enumerate().for_each(|(j, values)| self.store(b, index, 4 * i + j, values)),
+            }
+        }
+    }
+
+    fn store(&self, b: &mut Builder, index: usize, pixel: usize, values: &[Val]) {
+        let tensor = &self.epilogue.stores[index];
+        let elem = self.epilogue.program.stores[index].1;
         let (pointer, offset) = self.place(b, tensor, self.operands.stores[index], pixel);
         let strip = match tensor.inner {
             Inner::Contiguous => self.tile.strip,

@@ -107,6 +107,35 @@ impl Strip {
         }
     }
 
+    /// Whether bytes of four pixels, `stride` bytes apart, are better stored together: whole single vectors.
+    pub fn stores_four(self, width: Width, elem: ElemType, stride: i64) -> bool {
+        let bytes = matches!(elem, ElemType::U8 | ElemType::I8 | ElemType::Bool);
+        let whole = self.vectors == 1 && !self.natural && self.valid == width.lanes32();
+        // distances inside an instruction
+        bytes && whole && width != Width::W128 && (1..1 << 24).contains(&stride)
+    }
+
+    /// Stores one vector of each of four pixels as bytes, where [`Self::stores_four`]: four share packs and one permutation.
+    pub fn store_four(
+        self,
+        b: &mut Builder,
+        elem: ElemType,
+        to: Pointer,
+        (offset, stride): (i32, i32),
+        pixels: [Val; 4],
+    ) {
+        let packed = b.pack4(elem == ElemType::I8, pixels);
+        // one pixel behind the other: a chunk holds one at 512 bits, two at 256
+        let bytes = b.unchunk(packed);
+        if b.width() == Width::W512 {
+            return b.store_chunks(to, offset, stride, bytes);
+        }
+        let pairs = Span { stride: 2 * stride, head: CHUNK / 2, limit: 2 * stride as usize + CHUNK / 2 };
+        b.store_partial_chunks(to, offset, pairs, bytes);
+        let odd = b.interleave(Half::High, CHUNK / 2, bytes, bytes);
+        b.store_partial_chunks(to, offset + stride, pairs, odd);
+    }
+
     /// Parts of the strip's memory: part `part` of `parts_per_vector` of vector `v`, in elements of `bytes` bytes; its offset and
     /// span.
     fn part(self, bytes: usize, limit: usize, v: usize, (part, head): (usize, usize)) -> (i32, Span) {

@@ -20,10 +20,13 @@
 //! and two of their products fit i32. The sums over channels and R M Ct wrap. Multiplied by the inverse of 9 modulo 2^32, the
 //! result is `2^s y` modulo 2^32; an arithmetic shift gives `y`, because lowering has checked `-2^25 <= y < 2^25`.
 //!
-//! Tiles at the edge read pixels again instead of those behind the last; that reaches only results that do not exist.
+//! Tiles at the edge of the plane with fewer results along a side need fewer points there: `n` results `n + 2`. They take the same
+//! U, with other matrices B, R and C ([`points`]), whose entries are no larger, and powers of two that are no greater.
 
+mod points;
 mod product;
 mod source;
+mod tiles;
 
 pub use product::build;
 pub use source::build_source;

@@ -7,10 +7,13 @@
 use crate::lower::kernel::WinogradSpec;
 use crate::lower::pack::WinogradLayout;
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Cache, Cmp, IntOp, Mem, ShiftOp, Ty, Val, VecOp, Widen, Width};
+use crate::simd::ir::{Cache, Cmp, Mem, ShiftOp, Ty, Val, VecOp, Widen, Width};
 use crate::simd::kernels::epilogue::{self, Operands, Tile};
 use crate::simd::kernels::strip::Strip;
 use crate::simd::kernels::{Items, nest};
+
+use super::points::Side;
+use super::tiles;
 
 const PATCH: usize = WinogradLayout::PATCH;
 const TILE: usize = WinogradLayout::TILE;
@@ -19,8 +22,6 @@ const VECTORS: usize = WinogradLayout::VECTORS;
 const LINE: usize = 64;
 /// 9 * INVERSE_OF_9 == 1 modulo 2^32.
 const INVERSE_OF_9: u32 = 954_437_177;
-/// Powers of two in the results of each column.
-const SHIFTS: [u8; TILE] = [6, 5, 4, 4];
 
 pub fn build(b: &mut Builder, spec: &WinogradSpec, operands: &[Pointer], items: Items) {
     let &[transformed, weights, scratch, ref rest @ ..] = operands else {
@@ -79,7 +80,9 @@ impl Product<'_> {
                 let source = b.index(source, position, self.layout.source_position() as i64);
                 let sums = b.index(self.scratch, position, self.layout.product_position() as i64);
                 let weights = self.transformed_weights(b, column);
-                self.position(b, source, weights, sums, begins);
+                tiles::for_needed(b, self.layout, [row, column], &|b, tiles| {
+                    self.position(b, source, weights, sums, (begins, tiles));
+                });
             });
         });
     }
@@ -146,9 +149,17 @@ impl Product<'_> {
         }
     }
 
-    /// Sums of all tiles at one position.
-    fn position(&self, b: &mut Builder, source: Pointer, weights: Pointer, sums: Pointer, begins: bool) {
-        nest::for_tiles(b, self.layout.part_tiles(), tiles_at_once(b.width()), |b, tile, count| {
+    /// Sums of `count` tiles from `first` on at one position.
+    fn position(
+        &self,
+        b: &mut Builder,
+        source: Pointer,
+        weights: Pointer,
+        sums: Pointer,
+        (begins, (first, count)): (bool, (usize, usize)),
+    ) {
+        nest::for_tiles(b, count, tiles_at_once(b.width()), |b, tile, count| {
+            let tile = b.iadd_imm(tile, first as i64);
             let source = b.index(source, tile, self.layout.source_tile() as i64);
             let sums = b.index(sums, tile, self.layout.product_tile() as i64);
             self.tiles(b, source, weights, sums, count, begins);
@@ -212,66 +223,56 @@ impl Product<'_> {
 
     fn results(&self, b: &mut Builder, operands: &Operands, channels: usize) {
         let (spec, layout) = (self.spec, self.layout);
-        let whole = spec.ow / TILE;
-        nest::for_count(b, layout.part_rows(), |b, row| {
-            let first = b.imul_imm(row, layout.cols as i64);
-            let row = b.iadd(self.first_row, row);
+        nest::for_count(b, layout.part_rows(), |b, part_row| {
+            let row = b.iadd(self.first_row, part_row);
             let at = nest::indices(b, row, &[spec.batch, layout.rows]);
             let operands = operands.at(b, &spec.epilogue, 0, at[0]);
-            let tile = |b: &mut Builder, x: Val, columns: usize| {
-                let index = b.iadd(first, x);
-                let sums = b.index(self.scratch, index, layout.product_tile() as i64);
-                let pixel = b.imul_imm(x, TILE as i64);
-                let operands = operands.at(b, &spec.epilogue, 2, pixel);
-                self.result(b, sums, &operands, at[1], (columns, channels));
-            };
-            nest::for_count(b, whole, |b, x| tile(b, x, TILE));
-            if whole < layout.cols {
-                let x = b.int(whole as i64);
-                tile(b, x, spec.ow - whole * TILE);
-            }
+            tiles::for_row_side(b, layout, at[1], &|b, side| {
+                tiles::for_tiles_of_row(b, layout, part_row, side, &mut |b, x, number, cols| {
+                    let sums = b.index(self.scratch, number, layout.product_tile() as i64);
+                    let pixel = b.imul_imm(x, TILE as i64);
+                    let operands = operands.at(b, &spec.epilogue, 2, pixel);
+                    self.result(b, sums, &operands, at[1], ([side, cols], channels));
+                });
+            });
         });
     }
 
-    /// Results of one tile in row `row` of tiles, with `columns` columns of pixels.
+    /// Results of one tile in row `row` of tiles.
     fn result(
         &self,
         b: &mut Builder,
         sums: Pointer,
         operands: &Operands,
         row: Val,
-        (columns, channels): (usize, usize),
+        ([row_side, col_side], channels): ([Side; 2], usize),
     ) {
         let spec = self.spec;
         let strip = Strip { vectors: VECTORS, valid: channels, natural: false };
-        for (vector, column) in (0..strip.live()).flat_map(|v| (0..PATCH).map(move |column| (v, column))) {
-            let points = std::array::from_fn(|y| b.load(Ty::V32, sums, self.sum_at(y * PATCH + column, vector)));
-            for (y, value) in points_to_rows(b, points).into_iter().enumerate() {
-                b.store(sums, self.sum_at(y * PATCH + column, vector), value);
+        for (vector, column) in (0..strip.live()).flat_map(|v| col_side.positions().into_iter().map(move |c| (v, c))) {
+            let at = |row: usize| self.sum_at(row * PATCH + column, vector);
+            let points: Vec<Val> = row_side.positions().into_iter().map(|y| b.load(Ty::V32, sums, at(y))).collect();
+            for (y, value) in row_side.rows(b, &points).into_iter().enumerate() {
+                b.store(sums, at(y), value);
             }
         }
         let first = b.imul_imm(row, TILE as i64);
-        let mut rows = b.int(TILE as i64);
-        if !spec.oh.is_multiple_of(TILE) {
-            let all = b.int(spec.oh as i64);
-            let left = b.int_op(IntOp::Sub, all, first);
-            rows = b.int_op(IntOp::MinS, left, rows);
-        }
-        let zero = b.int(0);
-        b.for_each(zero, rows, 1, |b, y| {
+        nest::for_count(b, row_side.results, |b, y| {
             let sums = b.index(sums, y, (PATCH * self.layout.product_position()) as i64);
             let y = b.iadd(first, y);
             let operands = operands.at(b, &spec.epilogue, 1, y);
-            let mut accumulators = vec![Vec::new(); columns];
+            let mut accumulators = vec![Vec::new(); col_side.results];
             for vector in 0..strip.live() {
-                let points = std::array::from_fn(|x| b.load(Ty::V32, sums, self.sum_at(x, vector)));
-                let values = points_to_columns(b, points);
+                let load = |x| b.load(Ty::V32, sums, self.sum_at(x, vector));
+                let points: Vec<Val> = col_side.positions().into_iter().map(load).collect();
+                let values = col_side.columns(b, &points);
                 let start = b.load(Ty::V32, self.weights, (vector * b.width().bytes()) as i32);
-                for ((pixel, value), shift) in accumulators.iter_mut().zip(values).zip(SHIFTS) {
+                for ((pixel, value), &shift) in accumulators.iter_mut().zip(values).zip(col_side.shifts()) {
                     pixel.push(quotient(b, value, shift, start));
                 }
             }
-            epilogue::apply(b, &spec.epilogue, &operands, Tile { pixels: columns, channel: 0, strip }, &accumulators);
+            let tile = Tile { pixels: col_side.results, channel: 0, strip };
+            epilogue::apply(b, &spec.epilogue, &operands, tile, &accumulators);
         });
     }
 
@@ -321,45 +322,6 @@ fn weights_to_points(b: &mut Builder, [zero, one, two]: [Val; 3]) -> [Val; PATCH
 fn times(b: &mut Builder, value: Val, factor: i64) -> Val {
     let factor = b.splat_const(Ty::V16, factor);
     b.vec_op(VecOp::Mul, value, factor)
-}
-
-/// Sums and differences of the points 1, -1 and 2, -2.
-fn pairs_of_points(b: &mut Builder, m: &[Val; PATCH]) -> [Val; 4] {
-    let (near, far) = (b.vadd(m[1], m[2]), b.vadd(m[3], m[4]));
-    let (near_odd, far_odd) = (b.vec_op(VecOp::Sub, m[1], m[2]), b.vec_op(VecOp::Sub, m[3], m[4]));
-    [near, far, near_odd, far_odd]
-}
-
-/// Rows of R times a column.
-fn points_to_rows(b: &mut Builder, m: [Val; PATCH]) -> [Val; TILE] {
-    let [near, far, near_odd, far_odd] = pairs_of_points(b, &m);
-    let near = b.shift(ShiftOp::Left, near, 2);
-    let near_odd = b.shift(ShiftOp::Left, near_odd, 2);
-    let zero = b.vadd(m[0], near);
-    let zero = b.vadd(zero, far);
-    let far_odd_2 = b.vadd(far_odd, far_odd);
-    let one = b.vadd(near_odd, far_odd_2);
-    let far = b.shift(ShiftOp::Left, far, 2);
-    let two = b.vadd(near, far);
-    let far_odd = b.shift(ShiftOp::Left, far_odd, 3);
-    let three = b.vadd(near_odd, far_odd);
-    let three = b.vadd(three, m[5]);
-    [zero, one, two, three]
-}
-
-/// Rows of C times a row.
-fn points_to_columns(b: &mut Builder, m: [Val; PATCH]) -> [Val; TILE] {
-    let [near, far, near_odd, far_odd] = pairs_of_points(b, &m);
-    let near_4 = b.shift(ShiftOp::Left, near, 2);
-    let zero = b.vadd(m[0], near_4);
-    let zero = b.vadd(zero, far);
-    let near_odd_2 = b.vadd(near_odd, near_odd);
-    let one = b.vadd(near_odd_2, far_odd);
-    let two = b.vadd(near, far);
-    let far_odd_2 = b.vadd(far_odd, far_odd);
-    let three = b.vadd(near_odd, far_odd_2);
-    let three = b.vadd(three, m[5]);
-    [zero, one, two, three]
 }
 
 /// `value / (9 * 2^shift) + start`, where the division has no remainder.

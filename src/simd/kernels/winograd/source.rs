@@ -6,8 +6,11 @@
 use crate::lower::kernel::WinogradSourceSpec;
 use crate::lower::pack::WinogradLayout;
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{IntOp, ShiftOp, Ty, Val, VecOp, Widen};
+use crate::simd::ir::{Ty, Val, Widen};
 use crate::simd::kernels::{Items, nest};
+
+use super::points::Side;
+use super::tiles;
 
 const PATCH: usize = WinogradLayout::PATCH;
 const TILE: usize = WinogradLayout::TILE;
@@ -15,67 +18,58 @@ const TILE: usize = WinogradLayout::TILE;
 pub fn build_source(b: &mut Builder, spec: &WinogradSourceSpec, operands: &[Pointer], items: Items) {
     let &[src, transformed] = operands else { panic!("internal error: a transform of one source") };
     let layout = WinogradLayout::of_source(b.width(), spec);
-    let source = Source { spec, layout: &layout };
+    let source = Source { spec, layout: &layout, transformed };
     nest::for_items(b, items, |b, item| {
         let indices = nest::indices(b, item, &[spec.batch, layout.rows]);
         let image = b.index(src, indices[0], spec.src.batch);
-        let rows = source.rows(b, image, indices[1]);
-        let to = b.index(transformed, item, (layout.cols * layout.source_tile()) as i64);
-        source.tiles(b, &rows, to);
+        tiles::for_row_side(b, &layout, indices[1], &|b, side| source.row(b, image, item, indices[1], side));
     });
 }
 
 struct Source<'a> {
     spec: &'a WinogradSourceSpec,
     layout: &'a WinogradLayout,
+    transformed: Pointer,
 }
 
 impl Source<'_> {
-    /// The six source rows of a row of tiles. The last row stands for those behind it.
-    fn rows(&self, b: &mut Builder, image: Pointer, row: Val) -> [Pointer; PATCH] {
-        let spec = self.spec;
-        let first = b.imul_imm(row, TILE as i64);
-        std::array::from_fn(|i| {
-            let mut row = b.iadd_imm(first, i as i64);
-            if (self.layout.rows - 1) * TILE + i >= spec.ih {
-                let last = b.int(spec.ih as i64 - 1);
-                row = b.int_op(IntOp::MinS, row, last);
-            }
-            b.index(image, row, spec.src.row)
-        })
+    /// Row `item` of the tiles of all images, which is row `row` of this image.
+    fn row(&self, b: &mut Builder, image: Pointer, item: Val, row: Val, side: Side) {
+        let (spec, layout) = (self.spec, self.layout);
+        let first = b.index(image, row, TILE as i64 * spec.src.row);
+        let rows: Vec<Pointer> = (0..side.patch() as i64)
+            .map(|i| {
+                let offset = b.int(i * spec.src.row);
+                b.advance(first, offset)
+            })
+            .collect();
+        tiles::for_tiles_of_row(b, layout, item, side, &mut |b, x, number, cols| {
+            let to = b.index(self.transformed, number, layout.source_tile() as i64);
+            let from = b.imul_imm(x, TILE as i64 * spec.src.pixel);
+            self.tile(b, &rows, from, to, [side, cols]);
+        });
     }
 
-    /// All tiles of a row; the last one may have fewer columns.
-    fn tiles(&self, b: &mut Builder, rows: &[Pointer; PATCH], to: Pointer) {
-        let whole = (self.spec.iw - (PATCH - TILE)) / TILE;
-        nest::for_count(b, whole, |b, x| self.tile(b, rows, x, PATCH, to));
-        if whole < self.layout.cols {
-            let x = b.int(whole as i64);
-            self.tile(b, rows, x, self.spec.iw - whole * TILE, to);
-        }
-    }
-
-    /// One tile with `columns` columns; the last column stands for those behind it.
-    fn tile(&self, b: &mut Builder, rows: &[Pointer; PATCH], x: Val, columns: usize, to: Pointer) {
+    fn tile(&self, b: &mut Builder, rows: &[Pointer], from: Val, to: Pointer, [row_side, col_side]: [Side; 2]) {
         let lanes = b.width().bytes() / 2;
-        let to = b.index(to, x, self.layout.source_tile() as i64);
-        let from = b.imul_imm(x, TILE as i64 * self.spec.src.pixel);
         nest::for_count(b, self.spec.ic.div_ceil(lanes), |b, vector| {
             let channel = b.imul_imm(vector, lanes as i64);
             let from = b.iadd(from, channel);
             let to = b.index(to, vector, 2 * lanes as i64);
-            let rows = rows.map(|row| b.advance(row, from));
-            for column in 0..PATCH {
-                let offset = column.min(columns - 1) as i64 * self.spec.src.pixel;
-                let pixels = rows.map(|row| b.load_widen(Widen::U8ToI16, row, offset as i32));
-                for (row, value) in patch_to_points(b, pixels).into_iter().enumerate() {
+            let rows: Vec<Pointer> = rows.iter().map(|&row| b.advance(row, from)).collect();
+            for (x, column) in col_side.positions().into_iter().enumerate() {
+                let offset = (x as i64 * self.spec.src.pixel) as i32;
+                let pixels: Vec<Val> = rows.iter().map(|&row| b.load_widen(Widen::U8ToI16, row, offset)).collect();
+                for (row, value) in row_side.positions().into_iter().zip(row_side.source(b, &pixels)) {
                     b.store(to, self.position(row, column), value);
                 }
             }
-            for row in 0..PATCH {
-                let values = std::array::from_fn(|column| b.load(Ty::V16, to, self.position(row, column)));
-                for (column, value) in patch_to_points(b, values).into_iter().enumerate() {
-                    b.store(to, self.position(row, column), value);
+            for row in row_side.positions() {
+                let places: Vec<i32> =
+                    col_side.positions().into_iter().map(|column| self.position(row, column)).collect();
+                let values: Vec<Val> = places.iter().map(|&place| b.load(Ty::V16, to, place)).collect();
+                for (place, value) in places.into_iter().zip(col_side.source(b, &values)) {
+                    b.store(to, place, value);
                 }
             }
         });
@@ -84,33 +78,4 @@ impl Source<'_> {
     fn position(&self, row: usize, column: usize) -> i32 {
         ((row * PATCH + column) * self.layout.source_position()) as i32
     }
-}
-
-/// Rows of B times a column.
-fn patch_to_points(b: &mut Builder, d: [Val; PATCH]) -> [Val; PATCH] {
-    let sub = |b: &mut Builder, x, y| b.vec_op(VecOp::Sub, x, y);
-    let times4 = |b: &mut Builder, x| b.shift(ShiftOp::Left, x, 2);
-    let even = sub(b, d[4], d[2]);
-    let odd = sub(b, d[3], d[1]);
-
-    let d02 = sub(b, d[0], d[2]);
-    let d02 = times4(b, d02);
-    let zero = b.vadd(d02, even);
-
-    let (near, far) = (b.vadd(d[1], d[2]), b.vadd(d[3], d[4]));
-    let near = times4(b, near);
-    let one = sub(b, near, far);
-
-    let (near, far) = (sub(b, d[2], d[1]), sub(b, d[3], d[4]));
-    let near = times4(b, near);
-    let minus_one = b.vadd(near, far);
-
-    let twice = b.vadd(odd, odd);
-    let two = b.vadd(even, twice);
-    let minus_two = sub(b, even, twice);
-
-    let d53 = sub(b, d[5], d[3]);
-    let d31 = times4(b, odd);
-    let infinity = sub(b, d53, d31);
-    [zero, one, minus_one, two, minus_two, infinity]
 }
