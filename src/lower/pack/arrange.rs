@@ -50,16 +50,17 @@ impl Arrangement {
         all.take(copies)
     }
 
-    /// What a copy's bytes are multiplied with instead of these weights; `None` if that is no i8.
-    pub(super) fn weights(self, weights: [i32; 4]) -> Option<[i32; 4]> {
-        if self == Arrangement::PLAIN {
-            return Some(weights);
-        }
-        let arranged = std::array::from_fn(|i| {
+    /// Whether weights change their sign, which -128 cannot.
+    pub(super) fn negates(self) -> bool {
+        self.complemented.contains(&true)
+    }
+
+    /// What a copy's bytes are multiplied with instead of these weights.
+    pub(super) fn weights(self, weights: [i32; 4]) -> [i32; 4] {
+        std::array::from_fn(|i| {
             let weight = weights[usize::from(self.order[i])];
             if self.complemented[i] { -weight } else { weight }
-        });
-        arranged.iter().all(|&weight| i8::try_from(weight).is_ok()).then_some(arranged)
+        })
     }
 
     /// What the products with [`Self::weights`] lack.
@@ -76,7 +77,7 @@ impl Arrangement {
     /// The complement as bits to flip in a chunk; `None` without one.
     pub fn flips(self) -> Option<[u8; CHUNK]> {
         let flips = || std::array::from_fn(|i| if self.complemented[i % 4] { 0xff } else { 0 });
-        self.complemented.contains(&true).then(flips)
+        self.negates().then(flips)
     }
 }
 
@@ -109,10 +110,7 @@ mod tests {
             let source = [bytes[b0], bytes[b1], 255, 7];
             let expected: i32 = weights.iter().zip(source).map(|(w, a)| w * a).sum();
             for arrangement in Arrangement::first(12) {
-                let Some(arranged) = arrangement.weights(weights) else {
-                    assert!(weights.contains(&-128), "{arrangement:?} of {weights:?}");
-                    continue;
-                };
+                let arranged = arrangement.weights(weights);
                 let copy = std::array::from_fn::<i32, 4, _>(|i| {
                     let byte = source[usize::from(arrangement.order[i])];
                     if arrangement.complemented[i] { 255 - byte } else { byte }

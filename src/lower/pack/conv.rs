@@ -263,23 +263,20 @@ impl ConvBlock<'_> {
 
     /// The four weights of a quad, zeros behind its end, as its copy takes them.
     fn quad(&self, channel: Option<usize>, quad: Quad) -> [i32; 4] {
-        self.arranged(channel, quad).expect("internal error: a quad in a copy that its weights do not allow")
+        quad.arrangement.weights(self.natural(channel, quad))
     }
 
-    fn arranged(&self, channel: Option<usize>, quad: Quad) -> Option<[i32; 4]> {
-        let natural = std::array::from_fn(|i| if i < quad.len { self.int(channel, quad.first + i) } else { 0 });
-        quad.arrangement.weights(natural)
+    fn natural(&self, channel: Option<usize>, quad: Quad) -> [i32; 4] {
+        std::array::from_fn(|i| if i < quad.len { self.int(channel, quad.first + i) } else { 0 })
     }
 
     /// The quad in every copy that its weights allow, the plain one first.
     fn options(&self, quad: Quad) -> impl Iterator<Item = Quad> + '_ {
-        let option = move |&(arrangement, offset): &(Arrangement, i64)| Quad {
-            offset: quad.offset + offset,
-            arrangement,
-            ..quad
-        };
-        let allowed = |quad: &Quad| self.all_lanes().all(|channel| self.arranged(channel, *quad).is_some());
-        self.copies.iter().map(option).filter(allowed)
+        let least = self.all_lanes().flat_map(|channel| self.natural(channel, quad)).min();
+        let negatable = least.is_none_or(|least| least > i32::from(i8::MIN));
+        let allowed = move |(arrangement, _): &&(Arrangement, i64)| negatable || !arrangement.negates();
+        let option = move |&(arrangement, offset)| Quad { offset: quad.offset + offset, arrangement, ..quad };
+        self.copies.iter().filter(allowed).map(option)
     }
 
     /// The channels of all lanes of all vectors.
@@ -366,12 +363,12 @@ impl ConvBlock<'_> {
 
     /// The quad in the copies where it is plain, with its sums; first where these leave the most room.
     fn plain_options(&self, quad: Quad) -> Vec<(Quad, pairs::Sums)> {
-        let plain = self.options(quad).filter(|option| self.unsafe_vectors(*option) == 0);
-        // above the limit is no plain quad
-        let sums = |quad: Quad| -> pairs::Sums {
-            self.all_lanes().flat_map(|channel| form::sums(self.quad(channel, quad))).map(|sum| sum as u8).collect()
+        let limited = |sum: i32| u8::try_from(sum).ok().filter(|&sum| sum <= pairs::LIMIT);
+        let sums = |quad: Quad| -> Option<pairs::Sums> {
+            self.all_lanes().flat_map(|channel| form::sums(self.quad(channel, quad))).map(limited).collect()
         };
-        let mut options: Vec<(Quad, pairs::Sums)> = plain.map(|quad| (quad, sums(quad))).collect();
+        let mut options: Vec<(Quad, pairs::Sums)> =
+            self.options(quad).filter_map(|quad| Some((quad, sums(quad)?))).collect();
         options.sort_by_key(|(_, sums)| sums.iter().map(|&sum| u64::from(sum).pow(2)).sum::<u64>());
         options
     }
