@@ -36,6 +36,8 @@ const EPILOGUE_CYCLES: usize = 3;
 /// How often a byte of the source is read, from where on it is in the first cache most times: what products wait for are the
 /// weights then, and three tiles of pixels share them. *Measured* between 2 and 8.
 const OFTEN_READ: usize = 4;
+/// A first cache: what a block's weights fit stays there from panel to panel.
+const NEAR_BYTES: usize = 48 << 10;
 /// Tiles of accumulators, of as many registers.
 const ACCUMULATORS: usize = 4;
 /// Dot products of vectors a cycle, which tiles compete with.
@@ -50,6 +52,8 @@ pub struct TilePlan {
     /// Tiles of all pixels.
     tiles: usize,
     weight_bytes: usize,
+    /// Weights of a whole block.
+    block_bytes: usize,
     /// How often a byte of the source is read for an output channel, about.
     source_reads: usize,
     /// Rows that may be taken as one.
@@ -72,10 +76,15 @@ impl TilePlan {
             (_, Some(band)) if few => return Form::Band(band.rows),
             _ if few && self.weight_bytes >= FAR_BYTES => (4, 1),
             _ if few => (2, 1),
-            (tiles, _) if tiles > FEW_TILES && blocks_outer && self.source_reads >= OFTEN_READ => (3, 1),
+            _ if self.waits_for_weights() => (3, 1),
             (tiles, _) => (tiles.min(2), 2),
         };
         Form::Tiles(Tiling { pixels, channels, blocks_outer })
+    }
+
+    /// Whether weights come from behind the first cache where the source does not.
+    fn waits_for_weights(&self) -> bool {
+        self.blocks_outer && self.tiles > FEW_TILES && self.source_reads >= OFTEN_READ && self.block_bytes > NEAR_BYTES
     }
 
     /// All panels whose accumulators fit: there are four, and as many tiles of weights as of channels beside them.
@@ -171,6 +180,7 @@ impl Lowering<'_> {
             tile_pixels,
             tiles,
             weight_bytes,
+            block_bytes: TileLayout::BLOCK * row_bytes(first),
             source_reads,
             band,
             blocks_outer,
