@@ -33,6 +33,11 @@ const FAR_BYTES: usize = 512 << 10;
 /// Cycles that a vector of results takes longer with tiles than with vectors where the epilogue computes a function: products of
 /// vectors run beside it.
 const EPILOGUE_CYCLES: usize = 3;
+/// How often a byte of the source is read, from where on it is in the first cache most times: what products wait for are the
+/// weights then, and three tiles of pixels share them. *Measured* between 2 and 8.
+const OFTEN_READ: usize = 4;
+/// A first cache: what a block's weights fit stays there from panel to panel.
+const NEAR_BYTES: usize = 48 << 10;
 /// Tiles of accumulators, of as many registers.
 const ACCUMULATORS: usize = 4;
 /// Dot products of vectors a cycle, which tiles compete with.
@@ -47,6 +52,10 @@ pub struct TilePlan {
     /// Tiles of all pixels.
     tiles: usize,
     weight_bytes: usize,
+    /// Weights of a whole block.
+    block_bytes: usize,
+    /// How often a byte of the source is read for an output channel, about.
+    source_reads: usize,
     /// Rows that may be taken as one.
     band: Option<Band>,
     /// The greater of source and weights is walked once.
@@ -67,9 +76,15 @@ impl TilePlan {
             (_, Some(band)) if few => return Form::Band(band.rows),
             _ if few && self.weight_bytes >= FAR_BYTES => (4, 1),
             _ if few => (2, 1),
+            _ if self.waits_for_weights() => (3, 1),
             (tiles, _) => (tiles.min(2), 2),
         };
         Form::Tiles(Tiling { pixels, channels, blocks_outer })
+    }
+
+    /// Whether weights come from behind the first cache where the source does not.
+    fn waits_for_weights(&self) -> bool {
+        self.blocks_outer && self.tiles > FEW_TILES && self.source_reads >= OFTEN_READ && self.block_bytes > NEAR_BYTES
     }
 
     /// All panels whose accumulators fit: there are four, and as many tiles of weights as of channels beside them.
@@ -151,7 +166,9 @@ impl Lowering<'_> {
         let tile_pixels = tile_pixels(dims.sizes[2]);
         let tiles = dims.sizes[0] * dims.sizes[1] * dims.sizes[2].div_ceil(tile_pixels);
         let weight_bytes: usize = groups.iter().map(|group| group.oc * row_bytes(group)).sum();
-        let blocks_outer = weight_bytes >= source_bytes(&dims);
+        let source_bytes = source_bytes(&dims);
+        let blocks_outer = weight_bytes >= source_bytes;
+        let source_reads = dims.sizes.iter().product::<usize>() * row_bytes(first) / source_bytes.max(1);
         // Groups differ in their offsets only.
         let step_bytes = pack::step_bytes(&first.runs);
         let has_polynomial = convolved.tree.program.has_polynomial();
@@ -163,6 +180,8 @@ impl Lowering<'_> {
             tile_pixels,
             tiles,
             weight_bytes,
+            block_bytes: TileLayout::BLOCK * row_bytes(first),
+            source_reads,
             band,
             blocks_outer,
             has_polynomial,
