@@ -12,10 +12,13 @@
 //! matmul(transpose(x))             -> matmul(x)    with the flag turned
 //! matmul of a vector               -> reshape(matmul of a matrix with one row or column)
 //! interpolate with pads            -> interpolate(pad(x))
+//! gather(x) by few runs of indices -> reshape(concat(slices of x))
 //! relu(relu(x)), neg(neg(x)), ..   -> relu(x), x
 //! assign(x) -> x                   for its users; gone if nobody reads the variable
 //! read_value(initial)              -> initial      if nobody assigns the variable
 //! ```
+
+mod gathers;
 
 use super::PassContext;
 use super::rewrite::{Rewriter, Rule, apply_rules};
@@ -41,6 +44,7 @@ const RULES: &[Rule] = &[
     Rule { name: "matmul-of-vectors", apply: matmul_of_vectors },
     Rule { name: "matmul-takes-transpose", apply: matmul_takes_transpose },
     Rule { name: "padded-interpolate", apply: padded_interpolate },
+    Rule { name: "gather-of-runs", apply: gathers::gather_of_runs },
     Rule { name: "unary-of-unary", apply: unary_of_unary },
     Rule { name: "unused-variable", apply: unused_variable },
     Rule { name: "assign-gives-its-operand", apply: assign_gives_its_operand },
