@@ -168,9 +168,12 @@ impl Conv<'_> {
     }
 
     /// Entries of the next block, to be fetched along with this block's: where blocks are the outer loop, they are in no near cache
-    /// yet. Behind the last header stand other numbers, and a prefetch may have any address.
+    /// yet. A single tile with dot products reads weights as fast as they come anyhow, without a stop. Behind the last header stand
+    /// other numbers, and a prefetch may have any address.
     fn next_entries(&self, b: &mut Builder, header: Pointer) -> Option<Val> {
-        self.spec.blocks_outer.then(|| {
+        let spec = self.spec;
+        let is_stream = spec.mac == Mac::U8I8Dot && spec.batch * spec.oh * spec.ow <= spec.tile_pixels;
+        (spec.blocks_outer && !is_stream).then(|| {
             let next = ConvLayout::HEADER_BYTES as i32 + ConvLayout::ENTRIES;
             let at = b.load_int(header, next, IntMem::I32);
             b.advance(self.weights, at).base
