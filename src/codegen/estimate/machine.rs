@@ -5,7 +5,8 @@
 //! - 128 bits: any core with SSE4.1 or NEON; numbers of Zen 3;
 //! - 256 bits: AVX2, with or without dot products. Zen 3 has four vector pipes, two of which multiply, and sustains three vector
 //!   instructions a cycle; Golden Cove has three ports, two of which multiply. In the units below they come to the same;
-//! - 512 bits: Golden Cove (server), where ports 0 and 1 work as one on wide vectors, beside port 5; and its tiles.
+//! - 512 bits: Golden Cove (server), where ports 0 and 1 work as one on wide vectors, beside port 5; and its tiles. It loads two
+//!   whole lines in a cycle and stores one, or two to one line; how many it comes to is *measured*.
 //!
 //! Sources: uops.info and Agner Fog's tables for instructions (`codegen::x86::timing`); the Intel optimization reference
 //! manual, 2.3 (Golden Cove: issue of six, loads, stores, caches, windows) and 20 (tiles); AMD's software optimization guide for
@@ -43,8 +44,6 @@ pub struct Machine {
     pub split: f64,
     /// Cycles until a stored tile can be read as vectors: stores of tiles are not forwarded to loads. *Measured.*
     pub tile_wait: f64,
-    /// Lines that a line counts for which a tile loads from behind the first cache: a tile waits for all of its rows. *Measured.*
-    pub tile_line: f64,
     /// The shorter of computing and moving data, as far as it does not hide behind the longer one. *Measured.*
     pub beside: f64,
     /// Cycles of a call: the step around the kernel, its first misses, the clock of a profile. *Measured.*
@@ -82,7 +81,6 @@ static NARROW: Machine = Machine {
     loop_end: 10.0,
     split: 1.0,
     tile_wait: 30.0,
-    tile_line: 1.35,
     beside: 0.4,
     call: 300.0,
     tiles: 3000.0,
@@ -95,8 +93,8 @@ static WIDE: Machine = Machine {
         bound(&[Shift], 1.0),
         bound(&[Shuffle, Cross], 1.0),
         bound(&[Divide], 0.0625),
-        bound(&[Load], 2.0),
-        bound(&[Store], 1.0),
+        bound(&[Load], 1.6),
+        bound(&[Store], 1.4),
         bound(&[Int, IntMultiply, Branch], 4.0),
         bound(&[IntMultiply], 1.0),
         bound(&[IntDivide], 0.15),
@@ -104,13 +102,12 @@ static WIDE: Machine = Machine {
     ],
     issue: 6.0,
     window: 280.0,
-    loop_end: 10.0,
+    loop_end: 5.0,
     split: 1.0,
     tile_wait: 30.0,
-    tile_line: 1.35,
     beside: 0.3,
-    call: 300.0,
-    tiles: 3000.0,
+    call: 130.0,
+    tiles: 1200.0,
     levels: &[Level { bytes: 49152.0, line_cycles: 1.2 }, Level { bytes: 2097152.0, line_cycles: 3.0 }],
 };
 

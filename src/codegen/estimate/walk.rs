@@ -122,17 +122,10 @@ impl Walk<'_> {
         let crosses = |&row: &i64| (begin + row * stride).rem_euclid(LINE) + access.bytes > LINE;
         let splits = (0..access.count).filter(crosses).count() as f64;
         let is_store = is_store(inst);
-        touched.touch(region, begin, (access.bytes, access.count, stride), self.weight(inst));
+        // lines that are written come and go
+        let weight = if is_store { 2.0 } else { 1.0 };
+        touched.touch(region, begin, (access.bytes, access.count, stride), weight);
         uops.on[if is_store { Unit::Store } else { Unit::Load } as usize] += splits * self.machine.split;
-    }
-
-    /// Lines that a line counts for: written ones come and go.
-    fn weight(&self, inst: &Inst) -> f64 {
-        match inst {
-            Inst::Tile(TileInst::Load { .. }) => self.machine.tile_line,
-            _ if is_store(inst) => 2.0,
-            _ => 1.0,
-        }
     }
 
     fn for_loop(&mut self, results: &[Val], l: &Loop, part: Option<&Part<Straight>>) -> Option<Work> {
