@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::Lowering;
 use super::choice::Form;
 use super::kernel::Mac;
-use super::lanes::Lanes;
+use super::lanes::{self, Lanes};
 use super::pack::{Group, Weights};
 use super::problem;
 use super::tiles::TilePlan;
@@ -31,7 +31,8 @@ impl Lowering<'_> {
         let Dense { mac, groups, weights, .. } = *dense;
         let init = self.init_of(convolved.anchor, convolved.laid.dst.sizes[convolved.channel])?;
         let row = convolved.dims().sizes.last().copied().unwrap_or(1);
-        let mut lanes = Lanes { mac, width: self.width, groups, weights, init, row, packed: BTreeMap::new() };
+        let rows = lanes::rows_of(&convolved).sizes.split_last().map_or(1, |(_, outer)| outer.iter().product());
+        let mut lanes = Lanes { mac, width: self.width, groups, weights, init, row, rows, packed: BTreeMap::new() };
         let mut plan = match (mac, weights) {
             (Mac::U8I8Dot | Mac::U8I8, Weights::Int(_)) => self.tile_plan(&convolved, groups),
             _ => None,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::choice::{Form, Tiling};
 use super::elementwise::{Strips, covered};
+use super::grid::Dims;
 use super::kernel::{ArrangedSource, ConvSpec, KernelSpec, Mac};
 use super::pack::{self, ArrangedLayout, Arrangement, Group, PackedConv, Run, Weights};
 use super::place::StorageKind;
@@ -20,6 +21,8 @@ const ROW_PIXELS: usize = 24;
 const COPIES_BYTES: usize = 32 << 10;
 /// Bytes of the weights for each pixel of a tile: copies are made tile by tile, and each tile walks all weights.
 const WEIGHTS_PER_PIXEL: usize = 128 << 10;
+/// Rows from which on copies are preferred: rows are what threads share then.
+const COPIES_ROWS: usize = 4;
 /// Output channels for each copy of the source.
 const CHANNELS_PER_COPY: usize = 16;
 /// What a vector of a copy takes beside vector instructions of products: a store, and cache lines.
@@ -44,8 +47,10 @@ pub struct Lanes<'a> {
     pub weights: Weights<'a>,
     /// What the accumulator of each output channel starts with.
     pub init: Vec<i32>,
-    /// Pixels of a row.
+    /// Pixels of a row, before flat ranges are cut.
     pub row: usize,
+    /// Rows, after that.
+    pub rows: usize,
     /// By the vectors of a block and the copies of the source, once packed: several forms have the same.
     pub packed: BTreeMap<(usize, usize), PackedConv>,
 }
@@ -66,7 +71,7 @@ impl Lanes<'_> {
             // weights bind, and narrow blocks have the fewest in the XOR form, which takes twice the bytes
             return self.lanes(narrow);
         }
-        let copied = self.copies(narrow).map(|copies| (narrow, copies));
+        let copied = self.copies(narrow).filter(|_| self.rows >= COPIES_ROWS).map(|copies| (narrow, copies));
         let candidates = [(usual, 1), (narrow, 1)].into_iter().chain(copied);
         match candidates.min_by_key(|&(shape, copies)| self.instructions(shape, copies)) {
             Some((shape, copies)) if copies > 1 => Form::Copies(shape.tiling(false), copies),
@@ -208,6 +213,11 @@ impl Shape {
     }
 }
 
+/// Loops over pixels, a flat range cut into rows.
+pub fn rows_of(convolved: &Convolved) -> Dims {
+    convolved.dims().with_rows(ROW_PIXELS)
+}
+
 impl Lowering<'_> {
     pub fn lane_convolution(
         &mut self,
@@ -216,7 +226,7 @@ impl Lowering<'_> {
         tiling: Tiling,
         copies: usize,
     ) -> Result<(), String> {
-        let mut dims = convolved.dims().with_rows(ROW_PIXELS);
+        let mut dims = rows_of(&convolved);
         let Convolved { anchor, tree, mut laid, src, channel, macs, .. } = convolved;
         let packed = lanes.pack(tiling.channels, copies).clone();
         let arranged = lanes.source(copies);
