@@ -2,8 +2,10 @@
 //! program's command line with its exit codes, static libraries.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
+#[path = "common/executable.rs"]
+mod executable;
+
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -52,21 +54,12 @@ impl Workspace {
 
     /// The toy model as a program, with files `x.npy` (right) and others beside it.
     fn program(&self, flags: &[&str]) {
-        self.write("toy.data", &attach(&self.toy(flags)).unwrap());
-        self.make_executable("toy.data", "toy");
+        executable::write(&self.directory.join("toy"), &attach(&self.toy(flags)).unwrap()).unwrap();
         self.write("x.npy", &npy("<f4", "(2, 3)", &bytes_of(&X)));
     }
 
     fn write(&self, name: &str, bytes: &[u8]) {
         fs::write(self.directory.join(name), bytes).unwrap();
-    }
-
-    /// Copies a file as a program, in a child process: other tests fork meanwhile, and a copy of a file that this process
-    /// holds open for writing would keep the program from being started ("text file busy").
-    fn make_executable(&self, data: &str, program: &str) {
-        let status = Command::new("cp").args([data, program]).current_dir(&self.directory).status().unwrap();
-        assert!(status.success());
-        fs::set_permissions(self.directory.join(program), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Runs the program in the directory.
@@ -206,8 +199,7 @@ fn broken_promises_of_the_model_exit_with_5() {
 fn stub_without_a_model_says_so() {
     let files = Workspace::new("stub");
     files.program(&[]);
-    files.write("stub", stub::program(std::env::consts::ARCH).unwrap());
-    files.make_executable("stub", "toy");
+    executable::write(&files.directory.join("toy"), stub::program(std::env::consts::ARCH).unwrap()).unwrap();
     files.expect("info", 3, "this program has no model");
 }
 

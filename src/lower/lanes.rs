@@ -93,8 +93,11 @@ impl Lanes<'_> {
     }
 
     /// How many copies of the source may be worth their making: they shall stay in the first cache, and take little time beside
-    /// the products.
+    /// the products. For other products than those of bytes in 16 bits there is nothing to gain.
     fn copies(&self, shape: Shape) -> Option<usize> {
+        if self.mac != Mac::U8I8 || self.width == Width::W128 {
+            return None;
+        }
         let channels: usize = self.groups.iter().map(|group| group.oc).sum();
         let may = |copies: &&usize| {
             let Some(source) = self.source(**copies) else { return false };
@@ -118,8 +121,7 @@ impl Lanes<'_> {
     /// Every form that registers have room for.
     pub fn forms(&self) -> Vec<Form> {
         let narrow = self.narrow();
-        let may_copy = self.mac == Mac::U8I8 && self.width != Width::W128;
-        let copied = self.copies(narrow).filter(|_| may_copy).map(|copies| Form::Copies(narrow.tiling(false), copies));
+        let copied = self.copies(narrow).map(|copies| Form::Copies(narrow.tiling(false), copies));
         self.tilings().into_iter().map(Form::Lanes).chain(copied).collect()
     }
 

@@ -290,6 +290,11 @@ pub enum Cache {
     L2,
 }
 
+impl Cache {
+    /// Bytes of a line.
+    pub const LINE: usize = 64;
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduction {
     AddI32,

@@ -10,6 +10,8 @@
 //! files. Moved to `tests/random/regressions`, it is replayed by every run, on every kind of sample and at every width.
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
+#[path = "../common/executable.rs"]
+mod executable;
 mod graphs;
 mod layers;
 mod net;

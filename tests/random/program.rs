@@ -2,7 +2,6 @@
 //! and not the test.
 
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +10,8 @@ use octet::codegen::object::{Object, infer_symbol, info_symbol};
 use octet::emit::{exe, stub};
 use octet::ir::{ElemType, Tensor, TensorType};
 use octet::lower::program::Program;
+
+use super::executable;
 
 pub struct Executable {
     directory: PathBuf,
@@ -29,7 +30,7 @@ impl Executable {
         fs::create_dir(&directory).map_err(|error| error.to_string())?;
         let outputs = program.outputs.iter().map(|port| port.ty.clone()).collect();
         let executable = Executable { directory, outputs };
-        write_program(&executable.path("app"), &bytes).map_err(|error| error.to_string())?;
+        executable::write(&executable.path("app"), &bytes).map_err(|error| error.to_string())?;
         Ok(executable)
     }
 
@@ -62,19 +63,6 @@ impl Drop for Executable {
         // Left behind at worst.
         let _ = fs::remove_dir_all(&self.directory);
     }
-}
-
-/// Written by a child process: this process forks in other threads, and a copy of the open file would keep the program from
-/// being started ("text file busy").
-fn write_program(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let plain = path.with_extension("data");
-    let mut options = fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(&plain)?;
-    std::io::Write::write_all(&mut &file, bytes)?;
-    drop(file);
-    let status = Command::new("cp").arg(&plain).arg(path).status()?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
-    if status.success() { Ok(()) } else { Err(std::io::Error::other("cp failed")) }
 }
 
 fn npy(tensor: &Tensor) -> Vec<u8> {

@@ -17,9 +17,6 @@ use super::epilogue::{self, Operands, Tile, displaced};
 use super::nest;
 use super::strip::Strip;
 
-/// Bytes of a line of the caches.
-const LINE: usize = 64;
-
 pub fn build(b: &mut Builder, spec: &ConvSpec, operands: &[Pointer], items: Items) {
     let &[src, weights, ref rest @ ..] = operands else { panic!("internal error: conv without source and weights") };
     let (copies, rest) = match (&spec.arranged, rest) {
@@ -199,7 +196,7 @@ impl Conv<'_> {
         let (ty, bytes) = (self.weight_ty(), b.width().bytes());
         let weights: Vec<Val> = (0..entry_vectors).map(|v| b.load(ty, entries, (v * bytes) as i32)).collect();
         if let Some(ahead) = ahead {
-            (0..entry_vectors * bytes).step_by(LINE).for_each(|line| b.prefetch(Cache::L2, ahead, line as i32));
+            (0..entry_vectors * bytes).step_by(Cache::LINE).for_each(|line| b.prefetch(Cache::L2, ahead, line as i32));
         }
         let mut sums: Vec<Vec<Val>> = Vec::new();
         for (pixel, accumulators) in transposed(accumulators, pixels.count).iter().enumerate() {

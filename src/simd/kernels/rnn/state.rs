@@ -25,7 +25,6 @@ use super::super::nest;
 
 /// How far ahead of their use weights are fetched.
 const PREFETCH_BYTES: usize = 2048;
-const CACHE_LINE: usize = 64;
 
 /// States whose digits a step needs at a time.
 const SLOTS: usize = 2;
@@ -62,7 +61,7 @@ pub fn digit_memory(b: &mut Builder, spec: &RnnSpec) -> Option<Pointer> {
 
 /// A plane of digits, whole steps of them.
 fn plane_bytes(spec: &RnnSpec) -> usize {
-    (spec.hidden * digit_form(spec.product).elem.bytes()).next_multiple_of(CACHE_LINE)
+    (spec.hidden * digit_form(spec.product).elem.bytes()).next_multiple_of(Cache::LINE)
 }
 
 /// The recurrent weights of a direction, and the states that meet them.
@@ -212,7 +211,7 @@ impl<'a> StateProducts<'a> {
         let width = b.width().bytes();
         let places = gates.iter().flat_map(|gate| (0..vectors).map(move |vector| (gate * vectors + vector) * width));
         let load = |at: usize| {
-            if at.is_multiple_of(CACHE_LINE) {
+            if at.is_multiple_of(Cache::LINE) {
                 b.prefetch(Cache::L1, weights, (at + PREFETCH_BYTES) as i32);
             }
             b.load(ty, weights, at as i32)

@@ -18,8 +18,6 @@ use super::tiles;
 const PATCH: usize = WinogradLayout::PATCH;
 const TILE: usize = WinogradLayout::TILE;
 const VECTORS: usize = WinogradLayout::VECTORS;
-/// Bytes of a line of the caches.
-const LINE: usize = 64;
 /// 9 * INVERSE_OF_9 == 1 modulo 2^32.
 const INVERSE_OF_9: u32 = 954_437_177;
 
@@ -143,9 +141,9 @@ impl Product<'_> {
     fn prefetch_next(&self, b: &mut Builder, pair: Pointer, row: usize) {
         let layout = self.layout;
         let chunk = layout.chunks().1 * layout.pair();
-        let lines = layout.pair().div_ceil(LINE);
+        let lines = layout.pair().div_ceil(Cache::LINE);
         for line in (row..lines).step_by(PATCH) {
-            b.prefetch(Cache::L2, pair, (chunk + line * LINE) as i32);
+            b.prefetch(Cache::L2, pair, (chunk + line * Cache::LINE) as i32);
         }
     }
 
