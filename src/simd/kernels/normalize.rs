@@ -2,7 +2,8 @@
 //! Integer sources are converted as they are loaded.
 //!
 //! If the inner dimension is reduced a row goes by vectors and its tail element by element; else columns go side by side, a strip
-//! at a time. Sums are taken per row first and then over rows, which keeps their error small.
+//! at a time. Sums are taken per row first and then over rows, which keeps their error small. A mean is the first element and
+//! the mean of the distances from it: additions of like numbers round all to one side, and a small deviation would enlarge the error.
 
 use crate::ir::op::{BinaryOp, EpsMode};
 use crate::lower::kernel::{NormalizeKind, NormalizeSpec};
@@ -37,6 +38,8 @@ pub fn build(b: &mut Builder, spec: &NormalizeSpec, operands: &[Pointer], items:
 
 /// What is reduced together. Statistics are one vector for rows (the same in all lanes), one per vector of a strip of columns.
 trait Part {
+    /// The first of the reduced elements.
+    fn first(&self, b: &mut Builder) -> Vec<Val>;
     /// The sum of `f(statistic, x)` over all reduced elements.
     fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val>;
     /// Runs the epilogue on `f(statistic, x)` of every element.
@@ -55,8 +58,7 @@ fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
             .collect();
         return part.map(b, &|b, i, x| b.fmul(x, factors[i]));
     }
-    let sums = part.sum(b, &|_, _, x| x);
-    let means: Vec<Val> = sums.into_iter().map(|sum| mean(b, spec, sum)).collect();
+    let means = means(b, spec, part);
     if spec.kind == NormalizeKind::Mean {
         return part.map(b, &|b, i, x| b.fsub(x, means[i]));
     }
@@ -76,6 +78,16 @@ fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
         let centred = b.fsub(x, means[i]);
         b.fmul(centred, factors[i])
     });
+}
+
+fn means(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) -> Vec<Val> {
+    let first = part.first(b);
+    let distances = part.sum(b, &|b, i, x| b.fsub(x, first[i]));
+    let mean = |(sum, &first): (Val, &Val)| {
+        let distance = mean(b, spec, sum);
+        b.fadd(first, distance)
+    };
+    distances.into_iter().zip(&first).map(mean).collect()
 }
 
 fn reciprocal(b: &mut Builder, x: Val) -> Val {
@@ -144,6 +156,11 @@ impl Rows<'_> {
 }
 
 impl Part for Rows<'_> {
+    fn first(&self, b: &mut Builder) -> Vec<Val> {
+        let x = load_splat(b, self.spec.elem, self.src, 0);
+        vec![real(b, x)]
+    }
+
     fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val> {
         let strip = Strip::full(b.width(), 1);
         let (lanes, whole) = (b.width().lanes32(), self.whole(b));
@@ -220,6 +237,11 @@ impl Columns<'_> {
 }
 
 impl Part for Columns<'_> {
+    fn first(&self, b: &mut Builder) -> Vec<Val> {
+        let zero = b.int(0);
+        self.load(b, &vec![zero; self.spec.reduced.len()])
+    }
+
     fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val> {
         let none = b.splat_const_f32(0.0);
         let init = vec![none; self.strip.live()];
