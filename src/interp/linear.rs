@@ -124,7 +124,7 @@ fn add_products<'a, T: Ring + 'a>(dst: &mut [T], src: impl Iterator<Item = &'a T
     }
 }
 
-/// The transposed convolution: every source element adds its multiple of the kernel to the result.
+/// The transposed convolution: every source element, without the zero point, adds its multiple of the kernel to the result.
 pub(super) fn deconvolution(attrs: &DeconvAttrs, operands: &[&Tensor], ty: &TensorType) -> Result<Tensor, String> {
     let (src, weights, dst) = (operands[0].shape().dims(), operands[1].shape().dims(), ty.shape.dims());
     let (windows, channels) = match (src, weights, dst) {
@@ -143,7 +143,10 @@ pub(super) fn deconvolution(attrs: &DeconvAttrs, operands: &[&Tensor], ty: &Tens
     };
     match Factors::of(operands[0], operands[1])? {
         Factors::Real(src, w) => values::real(ty, deconvolve(&windows, &channels, &src, &w)),
-        Factors::Int(src, w) => int_result(ty, deconvolve(&windows, &channels, &src, &w)),
+        Factors::Int(mut src, w) => {
+            src.iter_mut().for_each(|x| *x = x.wrapping_sub(attrs.zero_point));
+            int_result(ty, deconvolve(&windows, &channels, &src, &w))
+        }
     }
 }
 

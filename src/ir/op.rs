@@ -199,6 +199,8 @@ pub struct DeconvAttrs {
     pub pads_end: Vec<usize>,
     pub output_padding: Vec<usize>,
     pub groups: usize,
+    /// Subtracted from every element of an integer source. 0 for floats.
+    pub zero_point: i32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,10 +29,18 @@ impl Lowering<'_> {
     /// The steps of a dense or grouped convolution, or of a product with constants.
     pub fn dense_convolution(&mut self, convolved: Convolved, dense: &Dense) -> Result<(), String> {
         let Dense { mac, groups, weights, .. } = *dense;
-        let init = self.init_of(convolved.anchor, convolved.laid.dst.sizes[convolved.channel])?;
         let row = convolved.dims().sizes.last().copied().unwrap_or(1);
         let rows = lanes::rows_of(&convolved).sizes.split_last().map_or(1, |(_, outer)| outer.iter().product());
-        let mut lanes = Lanes { mac, width: self.width, groups, weights, init, row, rows, packed: BTreeMap::new() };
+        let mut lanes = Lanes {
+            mac,
+            width: self.width,
+            groups,
+            weights,
+            init: convolved.init.clone(),
+            row,
+            rows,
+            packed: BTreeMap::new(),
+        };
         let mut plan = match (mac, weights) {
             (Mac::U8I8Dot | Mac::U8I8, Weights::Int(_)) => self.tile_plan(&convolved, groups),
             _ => None,

@@ -326,6 +326,7 @@ pub fn window_halo(graph: &Graph, node: Node) -> Halo {
             }
         }
         Op::Deconvolution(attrs) => {
+            halo.value = attrs.zero_point;
             for (dim, &size) in kernel.iter().enumerate() {
                 // Output y reads source (y + pad - k * dilation) / stride for every k that divides.
                 let reach = (size - 1) * attrs.dilations[dim];

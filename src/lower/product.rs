@@ -62,7 +62,8 @@ impl Lowering<'_> {
         walked.sizes[channel] = n;
         walked.strides[channel] = 0;
         let outer = (0..channel).collect();
-        let convolved = Convolved { anchor, tree: &tree, laid, src: walked, outer, channel, macs };
+        let init = self.init_of(anchor, n)?;
+        let convolved = Convolved { anchor, init, tree: &tree, laid, src: walked, outer, channel, macs };
         if let Some(values) = weights.as_f32() {
             let rows: Vec<f32> = (0..k * n).map(|i| values[at(i)]).collect();
             let dense = Dense { mac, groups: &groups, weights: Weights::F32(&rows), windows: None };

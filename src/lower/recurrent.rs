@@ -111,7 +111,8 @@ impl Lowering<'_> {
         let macs = (sizes.batch * sizes.sequence * rows * sizes.input) as u64;
         let anchor = Anchor { node, value: self.graph.result(node), init: None };
         let laid = Laid { loads: Vec::new(), dst };
-        let convolved = Convolved { anchor, tree: &tree, laid, src, outer: vec![0, 1], channel: 2, macs };
+        let init = vec![0; rows];
+        let convolved = Convolved { anchor, init, tree: &tree, laid, src, outer: vec![0, 1], channel: 2, macs };
         let dense = Dense { mac: Mac::F32, groups: &groups, weights: Weights::F32(w), windows: None };
         self.dense_convolution(convolved, &dense)?;
         Ok(storage)

@@ -199,9 +199,8 @@ impl Lowering<'_> {
     ) -> Result<(), String> {
         let cut = plan.cut(form).ok_or_else(|| format!("internal error: tiles as {form}"))?;
         let tiling = cut.tiling;
-        let Convolved { anchor, tree, laid, src, channel, macs, .. } = convolved;
+        let Convolved { anchor, init, tree, laid, src, channel, macs, .. } = convolved;
         let oc = laid.dst.sizes[channel];
-        let init = self.init_of(anchor, oc)?;
         let pack = || pack::pack_tiles(plan.step_bytes, tiling.channels, groups, rows, &init);
         let packed = plan.packed.entry(tiling.channels).or_insert_with(pack).clone();
         let blob = self.const_storage(packed.blob);

@@ -55,6 +55,8 @@ impl Rows {
 #[derive(Clone)]
 pub struct Convolved<'a> {
     pub anchor: Anchor,
+    /// What the accumulator of each output channel starts with.
+    pub init: Vec<i32>,
     pub tree: &'a Tree,
     pub laid: Laid,
     /// The source as the output pixels walk it: sizes of the result, strides times the window's.
@@ -90,7 +92,8 @@ impl Lowering<'_> {
         let macs = (src.sizes[0] * spatial * weights.shape().elements()) as u64;
         let walked = walked_source(&src, &attrs.strides, &attrs.pads_begin, &laid.dst);
         let outer = std::iter::once(0).chain(2..rank).collect();
-        let convolved = Convolved { anchor, tree: &tree, laid, src: walked, outer, channel: 1, macs };
+        let init = self.init_of(anchor, oc)?;
+        let convolved = Convolved { anchor, init, tree: &tree, laid, src: walked, outer, channel: 1, macs };
         if attrs.groups == src.sizes[1] && oc == attrs.groups && weights.shape()[1] == 1 {
             return self.depthwise(convolved, &taps, &weights, mac);
         }
@@ -127,7 +130,7 @@ impl Lowering<'_> {
         pixels: usize,
     ) -> Result<(), String> {
         let mut dims = convolved.dims();
-        let Convolved { anchor, tree, mut laid, src, macs, .. } = convolved;
+        let Convolved { anchor, init, tree, mut laid, src, macs, .. } = convolved;
         let steps = dims.unrolled_to(3);
         let mut dims = dims.padded_to(3);
         let own = laid.dst.sizes[1];
@@ -136,7 +139,7 @@ impl Lowering<'_> {
         let rows = Rows::pick(weights, per_channel * channels, |i| {
             (i % channels % own) * per_channel + taps[i / channels].weight
         })?;
-        let init = self.init_of(anchor, own)?.repeat(pixels);
+        let init = init.repeat(pixels);
         let packed = pack::pack_depthwise(mac, self.width, rows.as_weights(), channels, &init);
         let blob = self.const_storage(packed.blob);
         let mut epilogue = self.epilogue(tree, &laid, &dims, 1, Some(1));
@@ -181,7 +184,9 @@ impl Lowering<'_> {
             let (groups, rows) = deconv_groups(&src, &weights, &taps, attrs.groups)?;
             let outer = std::iter::once(0).chain(2..rank).collect();
             let macs = macs / phases as u64;
-            let convolved = Convolved { anchor, tree: &tree, laid: part, src: walked, outer, channel: 1, macs };
+            let init = self.init_of(anchor, laid.dst.sizes[1])?;
+            let init = without_zero_point(init, &rows, attrs.zero_point);
+            let convolved = Convolved { anchor, init, tree: &tree, laid: part, src: walked, outer, channel: 1, macs };
             let dense = Dense { mac, groups: &groups, weights: rows.as_weights(), windows: None };
             self.dense_convolution(convolved, &dense)?;
         }
@@ -218,6 +223,15 @@ impl Lowering<'_> {
         let at = |channel: usize| values[if values.len() == 1 { 0 } else { channel }] as i32;
         Ok((0..oc).map(at).collect())
     }
+}
+
+/// So that sums over whole rows of weights, with a border of zero points, have no zero point in them: `init - z * sum(w)` per
+/// output channel, modulo 2^32.
+fn without_zero_point(init: Vec<i32>, rows: &Rows, zero_point: i32) -> Vec<i32> {
+    let Rows::Int(rows) = rows else { return init };
+    let row = (rows.len() / init.len().max(1)).max(1);
+    let sums = rows.chunks(row).map(|row| row.iter().fold(0, |sum: i32, &w| sum.wrapping_add(w)));
+    init.into_iter().zip(sums).map(|(init, sum)| init.wrapping_sub(zero_point.wrapping_mul(sum))).collect()
 }
 
 pub fn grid(strides: &[i64]) -> Grid {

@@ -142,9 +142,8 @@ fn in_parts(band: WinogradLayout, most: usize) -> WinogradLayout {
 
 impl Lowering<'_> {
     pub fn winograd(&mut self, convolved: Convolved, windows: &Windows) -> Result<(), String> {
-        let Convolved { anchor, tree, laid, src, macs, .. } = convolved;
+        let Convolved { anchor, init, tree, laid, src, macs, .. } = convolved;
         let (oc, ic) = (windows.weights[0], windows.weights[1]);
-        let init = self.init_of(anchor, oc)?;
         let views: Vec<&View> = std::iter::once(&src).chain(laid.views()).collect();
         let dims = Dims::of(&views, &[0, 2, 3]);
         let &[images, oh, ow] = dims.sizes.as_slice() else { return Err("internal error: no plane of pixels".into()) };

@@ -351,6 +351,7 @@ fn windows() -> Vec<Case> {
             pads_end: vec![0; 2],
             output_padding: vec![0; 2],
             groups: 1,
+            zero_point: 77,
         };
         vec![b.op(Op::Deconvolution(attrs), &[x, w])]
     }));
@@ -364,6 +365,7 @@ fn windows() -> Vec<Case> {
             pads_end: vec![0; 2],
             output_padding: vec![1; 2],
             groups: 2,
+            zero_point: 0,
         };
         vec![b.op(Op::Deconvolution(attrs), &[x, w])]
     }));

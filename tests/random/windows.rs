@@ -80,6 +80,7 @@ impl Net {
             pads_end: vec![pad; spatial],
             output_padding: vec![if stride == 2 && self.rng.chance(20) { 1 } else { 0 }; spatial],
             groups,
+            zero_point: 0,
         };
         let y = self.op(Op::Deconvolution(attrs), &[x, w]);
         self.bias(y, 1)

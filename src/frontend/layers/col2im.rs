@@ -51,6 +51,7 @@ pub fn col2im(context: &mut Context) -> Fallible<Vec<Value>> {
         pads_end: pads_end.to_vec(),
         output_padding: vec![below, behind],
         groups: rows / taps,
+        zero_point: 0,
     };
     let placed = context.emit(Op::Deconvolution(attrs), &[src, weights])?;
     let placed = if dims.len() == 3 { placed } else { context.reshape(placed, &[rows / taps, height, width])? };

@@ -166,7 +166,7 @@ fn deconvolve(context: &mut Context, src: Value, weights: Value, groups: usize) 
         fit_output(&mut window, &sizes, &wanted, &mut output_padding)?;
     }
     let Window { strides, dilations, pads_begin, pads_end, .. } = window;
-    let attrs = DeconvAttrs { strides, dilations, pads_begin, pads_end, output_padding, groups };
+    let attrs = DeconvAttrs { strides, dilations, pads_begin, pads_end, output_padding, groups, zero_point: 0 };
     Ok(vec![context.emit(Op::Deconvolution(attrs), &[src, weights])?])
 }
 

@@ -113,7 +113,7 @@ fn deconv(
     let (strides, dilations) = (strides.to_vec(), dilations.to_vec());
     let (pads_begin, pads_end) = (pads_begin.to_vec(), pads_end.to_vec());
     let output_padding = output_padding.to_vec();
-    Op::Deconvolution(DeconvAttrs { strides, dilations, pads_begin, pads_end, output_padding, groups })
+    Op::Deconvolution(DeconvAttrs { strides, dilations, pads_begin, pads_end, output_padding, groups, zero_point: 0 })
 }
 
 fn pool(

@@ -219,7 +219,11 @@ fn windowed(u: &mut Unstructured<'_>) -> Result<Op> {
             let pad_value = u.int_in_range(0..=1)?;
             Op::Convolution(ConvAttrs { strides, dilations, pads_begin, pads_end, groups, pad_value })
         }
-        1 => Op::Deconvolution(DeconvAttrs { strides, dilations, pads_begin, pads_end, output_padding, groups }),
+        1 => {
+            let zero_point = u.int_in_range(0..=1)?;
+            let attrs = DeconvAttrs { strides, dilations, pads_begin, pads_end, output_padding, groups, zero_point };
+            Op::Deconvolution(attrs)
+        }
         2 => Op::MaxPool(PoolAttrs { kernel, strides, dilations, pads_begin, pads_end, rounding, exclude_pad }),
         _ => Op::AvgPool(PoolAttrs { kernel, strides, dilations, pads_begin, pads_end, rounding, exclude_pad }),
     })

@@ -120,6 +120,7 @@ fn deconvolution(attrs: &mut DeconvAttrs, v: &mut impl Fields) {
     dilations_and_pads(spatial, &mut attrs.dilations, &mut attrs.pads_begin, &mut attrs.pads_end, v);
     v.optional("output_padding", &mut attrs.output_padding, vec![0; spatial]);
     v.optional("groups", &mut attrs.groups, 1);
+    v.optional("zero_point", &mut attrs.zero_point, 0);
 }
 
 fn pool(attrs: &mut PoolAttrs, v: &mut impl Fields) {

@@ -134,6 +134,7 @@ fn products_and_windows() -> [Op; 5] {
             pads_end: list(),
             output_padding: list(),
             groups: 1,
+            zero_point: 0,
         }),
         Op::MatMul { transpose_a: false, transpose_b: false },
         Op::MaxPool(pool.clone()),

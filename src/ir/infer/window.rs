@@ -65,7 +65,7 @@ pub(super) fn convolution(src: &TensorType, weights: &TensorType, attrs: &ConvAt
     if checked_product(&[weights.shape[1], attrs.groups])? != ic {
         return Err(format!("{} groups of weights {weights} do not fit a source of {src}", attrs.groups));
     }
-    check_pad_value(attrs.pad_value, src.elem)?;
+    check_zero_point("pad_value", attrs.pad_value, src.elem)?;
     let mut dims = vec![src.shape[0], oc];
     for i in 0..spatial {
         let window = Window {
@@ -85,6 +85,7 @@ pub(super) fn deconvolution(src: &TensorType, weights: &TensorType, attrs: &Deco
     let spatial = spatial_rank(src, weights)?;
     check_lens(spatial, [&attrs.strides, &attrs.dilations, &attrs.pads_begin, &attrs.pads_end])?;
     check_len("output_padding", attrs.output_padding.len(), spatial)?;
+    check_zero_point("zero_point", attrs.zero_point, src.elem)?;
     let ic = src.shape[1];
     if attrs.groups == 0 || !ic.is_multiple_of(attrs.groups) {
         return Err(format!("{ic} input channels do not divide into {} groups", attrs.groups));
@@ -203,10 +204,10 @@ fn check_lens(spatial: usize, lists: [&[usize]; 4]) -> Result<(), String> {
     names.iter().zip(lists).try_for_each(|(name, list)| check_len(name, list.len(), spatial))
 }
 
-fn check_pad_value(pad_value: i32, elem: ElemType) -> Result<(), String> {
+fn check_zero_point(name: &str, zero_point: i32, elem: ElemType) -> Result<(), String> {
     let (low, high) = elem.int_range().unwrap_or((0, 0));
-    if (low..=high).contains(&i64::from(pad_value)) {
+    if (low..=high).contains(&i64::from(zero_point)) {
         return Ok(());
     }
-    Err(format!("pad_value {pad_value} is not a value of {elem} (floats pad with 0)"))
+    Err(format!("{name} {zero_point} is not a value of {elem} (floats have 0)"))
 }

@@ -4,10 +4,10 @@
 //! conv((qa - za) sa, (qw - zw) sw[oc]) = (conv(qa, w) - correction) * sa sw[oc]        w = qw - zw, an integer constant
 //! ```
 //! Padding stands for the real 0. With one integer za for all channels the source is padded with za, and the correction is
-//! `za * sum(w)` per output channel, exact in i32. A fractional za has no integer padding, and different za per channel
-//! have no common one; without padding their correction is per output channel still and joins the zero point of the
-//! result. With padding (or in a Deconvolution, whose taps differ from place to place) the correction differs along the
-//! borders: an f32 constant of the result's size, added after the scale.
+//! `za * sum(w)` per output channel, exact in i32; a Deconvolution, whose taps differ from place to place, subtracts za from
+//! its source itself. A fractional za has no integer padding, and different za per channel have no common one; without
+//! padding their correction is per output channel still and joins the zero point of the result. With padding (or in a
+//! Deconvolution) it differs along the borders: an f32 constant of the result's size, added after the scale.
 //!
 //! A fractional zw leaves a remainder that multiplies the sum of the window: one more output channel, of ones.
 //!
@@ -61,7 +61,8 @@ pub fn deconvolution(graph: &mut Graph, node: Node, attrs: &DeconvAttrs) -> Outc
         pads: attrs.pads_begin.clone(),
         transposed: true,
     };
-    let op = |_: i32| Op::Deconvolution(attrs.clone());
+    let attrs = attrs.clone();
+    let op = |zero_point: i32| Op::Deconvolution(DeconvAttrs { zero_point, ..attrs.clone() });
     apply(&Rewrite { q, params, weights, layout, window, uneven: true }, graph, node, op)
 }
 
@@ -75,9 +76,9 @@ fn operands(graph: &Graph, node: Node) -> Result<(Value, QuantParams, QuantizedC
 }
 
 impl Correction {
-    fn pad_value(&self) -> i32 {
+    fn zero_point(&self) -> i32 {
         match self {
-            Correction::Integer { pad_value, .. } => *pad_value,
+            Correction::Integer { zero_point, .. } => *zero_point,
             Correction::PerChannel(_) | Correction::PerPlace(_) => 0,
         }
     }
@@ -103,8 +104,8 @@ struct Rewrite {
 
 /// How the zero point of the source is taken out of the sums.
 enum Correction {
-    /// Exact: `- za * sum(w)` per output channel, the source padded with `za`.
-    Integer { pad_value: i32, sums: Vec<i64> },
+    /// Exact: `- za * sum(w)` per output channel, the source padded with `za`; a deconvolution subtracts `za` itself.
+    Integer { zero_point: i32, sums: Vec<i64> },
     /// Per output channel, in units of the accumulator.
     PerChannel(Vec<f64>),
     /// Per element of one image of the result, in units of the accumulator.
@@ -199,7 +200,7 @@ impl Rewrite {
         check_accumulator(&integers.magnitudes, correction.magnitude())?;
         let result = site.graph.ty(site.graph.result(site.node)).shape.clone();
         let constant = site.constant(integers.tensor(&weights.shape));
-        let sums = site.insert(op(correction.pad_value()), &[self.q, constant])?;
+        let sums = site.insert(op(correction.zero_point()), &[self.q, constant])?;
         let value = corrected(site, sums, correction, scale, &result)?;
         if integers.remainder.iter().all(|&remainder| remainder == 0.0) {
             return Ok(value);
@@ -264,15 +265,15 @@ impl Rewrite {
         }
         let uniform = params.uniform_zero_point().and_then(near_integer);
         if uniform == Some(0) {
-            return Ok(Correction::Integer { pad_value: 0, sums: vec![0; layout.oc] });
+            return Ok(Correction::Integer { zero_point: 0, sums: vec![0; layout.oc] });
         }
         let zero = |ic: usize| snap(params.zero_point_at(if params.zero_point.len() == 1 { 0 } else { ic }));
         let weighted = self.weighted_taps(integers, zero);
         let totals: Vec<f64> = weighted.iter().map(|taps| taps.iter().sum()).collect();
         match uniform {
-            Some(za) if (0..=255).contains(&za) && !layout.transposed => {
-                let sums = totals.iter().map(|&total| total as i64).collect();
-                return Ok(Correction::Integer { pad_value: za as i32, sums });
+            Some(za) if (0..=255).contains(&za) => {
+                let left = |total: &f64| if layout.transposed { 0 } else { *total as i64 };
+                return Ok(Correction::Integer { zero_point: za as i32, sums: totals.iter().map(left).collect() });
             }
             _ if !self.uneven => return Ok(Correction::PerChannel(totals)),
             _ => {}
