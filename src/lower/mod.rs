@@ -173,7 +173,7 @@ impl<'g> Lowering<'g> {
         estimate: &'g dyn Estimate,
         orders: Orders,
     ) -> crate::diag::Result<Lowering<'g>> {
-        let plan = Plan::new(graph);
+        let plan = Plan::new(graph, options.width.lanes32());
         let placement = Placement::new(graph, &plan, |value| is_written_by_kernel(graph, &plan, value));
         let mut storages = PrimaryMap::new();
         let (inputs, outputs) = border_storages(graph, &mut storages);

@@ -6,8 +6,10 @@ use crate::ir::tensor::Data;
 use crate::ir::{ElemType, Node, Op, Shape, Tensor, TensorType, Value};
 
 use super::kernel::{CopySpec, KernelSpec, PointwiseSpec};
+use super::place::StorageKind;
 use super::pointwise::{Epilogue, Inner, PointwiseProgram, PwInst, PwTensor};
-use super::view::{View, merge_common, row_major};
+use super::program::READ_SLACK;
+use super::view::{Storage, View, merge_common, row_major};
 use super::{Lowering, Operand};
 
 impl Lowering<'_> {
@@ -79,11 +81,30 @@ impl Lowering<'_> {
         self.push_step(KernelSpec::Copy(spec), vec![Operand::of(src), Operand::of(dst)], &[], 0);
     }
 
-    /// A dense copy in the workspace whose dimensions lie in `order`.
+    /// A dense copy whose dimensions lie in `order`: of a constant another constant, else in the workspace.
     pub fn copied(&mut self, src: &View, order: &[usize]) -> View {
+        if let Some(constant) = self.copied_constant(src, order) {
+            return constant;
+        }
         let dst = self.padded(src.elem, &src.sizes, order, None);
         self.copy(src, &dst);
         dst
+    }
+
+    /// `None` of what is no constant, or is smaller than what is seen of it.
+    fn copied_constant(&mut self, src: &View, order: &[usize]) -> Option<View> {
+        let StorageKind::Const(id) = self.storages[src.storage].kind else { return None };
+        if (0..src.rank()).any(|dim| src.sizes[dim] > 1 && src.strides[dim] == 0) {
+            return None;
+        }
+        let constant = &self.constants[id];
+        let mut bytes = Vec::with_capacity(src.elements() * src.elem.bytes() + READ_SLACK);
+        for offset in src.permuted(order).offsets() {
+            bytes.extend_from_slice(constant.get(offset as usize..)?.get(..src.elem.bytes())?);
+        }
+        bytes.resize(bytes.len() + READ_SLACK, 0);
+        let dense = View::dense(Storage::from_u32(0), src.elem, &src.sizes, order);
+        Some(View { storage: self.const_storage(bytes), ..dense })
     }
 
     /// The elements in row-major order of the source's shape, written where the result wants them.

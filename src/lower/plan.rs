@@ -3,7 +3,8 @@
 //! Walking backwards, every value that a movement, a window or the model's border needs is *stored*. A stored pointwise value
 //! is the root of a tree: operands are computed in the same kernel where they have no other use (or are as cheap as a
 //! dequantize), down to stored values, constants, and at most one *anchor*: the accumulator of a convolution, product,
-//! pooling, reduction, resize or normalization, in whose epilogue the tree then runs.
+//! pooling, reduction, resize or normalization, in whose epilogue the tree then runs. The epilogue of a convolution has the
+//! channels of a pixel in a vector: where they fill a small part of it, a long function is a kernel of its own.
 //!
 //! Invariants of a plan: every operand of a tree is a constant, a stored value, or inside the tree; an anchor belongs to
 //! exactly one tree; what is not stored and not in a tree is dead.
@@ -12,6 +13,11 @@ use cranelift_entity::SecondaryMap;
 
 use crate::ir::op::{BinaryOp, PoolAttrs};
 use crate::ir::{ElemType, Graph, Node, Op, Tensor, Value};
+
+use super::pointwise::is_long;
+
+/// Vectors of a long function that pay for another kernel.
+const WORTH_A_KERNEL: usize = 256;
 
 /// An accumulator whose kernel runs a tree as its epilogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +31,8 @@ pub struct Anchor {
 
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
+    /// Of a vector of 32-bit elements.
+    lanes: usize,
     stored: SecondaryMap<Value, bool>,
     anchors: SecondaryMap<Value, Option<Anchor>>,
     /// The node is computed by another root's kernel.
@@ -32,8 +40,9 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn new(graph: &Graph) -> Plan {
-        let mut plan = Plan::default();
+    /// For kernels with vectors of `lanes` 32-bit elements.
+    pub fn new(graph: &Graph, lanes: usize) -> Plan {
+        let mut plan = Plan { lanes, ..Plan::default() };
         let nodes: Vec<Node> = graph.body_nodes().collect();
         for &node in nodes.iter().rev() {
             plan.visit(graph, node);
@@ -105,6 +114,10 @@ impl Plan {
     fn grow(&mut self, graph: &Graph, root: Value, value: Value, anchor: Option<Anchor>) {
         let Some(node) = graph.def_node(value) else { return };
         for &operand in graph.operands(node) {
+            if self.is_cut(graph, operand) {
+                self.stored[operand] = true;
+                continue;
+            }
             if anchor.is_some_and(|anchor| anchor.value == operand) || graph.const_value(operand).is_some() {
                 continue;
             }
@@ -125,6 +138,9 @@ impl Plan {
     /// Anchors that a tree rooted at `root` reaches through `value`: those whose accumulator nobody else reads, not even one
     /// that absorbs the dequantize in front of it.
     fn find_anchors(&self, graph: &Graph, root: Value, value: Value, found: &mut Vec<Anchor>) {
+        if self.is_cut(graph, value) {
+            return;
+        }
         if let Some(anchor) = as_anchor(graph, root, value).filter(|anchor| !self.stored[anchor.value]) {
             return found.push(anchor);
         }
@@ -133,6 +149,31 @@ impl Plan {
                 self.find_anchors(graph, root, operand, found);
             }
         }
+    }
+
+    /// A long function of it takes fewer vectors as a kernel of its own.
+    fn is_cut(&self, graph: &Graph, value: Value) -> bool {
+        let user = graph.single_user(value).map(|user| graph.op(user));
+        matches!(user, Some(Op::Unary(op)) if is_long(*op)) && self.is_narrow(graph, value)
+    }
+
+    /// Computed from the accumulator of a convolution with half a vector of channels, or less.
+    fn is_narrow(&self, graph: &Graph, value: Value) -> bool {
+        let Some(node) = graph.def_node(value).filter(|_| graph.single_user(value).is_some()) else { return false };
+        if is_pointwise(graph, node) {
+            return graph.operands(node).iter().any(|&operand| self.is_narrow(graph, operand));
+        }
+        let shape = &graph.ty(value).shape;
+        let channels = match graph.op(node) {
+            Op::Convolution(attrs) if attrs.groups == 1 => shape[1],
+            Op::Deconvolution(_) => shape[1],
+            Op::MatMul { .. } if constant_matrix(graph, node).is_some() => shape[shape.rank() - 1],
+            _ => return false,
+        };
+        let elements = shape.elements();
+        let vectors = elements / channels.max(1) * channels.div_ceil(self.lanes);
+        let saved = vectors - elements.div_ceil(self.lanes).min(vectors);
+        2 * saved >= vectors && saved >= WORTH_A_KERNEL
     }
 }
 
@@ -320,7 +361,7 @@ mod tests {
   return %6
 }";
         let graph = parse_text(text, "f").map_err(|problems| problems.to_string())?.graph;
-        let plan = Plan::new(&graph);
+        let plan = Plan::new(&graph, 8);
         let results: Vec<Value> = graph.body_nodes().flat_map(|node| graph.results(node)).copied().collect();
         let stored: Vec<usize> = (0..results.len()).filter(|&i| plan.is_stored(results[i])).collect();
         assert_eq!(stored, [2, 6]);

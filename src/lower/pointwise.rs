@@ -131,7 +131,7 @@ pub struct Epilogue {
 }
 
 /// Whether the function takes a polynomial.
-fn is_long(op: UnaryOp) -> bool {
+pub fn is_long(op: UnaryOp) -> bool {
     !matches!(
         op,
         UnaryOp::Relu

@@ -77,6 +77,16 @@ impl View {
         order
     }
 
+    /// Where each element lies in the storage, in row-major order.
+    pub fn offsets(&self) -> impl Iterator<Item = i64> {
+        (0..self.elements()).map(|index| {
+            let step = |(rest, offset): (usize, i64), dim: usize| {
+                (rest / self.sizes[dim], offset + (rest % self.sizes[dim]) as i64 * self.strides[dim])
+            };
+            (0..self.rank()).rev().fold((index, self.offset), step).1
+        })
+    }
+
     /// No gaps, and the last dimension innermost: what the model's border and flat kernels expect.
     pub fn is_row_major(&self) -> bool {
         let mut stride = self.elem.bytes() as i64;

@@ -35,7 +35,7 @@ fn main() {
     trials.extend(state::CASES.iter().map(|case| Trial::test(format!("state: {}", case.name), || state::check(case))));
     trials.push(Trial::test("results_without_names_are_outputs", results_without_names));
     trials.push(Trial::test("the_form_with_the_fewest_cycles_is_taken", fewest_cycles));
-    trials.push(Trial::test("long_programs_of_a_byte_are_lookups", long_programs_are_lookups));
+    trials.push(Trial::test("graphs_become_these_kernels", graphs_become_kernels));
     trials.push(Trial::test("the_sum_of_a_residual_stream_is_in_place", sum_in_place));
     libtest_mimic::run(&args, trials).exit();
 }
@@ -117,23 +117,54 @@ fn fewest_cycles() -> Result<(), Failed> {
     }
 }
 
-/// A function between quantizations is a table, a few instructions are not.
-fn long_programs_are_lookups() -> Result<(), Failed> {
-    for (op, expected) in [("sigmoid", "lookup"), ("tanh", "lookup"), ("abs", "pointwise")] {
-        let text = format!(
+/// Graphs of the IR's text, and the families of the kernels they become at 256 bits.
+fn graphs_become_kernels() -> Result<(), Failed> {
+    let byte = |op: &str| {
+        format!(
             "func @f(%x: tensor<1x64x3x3xu8>) -> tensor<1x64x3x3xu8> {{
   %0 = dequantize %x {{scale = [0.05], zero_point = [128]}} : tensor<1x64x3x3xf32>
   %1 = {op} %0 : tensor<1x64x3x3xf32>
   %2 = quantize %1 {{scale = [0.02], zero_point = [0], low = 0, high = 255}} : tensor<1x64x3x3xu8>
   return %2
 }}"
-        );
-        let graph = parse_text(&text, "byte").map_err(|problems| problems.to_string())?.graph;
+        )
+    };
+    let convolved = |channels: usize, size: usize, then: &str| {
+        let ty = |elem: &str| format!("tensor<1x{channels}x{size}x{size}x{elem}>");
+        let (sums, floats) = (ty("i32"), ty("f32"));
+        format!(
+            "func @f(%x: tensor<1x4x{size}x{size}xu8>) -> {floats} {{
+  %0 = const dense<3> : tensor<{channels}x4x1x1xi8>
+  %1 = convolution %x, %0 {{strides = [1, 1]}} : {sums}
+  %2 = dequantize %1 {{scale = [0.01]}} : {floats}
+{then}  return %4
+}}"
+        )
+    };
+    let sigmoid =
+        |channels: usize| convolved(channels, 64, &format!("  %4 = sigmoid %2 : tensor<1x{channels}x64x64xf32>\n"));
+    let places: Vec<String> = (0..32).map(|i| i.to_string()).collect();
+    let places = format!("  %3 = const dense<[{}]> : tensor<1x8x2x2xf32>\n", places.join(", "));
+    let cases = [
+        ("a sigmoid between bytes", byte("sigmoid"), vec!["lookup"]),
+        ("a tanh between bytes", byte("tanh"), vec!["lookup"]),
+        ("a short function between bytes", byte("abs"), vec!["pointwise"]),
+        ("a sigmoid of one channel", sigmoid(1), vec!["copy", "conv", "pointwise"]),
+        ("a sigmoid of a vector of channels", sigmoid(8), vec!["copy", "conv", "copy"]),
+        (
+            "a constant of the result's size, in another order",
+            convolved(8, 2, &format!("{places}  %4 = add %2, %3 : tensor<1x8x2x2xf32>\n")),
+            vec!["copy", "conv", "copy"],
+        ),
+    ];
+    for (name, text, expected) in cases {
+        let graph = parse_text(&text, "graph").map_err(|problems| problems.to_string())?.graph;
         let program = lower(&graph, &options(Width::W256, false), &Short).map_err(|problems| problems.to_string())?;
         let families: Vec<&str> = program.steps.iter().map(|step| program.kernels[step.kernel].family()).collect();
-        if families != [expected] {
-            return Err(format!("{op} between bytes became {families:?}").into());
+        if families != expected {
+            return Err(format!("{name} became {families:?}").into());
         }
+        compare_programs(&graph, |_, _| Ok(()))?;
     }
     Ok(())
 }
