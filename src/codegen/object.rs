@@ -130,7 +130,7 @@ fn compile_kernels(program: &Program, target: &Target, isa: &dyn TargetIsa) -> R
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let compile = |id: KernelId| {
         let spec = &program.kernels[id];
-        let function = kernels::build(spec, &format!("{}_{}", spec.family(), id.index()), target.width);
+        let function = kernels::build(spec, &format!("{}_{}", spec.family(), id.index()), target.vectors());
         match function.width {
             Width::W128 => clif::compile(&function, target, isa),
             _ => x86::compile(&function, target),

@@ -13,7 +13,7 @@ use octet_runtime::abi::cpu;
 
 use crate::lower::LowerOptions;
 use crate::lower::choice::Choices;
-use crate::simd::ir::Width;
+use crate::simd::ir::{Vectors, Width};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
@@ -206,6 +206,15 @@ impl Target {
             Arch::X86_64 => self.has(cpu::AVX_VNNI) || self.has(cpu::AVX512_VNNI),
             Arch::Aarch64 => self.has(cpu::I8MM) || self.has(cpu::DOTPROD),
         }
+    }
+
+    /// What kernels are written for.
+    pub fn vectors(&self) -> Vectors {
+        let fma = match self.arch {
+            Arch::X86_64 => self.has(cpu::FMA),
+            Arch::Aarch64 => true,
+        };
+        Vectors { width: self.width, fma }
     }
 
     /// Has registers for matrices of bytes, and kernels wide enough to use them.

@@ -5,14 +5,14 @@
 use cranelift_entity::PrimaryMap;
 
 use super::ir::{
-    Addr, Block, CHUNK, Cache, Cmp, FloatOp, FloatUnary, Function, Half, If, Inst, IntMem, IntOp, Loop, Mem, Pack,
-    Reduction, ShiftOp, Span, Ty, Val, VecOp, Widen, Width,
+    Addr, Block, CHUNK, Cache, Cmp, FloatOp, FloatUnary, Function, FusedOp, Half, If, Inst, IntMem, IntOp, Loop, Mem,
+    Pack, Reduction, ShiftOp, Span, Ty, Val, VecOp, Vectors, Widen, Width,
 };
 use super::tiles::{Signs, TileInst, TileReg, TileShapes};
 
 pub struct Builder {
     name: String,
-    width: Width,
+    vectors: Vectors,
     params: Vec<Val>,
     values: PrimaryMap<Val, Ty>,
     scratch: usize,
@@ -29,14 +29,19 @@ pub struct Pointer {
 }
 
 impl Builder {
-    pub fn new(name: impl Into<String>, width: Width) -> Builder {
+    pub fn new(name: impl Into<String>, vectors: impl Into<Vectors>) -> Builder {
         let blocks = vec![Block::default()];
         let (params, values) = (Vec::new(), PrimaryMap::new());
-        Builder { name: name.into(), width, params, values, scratch: 0, tiles: None, blocks }
+        Builder { name: name.into(), vectors: vectors.into(), params, values, scratch: 0, tiles: None, blocks }
     }
 
     pub fn width(&self) -> Width {
-        self.width
+        self.vectors.width
+    }
+
+    /// What the kernel is written for.
+    pub fn vectors(&self) -> Vectors {
+        self.vectors
     }
 
     pub fn ty(&self, value: Val) -> Ty {
@@ -48,7 +53,8 @@ impl Builder {
         let body = self.blocks.pop().unwrap_or_default();
         Function {
             name: self.name,
-            width: self.width,
+            width: self.vectors.width,
+            fma: self.vectors.fma,
             params: self.params,
             values: self.values,
             scratch: self.scratch,
@@ -210,7 +216,7 @@ impl Builder {
 
     /// The first `bytes` bytes, zeros behind them; the whole vector when `bytes` covers it.
     pub fn load_partial(&mut self, ty: Ty, pointer: Pointer, offset: i32, bytes: usize) -> Val {
-        if bytes >= self.width.bytes() {
+        if bytes >= self.vectors.width.bytes() {
             return self.load(ty, pointer, offset);
         }
         self.define(ty, Inst::LoadPartial { ty, addr: addr(pointer, offset), bytes, mem: pointer.mem })
@@ -218,7 +224,7 @@ impl Builder {
 
     /// Chunk `j` from `offset + j * stride`.
     pub fn load_chunks(&mut self, ty: Ty, pointer: Pointer, offset: i32, stride: i32) -> Val {
-        if self.width.chunks() == 1 || stride == CHUNK as i32 {
+        if self.vectors.width.chunks() == 1 || stride == CHUNK as i32 {
             return self.load(ty, pointer, offset);
         }
         self.define(ty, Inst::LoadChunks { ty, addr: addr(pointer, offset), stride, mem: pointer.mem })
@@ -257,7 +263,7 @@ impl Builder {
         let addr = addr(pointer, offset);
         match bytes {
             0 => {}
-            _ if bytes >= self.width.bytes() => self.effect(Inst::Store { addr, value }),
+            _ if bytes >= self.vectors.width.bytes() => self.effect(Inst::Store { addr, value }),
             _ => self.effect(Inst::StorePartial { addr, value, bytes }),
         }
     }
@@ -266,7 +272,7 @@ impl Builder {
     pub fn store_chunks(&mut self, pointer: Pointer, offset: i32, stride: i32, value: Val) {
         self.expect_vector(value);
         let addr = addr(pointer, offset);
-        if self.width.chunks() == 1 || stride == CHUNK as i32 {
+        if self.vectors.width.chunks() == 1 || stride == CHUNK as i32 {
             return self.effect(Inst::Store { addr, value });
         }
         self.effect(Inst::StoreChunks { addr, stride, value });
@@ -289,12 +295,12 @@ impl Builder {
 
     /// Whether the span is whole chunks.
     fn covers(&self, span: Span) -> bool {
-        span.head == CHUNK && span.limit >= (self.width.chunks() - 1) * span.stride as usize + CHUNK
+        span.head == CHUNK && span.limit >= (self.vectors.width.chunks() - 1) * span.stride as usize + CHUNK
     }
 
     /// Bytes of the span if it is the beginning of a vector.
     fn prefix(&self, span: Span) -> Option<usize> {
-        let one_chunk = self.width.chunks() == 1 || span.limit <= span.stride as usize;
+        let one_chunk = self.vectors.width.chunks() == 1 || span.limit <= span.stride as usize;
         let contiguous = span.head == CHUNK && span.stride == CHUNK as i32;
         (one_chunk || contiguous).then_some(if contiguous { span.limit } else { span.limit.min(span.head) })
     }
@@ -389,6 +395,37 @@ impl Builder {
         self.float_op(FloatOp::Mul, a, b)
     }
 
+    /// `a * b + c`, rounded once where the target can, else after the product too.
+    pub fn mul_add(&mut self, a: Val, b: Val, c: Val) -> Val {
+        self.fused(FusedOp::MulAdd, [a, b, c])
+    }
+
+    /// `a * b - c`, as [`Self::mul_add`].
+    pub fn mul_sub(&mut self, a: Val, b: Val, c: Val) -> Val {
+        self.fused(FusedOp::MulSub, [a, b, c])
+    }
+
+    /// `c - a * b`, as [`Self::mul_add`].
+    pub fn neg_mul_add(&mut self, a: Val, b: Val, c: Val) -> Val {
+        self.fused(FusedOp::NegMulAdd, [a, b, c])
+    }
+
+    fn fused(&mut self, op: FusedOp, [a, b, c]: [Val; 3]) -> Val {
+        if !self.vectors.fma {
+            let product = self.fmul(a, b);
+            return match op {
+                FusedOp::MulAdd => self.fadd(product, c),
+                FusedOp::MulSub => self.fsub(product, c),
+                FusedOp::NegMulAdd => self.fsub(c, product),
+            };
+        }
+        let ty = self.ty(a);
+        self.expect(b, ty);
+        self.expect(c, ty);
+        assert!(matches!(ty, Ty::F32 | Ty::VF32), "internal error: {op:?} on {ty:?}");
+        self.define(ty, Inst::Fused(op, a, b, c))
+    }
+
     pub fn float_unary(&mut self, op: FloatUnary, value: Val) -> Val {
         assert!(matches!(self.ty(value), Ty::F32 | Ty::VF32), "internal error: {op:?} on {:?}", self.ty(value));
         self.define(self.ty(value), Inst::FloatUnary(op, value))
@@ -460,7 +497,7 @@ impl Builder {
     /// See [`Inst::Unchunk`].
     pub fn unchunk(&mut self, value: Val) -> Val {
         self.expect_vector(value);
-        match self.width.chunks() {
+        match self.vectors.width.chunks() {
             1 => value,
             _ => self.define(self.ty(value), Inst::Unchunk(value)),
         }

@@ -9,15 +9,20 @@ use crate::ir::Tensor;
 use crate::lower::program::{KernelId, Place, Program, READ_SLACK};
 
 use super::interp::{self, Arg, Memory};
-use super::ir::{Function, Width};
+use super::ir::{Function, Vectors};
 use super::kernels;
 
 /// Outputs of the program after a reset. Every step is cut into `parts` ranges of items, run one after the other.
 ///
 /// # Errors
 /// An input of another type, or a kernel that breaks its contract.
-pub fn execute(program: &Program, width: Width, inputs: &[Tensor], parts: usize) -> Result<Vec<Tensor>, String> {
-    execute_next(program, width, inputs, parts, &mut None)
+pub fn execute(
+    program: &Program,
+    vectors: impl Into<Vectors>,
+    inputs: &[Tensor],
+    parts: usize,
+) -> Result<Vec<Tensor>, String> {
+    execute_next(program, vectors, inputs, parts, &mut None)
 }
 
 /// As [`execute`], for one inference of several: `state` is what the inference before left of the workspace, none after a reset.
@@ -26,11 +31,12 @@ pub fn execute(program: &Program, width: Width, inputs: &[Tensor], parts: usize)
 /// As [`execute`].
 pub fn execute_next(
     program: &Program,
-    width: Width,
+    vectors: impl Into<Vectors>,
     inputs: &[Tensor],
     parts: usize,
     state: &mut Option<Vec<u8>>,
 ) -> Result<Vec<Tensor>, String> {
+    let vectors = vectors.into();
     let mut memory = Memory::new();
     let regions = Regions::new(program, inputs, &mut memory)?;
     if let Some(state) = state {
@@ -39,7 +45,7 @@ pub fn execute_next(
     let mut functions: SecondaryMap<KernelId, Option<Function>> = SecondaryMap::new();
     for (index, step) in program.steps.iter().enumerate().filter(|(_, step)| !step.after_reset || state.is_none()) {
         let spec = &program.kernels[step.kernel];
-        let function = functions[step.kernel].get_or_insert_with(|| kernels::build(spec, spec.family(), width));
+        let function = functions[step.kernel].get_or_insert_with(|| kernels::build(spec, spec.family(), vectors));
         let places = step.operands.iter().map(|place| regions.arg(*place));
         let pointers: Vec<Arg> = places.collect();
         let items = spec.items();

@@ -229,6 +229,9 @@ impl Machine<'_> {
             Inst::Float(op, a, b) if self.types[a] == Ty::F32 => {
                 Value::Float(lanes::float_op(op, self.float(a), self.float(b)))
             }
+            Inst::Fused(op, a, b, c) if self.types[a] == Ty::F32 => {
+                Value::Float(lanes::fused(op, self.float(a), self.float(b), self.float(c)))
+            }
             Inst::FloatUnary(op, a) if self.types[a] == Ty::F32 => Value::Float(lanes::float_unary(op, self.float(a))),
             _ => return Ok(None),
         }))
@@ -375,6 +378,7 @@ impl Machine<'_> {
             Inst::ToFloat(value) => v(value).map_i32(|x| (x as f32).to_bits() as i32),
             Inst::ToInt(value) => lanes::to_int(v(value), self.strict)?,
             Inst::Float(op, a, b) => lanes::zip_f32(v(a), v(b), self.width, |x, y| lanes::float_op(op, x, y)),
+            Inst::Fused(op, a, b, c) => lanes::fused_lanes(op, [a, b, c].map(v), self.width),
             Inst::FloatUnary(op, a) => lanes::zip_f32(v(a), v(a), self.width, |x, _| lanes::float_unary(op, x)),
             Inst::FloatVecCmp(cmp, a, b) => lanes::float_vec_cmp(cmp, v(a), v(b), self.width),
             Inst::Pack(pack, a, b) => lanes::pack(pack, v(a), v(b)),

@@ -2,7 +2,7 @@
 //!
 //! A [`Function`] is a tree: blocks of instructions, loops and branches with blocks inside. Values are defined once and used
 //! in their block or in blocks inside it. Integers wrap unless an instruction says otherwise; floats are IEEE 754 binary32,
-//! round to nearest even, no contraction of multiply and add.
+//! round to nearest even. A product and a sum are rounded once only where an instruction says so ([`Inst::Fused`]).
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 
@@ -68,6 +68,21 @@ impl Width {
     pub fn block_channel(self, vectors: usize, vector: usize, lane: usize) -> usize {
         let first = vector / 4 * 4;
         first * self.lanes32() + self.strip_channel((vectors - first).min(4), vector - first, lane)
+    }
+}
+
+/// What a kernel may know of the target it is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vectors {
+    pub width: Width,
+    /// Whether there are instructions that multiply and add with one rounding.
+    pub fma: bool,
+}
+
+/// What every target with vectors of that width has: where there are 512 bits, there is [`Inst::Fused`].
+impl From<Width> for Vectors {
+    fn from(width: Width) -> Vectors {
+        Vectors { width, fma: width == Width::W512 }
     }
 }
 
@@ -252,6 +267,17 @@ pub enum FloatOp {
     Min,
     /// `a > b ? a : b`: gives `b` when either is NaN.
     Max,
+}
+
+/// A product and a sum of floats with one rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FusedOp {
+    /// `a * b + c`
+    MulAdd,
+    /// `a * b - c`
+    MulSub,
+    /// `c - a * b`
+    NegMulAdd,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -456,6 +482,8 @@ pub enum Inst {
     ToInt(Val),
     /// F32 x F32 or VF32 x VF32.
     Float(FloatOp, Val, Val),
+    /// `(a, b, c)`, all F32 or all VF32. Only in kernels whose target has it ([`Function::fma`]).
+    Fused(FusedOp, Val, Val, Val),
     FloatUnary(FloatUnary, Val),
     /// VF32 x VF32 -> V32: all ones or all zeros.
     FloatVecCmp(Cmp, Val, Val),
@@ -542,9 +570,10 @@ impl Inst {
             | Inst::Pack(_, a, b)
             | Inst::Interleave { a, b, .. }
             | Inst::ShuffleBy { table: a, indices: b } => [*a, *b].into_iter().for_each(f),
-            Inst::Choose(a, b, c) | Inst::VecSelect { mask: a, a: b, b: c } | Inst::Dot4 { acc: a, u: b, s: c, .. } => {
-                [*a, *b, *c].into_iter().for_each(f)
-            }
+            Inst::Choose(a, b, c)
+            | Inst::Fused(_, a, b, c)
+            | Inst::VecSelect { mask: a, a: b, b: c }
+            | Inst::Dot4 { acc: a, u: b, s: c, .. } => [*a, *b, *c].into_iter().for_each(f),
             Inst::Loop(l) => [l.lo, l.hi].iter().chain(&l.init).copied().for_each(f),
             Inst::If(i) => f(i.condition),
         }
@@ -607,6 +636,8 @@ pub struct Block {
 pub struct Function {
     pub name: String,
     pub width: Width,
+    /// As [`Vectors::fma`].
+    pub fma: bool,
     pub params: Vec<Val>,
     pub values: PrimaryMap<Val, Ty>,
     /// Bytes of the kernel's own memory, on the stack.

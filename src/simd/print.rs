@@ -174,6 +174,7 @@ fn head(inst: &Inst) -> String {
         Inst::ToFloat(v) => format!("to_float {v}"),
         Inst::ToInt(v) => format!("to_int {v}"),
         Inst::Float(op, a, b) => format!("float_{} {a}, {b}", snake(op)),
+        Inst::Fused(op, a, b, c) => format!("fused_{} {a}, {b}, {c}", snake(op)),
         Inst::FloatUnary(op, v) => format!("float_{} {v}", snake(op)),
         Inst::FloatVecCmp(cmp, a, b) => format!("float_vec_cmp.{} {a}, {b}", snake(cmp)),
         Inst::Pack(pack, a, b) => format!("pack.{pack:?} {a}, {b}"),

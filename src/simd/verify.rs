@@ -165,6 +165,7 @@ impl Verifier<'_> {
                 Some("an interleave of lanes that are not 1, 2, 4 or 8 bytes")
             }
             Inst::Tile(inst) => inst.problem(self.function.tiles.as_ref()),
+            Inst::Fused(..) if !self.function.fma => Some("the target has no fused multiplication and addition"),
             Inst::Scratch if self.function.scratch == 0 => Some("the kernel has no scratch memory"),
             Inst::Vec(VecOp::Mul, a, _) if self.ty(*a) == Ty::V8 => Some("a product of V8"),
             _ => None,
@@ -196,6 +197,10 @@ impl Verifier<'_> {
             Inst::Float(_, a, b) => {
                 let ty = self.one_of(a, &[Ty::F32, Ty::VF32]);
                 binary(a, b, ty, ty)
+            }
+            Inst::Fused(_, a, b, c) => {
+                let ty = self.one_of(a, &[Ty::F32, Ty::VF32]);
+                Signature { operands: vec![(a, ty), (b, ty), (c, ty)], results: vec![ty] }
             }
             Inst::FloatUnary(_, value) => {
                 let ty = self.one_of(value, &[Ty::F32, Ty::VF32]);

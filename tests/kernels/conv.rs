@@ -3,7 +3,7 @@
 use octet::ir::ElemType;
 use octet::lower::kernel::{ArrangedSource, ConvSpec, Grid, KernelSpec, Mac};
 use octet::lower::pack::{ArrangedLayout, Arrangement, Forms, Group, Run, Weights, pack_conv};
-use octet::simd::ir::Width;
+use octet::simd::ir::Vectors;
 
 use crate::harness::{Case, WIDTHS, check};
 use crate::random::Random;
@@ -138,7 +138,9 @@ impl Shape {
         (self.copies > 1).then_some(ArrangedSource { offset, bytes, copies: self.copies })
     }
 
-    pub fn case(&self, width: Width) -> Case {
+    pub fn case(&self, vectors: impl Into<Vectors>) -> Case {
+        let vectors = vectors.into();
+        let width = vectors.width;
         let mut random = Random(7);
         let channels = self.groups * self.oc;
         let src = self.source(&mut random);
@@ -183,14 +185,23 @@ impl Shape {
         case.scratch = arranged.map(|_| 2);
         for_each(&outer, |at| {
             for channel in 0..channels {
-                let sum = self.sum(&case.regions[0], &ints, &floats, &init, at, channel);
+                let sum = self.sum(&case.regions[0], &ints, (&floats, vectors), &init, at, channel);
                 reference::epilogue(&mut case, &built.epilogue, epilogue_at, at, channel, Some(sum));
             }
         });
         case
     }
 
-    pub fn sum(&self, src: &[u8], ints: &[i32], floats: &[f32], init: &[i32], at: &[usize], channel: usize) -> Lane {
+    /// What is accumulated for a channel of a pixel; floats as a target with these vectors rounds them.
+    pub fn sum(
+        &self,
+        src: &[u8],
+        ints: &[i32],
+        (floats, vectors): (&[f32], Vectors),
+        init: &[i32],
+        at: &[usize],
+        channel: usize,
+    ) -> Lane {
         let group = channel / self.oc;
         let (mut int, mut float) = (init[channel], 0.0f32);
         for (tap, (y, x)) in window(self.kernel).enumerate() {
@@ -200,7 +211,8 @@ impl Shape {
                 let place = pixel * self.groups * self.ic + group * self.ic + c;
                 let weight = (channel * self.taps() + tap) * self.ic + c;
                 if self.is_float() {
-                    float += reference::load(ElemType::F32, src, 4 * place as i64).f() * floats[weight];
+                    let source = reference::load(ElemType::F32, src, 4 * place as i64).f();
+                    float = reference::mul_add(vectors, source, floats[weight], float);
                 } else {
                     int = int.wrapping_add(i32::from(src[place]) * ints[weight]);
                 }
@@ -230,7 +242,7 @@ pub fn for_each(sizes: &[usize], mut body: impl FnMut(&[usize])) {
 
 fn check_all(shapes: impl IntoIterator<Item = Shape>) {
     for shape in shapes {
-        check(&format!("{shape:?}"), |width| shape.case(width));
+        check(&format!("{shape:?}"), |vectors| shape.case(vectors));
     }
 }
 

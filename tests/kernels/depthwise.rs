@@ -3,7 +3,7 @@
 use octet::ir::ElemType;
 use octet::lower::kernel::{DepthwiseSpec, Grid, KernelSpec, Mac};
 use octet::lower::pack::{Weights, pack_depthwise};
-use octet::simd::ir::Width;
+use octet::simd::ir::Vectors;
 
 use crate::conv::for_each;
 use crate::harness::{Case, check};
@@ -49,7 +49,9 @@ impl Shape {
         if self.is_float() { ElemType::F32 } else { ElemType::U8 }
     }
 
-    pub fn case(&self, width: Width) -> Case {
+    pub fn case(&self, vectors: impl Into<Vectors>) -> Case {
+        let vectors = vectors.into();
+        let width = vectors.width;
         let mut random = Random(11);
         let channels = self.channels;
         let ih = (self.oh - 1) * self.stride + (self.kernel[0] - 1) * self.dilation + 1;
@@ -101,7 +103,8 @@ impl Shape {
                 };
                 let weight = |tap: usize| tap * channels + channel;
                 let sum = if self.is_float() {
-                    Lane::F((0..taps.len()).fold(0.0, |sum, tap| sum + element(tap).f() * floats[weight(tap)]))
+                    let product = |sum, tap| reference::mul_add(vectors, element(tap).f(), floats[weight(tap)], sum);
+                    Lane::F((0..taps.len()).fold(0.0, product))
                 } else {
                     Lane::I((0..taps.len()).fold(start, |sum, tap| sum + element(tap).i() * ints[weight(tap)]))
                 };
@@ -114,7 +117,7 @@ impl Shape {
 
 fn check_all(shapes: impl IntoIterator<Item = Shape>) {
     for shape in shapes {
-        check(&format!("{shape:?}"), |width| shape.case(width));
+        check(&format!("{shape:?}"), |vectors| shape.case(vectors));
     }
 }
 

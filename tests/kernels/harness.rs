@@ -7,7 +7,7 @@ use octet::codegen::{clif, x86};
 use octet::lower::kernel::KernelSpec;
 use octet::lower::program::READ_SLACK;
 use octet::simd::interp::{self, Arg, Memory};
-use octet::simd::ir::{Function, Width};
+use octet::simd::ir::{Function, Vectors, Width};
 use octet::simd::kernels;
 use octet::simd::verify::verify;
 
@@ -42,15 +42,17 @@ impl Case {
 pub const WIDTHS: [Width; 3] = [Width::W128, Width::W256, Width::W512];
 
 /// Builds and checks a case at every width.
-pub fn check(name: &str, case: impl Fn(Width) -> Case) {
+pub fn check(name: &str, case: impl Fn(Vectors) -> Case) {
     check_at(&WIDTHS, name, case);
 }
 
-/// Builds and checks a case at some widths.
-pub fn check_at(widths: &[Width], name: &str, case: impl Fn(Width) -> Case) {
-    for &width in widths {
-        let name = format!("{name} at {} bits", 8 * width.bytes());
-        let mut case = case(width);
+/// Builds and checks a case at some widths, for targets that fuse multiplication and addition and those that do not.
+pub fn check_at(widths: &[Width], name: &str, case: impl Fn(Vectors) -> Case) {
+    let vectors = widths.iter().flat_map(|&width| [false, true].map(|fma| Vectors { width, fma }));
+    for vectors in vectors.filter(|vectors| vectors.fma || !Vectors::from(vectors.width).fma) {
+        let Vectors { width, fma } = vectors;
+        let name = format!("{name} at {} bits{}", 8 * width.bytes(), if fma { " with FMA" } else { "" });
+        let mut case = case(vectors);
         for (i, (region, expected)) in case.regions.iter_mut().zip(&mut case.expected).enumerate() {
             if !case.exact.contains(&i) {
                 region.extend(SLACK);
@@ -58,11 +60,14 @@ pub fn check_at(widths: &[Width], name: &str, case: impl Fn(Width) -> Case) {
             }
         }
         assert_eq!(case.operands.len(), case.spec.operands().len(), "{name}: number of operands");
-        let function = kernels::build(&case.spec, "kernel", width);
+        let function = kernels::build(&case.spec, "kernel", vectors);
         verify(&function).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         let interpreted = interpret(&name, &function, &case);
         compare(&name, &case, &interpreted);
-        let runs = |target: &Target| function.tiles.is_none() || target.has_tiles() && may_use_tiles();
+        let has_tiles = |target: &Target| target.has_tiles() && may_use_tiles();
+        let runs = |target: &Target| {
+            (!function.fma || target.vectors().fma) && (function.tiles.is_none() || has_tiles(target))
+        };
         for target in targets(width).into_iter().filter(runs) {
             let ran = run_here(&function, &case, &target);
             for (region, (ran, interpreted)) in ran.iter().zip(&interpreted).enumerate() {

@@ -3,7 +3,7 @@
 use octet::ir::ElemType;
 use octet::lower::kernel::{KernelSpec, MatMulForm, MatMulSpec};
 use octet::lower::pack::{MatMulScratch, matmul_scratch_bytes};
-use octet::simd::ir::Width;
+use octet::simd::ir::Vectors;
 
 use crate::conv::for_each;
 use crate::harness::{Case, check};
@@ -35,7 +35,8 @@ const BASE: Shape = Shape {
 };
 
 impl Shape {
-    fn case(&self, form: MatMulForm, width: Width) -> Case {
+    fn case(&self, form: MatMulForm, vectors: Vectors) -> Case {
+        let width = vectors.width;
         let &Shape { batch, m, k, n, .. } = self;
         let float = self.elems[0] == ElemType::F32;
         let mut random = Random(13);
@@ -83,7 +84,9 @@ impl Shape {
                     reference::load(self.elems[side], &case.regions[side], place)
                 };
                 let sum = if float {
-                    Lane::F((0..k).fold(0.0, |sum, i| sum + element(0, at[1], i).f() * element(1, i, column).f()))
+                    let factors = |i: usize| (element(0, at[1], i).f(), element(1, i, column).f());
+                    let product = |sum, i: usize| reference::mul_add(vectors, factors(i).0, factors(i).1, sum);
+                    Lane::F((0..k).fold(0.0, product))
                 } else {
                     Lane::I((0..k).fold(0, |sum, i| sum + element(0, at[1], i).i() * element(1, i, column).i()))
                 };
@@ -102,7 +105,7 @@ fn check_all(shapes: impl IntoIterator<Item = Shape>) {
             _ => &[MatMulForm::Words],
         };
         for &form in forms {
-            check(&format!("{shape:?} in {form:?}"), |width| shape.case(form, width));
+            check(&format!("{shape:?} in {form:?}"), |vectors| shape.case(form, vectors));
         }
     }
 }

@@ -4,6 +4,7 @@ use octet::ir::ElemType;
 use octet::lower::kernel::{CopySpec, FillSpec, Grid, IndexedKind, IndexedSpec, KernelSpec, ResizeSpec};
 use octet::lower::pack::resize_table;
 use octet::lower::pointwise::{Epilogue, PointwiseProgram, PwInst};
+use octet::simd::ir::Vectors;
 
 use crate::conv::for_each;
 use crate::harness::{Case, check};
@@ -139,13 +140,15 @@ fn resampling() {
     for elem in [ElemType::U8, ElemType::I8, ElemType::F32] {
         for taps in [[1, 1], [2, 2], [1, 4]] {
             for channels in [1, 5, 16, 35] {
-                check(&format!("resize {elem} {taps:?} of {channels} channels"), |_| resize(elem, taps, channels));
+                check(&format!("resize {elem} {taps:?} of {channels} channels"), |vectors| {
+                    resize(vectors, elem, taps, channels)
+                });
             }
         }
     }
 }
 
-fn resize(elem: ElemType, taps: [usize; 2], channels: usize) -> Case {
+fn resize(vectors: Vectors, elem: ElemType, taps: [usize; 2], channels: usize) -> Case {
     let (batch, size, out) = (2, [3, 4], [5, 7]);
     let mut random = Random(12);
     let nearest = taps == [1, 1];
@@ -179,8 +182,12 @@ fn resize(elem: ElemType, taps: [usize; 2], channels: usize) -> Case {
             let value = if nearest {
                 element(rows[0].0, cols[0].0)
             } else {
-                let row = |y: usize| cols.iter().map(|&(x, w)| float(element(y, x)) * w).reduce(|a, b| a + b).unwrap();
-                Lane::F(rows.iter().map(|&(y, w)| row(y) * w).reduce(|a, b| a + b).unwrap())
+                let add = |sum: Option<f32>, x: f32, weight: f32| {
+                    Some(sum.map_or(x * weight, |sum| reference::mul_add(vectors, x, weight, sum)))
+                };
+                let row =
+                    |y| cols.iter().fold(None, |sum, &(x, weight)| add(sum, float(element(y, x)), weight)).unwrap();
+                Lane::F(rows.iter().fold(None, |sum, &(y, weight)| add(sum, row(y), weight)).unwrap())
             };
             reference::epilogue(&mut case, &epilogue, 2, at, channel, Some(value));
         }

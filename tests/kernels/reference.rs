@@ -3,6 +3,7 @@
 use octet::ir::op::{BinaryOp, UnaryOp};
 use octet::ir::{ElemType, Shape, Tensor, TensorType};
 use octet::lower::pointwise::{Epilogue, Inner, PointwiseProgram, PwInst, PwTensor, Ref};
+use octet::simd::ir::Vectors;
 
 use crate::harness::Case;
 
@@ -136,6 +137,11 @@ fn binary(op: BinaryOp, x: Lane, y: Lane) -> Lane {
         (BinaryOp::Greater, Lane::F(x), Lane::F(y)) => Lane::I((x > y).into()),
         other => panic!("{other:?} has no reference here"),
     }
+}
+
+/// `sum + a * b`, rounded as the target does.
+pub fn mul_add(vectors: Vectors, a: f32, b: f32, sum: f32) -> f32 {
+    if vectors.fma { a.mul_add(b, sum) } else { a * b + sum }
 }
 
 /// A tensor of these bytes.

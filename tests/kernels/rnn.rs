@@ -116,7 +116,7 @@ fn cells() {
                     let bounded = !attrs.activations.contains(&relu);
                     if product == StateProduct::F32 || bounded {
                         let name = format!("{attrs:?} in {product:?}");
-                        check(&name, |width| case(width, &attrs, product, [2, 3, 5]));
+                        check(&name, |vectors| case(vectors.width, &attrs, product, [2, 3, 5]));
                     }
                 }
             }

@@ -65,7 +65,7 @@ fn banded(shape: &Shape, rows: usize) -> Case {
     let mut case = Case::new(KernelSpec::TileConv(spec), regions);
     for_each(&outer, |at| {
         for channel in 0..channels {
-            let sum = shape.sum(&case.regions[0], &weights, &[], &init, at, channel);
+            let sum = shape.sum(&case.regions[0], &weights, (&[], Width::W512.into()), &init, at, channel);
             reference::epilogue(&mut case, &built.epilogue, 2, at, channel, Some(sum));
         }
     });

@@ -19,7 +19,8 @@ fn target(cpu: &str) -> Target {
 
 /// The instructions of a kernel up to its return; constants stand behind.
 fn decode(shape: &Shape, width: Width, target: &Target) -> Vec<Instruction> {
-    decoded(&kernels::build(&shape.case(width).spec, "kernel", width), width, target)
+    let vectors = target.clone().with_width(width).vectors();
+    decoded(&kernels::build(&shape.case(width).spec, "kernel", vectors), width, target)
 }
 
 fn decoded(function: &Function, width: Width, target: &Target) -> Vec<Instruction> {
@@ -113,6 +114,23 @@ fn dot_products_are_one_instruction() {
     }
 }
 
+/// Weights wait in registers, or each is read by its only product.
+#[test]
+fn products_of_floats_are_one_instruction() {
+    let rows = [
+        (Width::W256, "x86-64-v3", 2, 6, (Mnemonic::Vmovdqu, 2)),
+        (Width::W256, "x86-64-v3", 3, 4, (Mnemonic::Vmovdqu, 3)),
+        (Width::W512, "x86-64-v4", 4, 6, (Mnemonic::Vmovdqu32, 4)),
+    ];
+    for (width, cpu, vectors, pixels, loads) in rows {
+        let shape = pointwise(Mac::F32, width, vectors, pixels);
+        let products = (Mnemonic::Vfmadd231ps, vectors * pixels);
+        let mut expected = vec![(Mnemonic::Vpbroadcastd, pixels), products, loads];
+        expected.extend(BESIDES);
+        check(&shape, width, cpu, &expected);
+    }
+}
+
 /// Two pixels of a 3x3 window: three products a vector of each, one new column of each, and nothing on the stack.
 #[test]
 fn pixels_of_depthwise_convolutions_interleave_one_column() {
@@ -154,9 +172,12 @@ fn flipped_products_are_four_instructions() {
 /// What a CPU without the feature would not run.
 fn allowed(cpu: &str) -> Vec<CpuidFeature> {
     use CpuidFeature::{
-        AVX, AVX_VNNI, AVX2, AVX512_VNNI, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, INTEL386, INTEL8086, X64,
+        AVX, AVX_VNNI, AVX2, AVX512_VNNI, AVX512BW, AVX512DQ, AVX512F, AVX512VL, CMOV, FMA, INTEL386, INTEL8086, X64,
     };
     let mut allowed = vec![INTEL8086, INTEL386, X64, CMOV, AVX, AVX2];
+    if target(cpu).vectors().fma {
+        allowed.push(FMA);
+    }
     if cpu.contains("avxvnni") {
         allowed.push(AVX_VNNI);
     }
@@ -175,6 +196,7 @@ fn no_instruction_is_beyond_the_target() {
     let results = [Outcome::Quantized(ElemType::I8), Outcome::Both, Outcome::Residual];
     let rows = [
         (Width::W256, "x86-64-v3"),
+        (Width::W256, "x86-64-v3,-fma"),
         (Width::W256, "x86-64-v3,+avxvnni"),
         (Width::W512, "x86-64-v4"),
         (Width::W512, "x86-64-v4,+avx512vnni"),

@@ -178,7 +178,7 @@ impl Shape {
 
 fn check_products(shapes: impl IntoIterator<Item = Shape>) {
     for shape in shapes {
-        check(&format!("{shape:?}"), |width| shape.product_case(width));
+        check(&format!("{shape:?}"), |vectors| shape.product_case(vectors.width));
     }
 }
 
@@ -189,7 +189,7 @@ fn sources_at_every_edge() {
             for extreme in [false, true] {
                 // whole vectors at every width: what stands behind a tile's channels is not defined
                 let shape = Shape { batch, oh, ow, ic: 32, extreme, ..BASE };
-                check(&format!("{shape:?}"), |width| shape.source_case(width));
+                check(&format!("{shape:?}"), |vectors| shape.source_case(vectors.width));
             }
         }
     }
@@ -199,7 +199,7 @@ fn sources_at_every_edge() {
 fn sources_with_odd_channels_stay_inside() {
     for ic in [1, 7, 17, 40] {
         let shape = Shape { oh: 5, ow: 6, ic, ..BASE };
-        check(&format!("{shape:?}"), |width| Case { scratch: Some(1), ..shape.source_case(width) });
+        check(&format!("{shape:?}"), |vectors| Case { scratch: Some(1), ..shape.source_case(vectors.width) });
     }
 }
 

@@ -23,7 +23,7 @@ use octet::lower::{LowerOptions, lower};
 use octet::passes::meaning::{Reference, Sample, samples};
 use octet::passes::{PIPELINE, manager};
 use octet::simd::execute::execute;
-use octet::simd::ir::Width;
+use octet::simd::ir::{Vectors, Width};
 
 use super::program::Executable;
 
@@ -80,8 +80,8 @@ fn stages(graph: &Graph, seed: u64, effort: Effort) -> Result<(), Failure> {
     let (after, references) = passed(graph, &samples)?;
     let target = Target::native().map_err(failure(Stage::MachineCode))?;
     let program = lowered(&after, target.width, target.has_dot(), Choices::new())?;
-    let results = kernels(&program, target.width, &samples, &references)?;
-    other_widths(&after, seed, effort, &samples, &references, &results, target.width)?;
+    let results = kernels(&program, target.vectors(), &samples, &references)?;
+    other_widths(&after, seed, effort, &samples, &references, &results, target.vectors())?;
     if effort.machine_code {
         machine_code(&program, &target, seed, &samples, &results)?;
     }
@@ -142,14 +142,14 @@ fn lowered(graph: &Graph, width: Width, has_dot: bool, choices: Choices) -> Resu
 /// Outputs of the interpreted kernels, per sample.
 fn kernels(
     program: &Program,
-    width: Width,
+    vectors: Vectors,
     samples: &[Sample],
     references: &[Reference],
 ) -> Result<Vec<Vec<Tensor>>, Failure> {
     let mut results = Vec::new();
     for (sample, reference) in samples.iter().zip(references) {
-        let place = format!("{} bytes wide, {} inputs", width.bytes(), sample.name);
-        let outputs = execute(program, width, &sample.inputs, 1)
+        let place = format!("{} bytes wide, {} inputs", vectors.width.bytes(), sample.name);
+        let outputs = execute(program, vectors, &sample.inputs, 1)
             .map_err(|problem| failure(Stage::Kernels)(format!("{place}: {problem}")))?;
         reference.judge(&outputs).map_err(|difference| {
             failure(Stage::Kernels)(format!("{place}, output {}: {difference}", difference.output))
@@ -166,10 +166,10 @@ fn other_widths(
     samples: &[Sample],
     references: &[Reference],
     results: &[Vec<Tensor>],
-    known: Width,
+    known: Vectors,
 ) -> Result<(), Failure> {
     let others: Vec<Width> =
-        [Width::W128, Width::W256, Width::W512].into_iter().filter(|&width| width != known).collect();
+        [Width::W128, Width::W256, Width::W512].into_iter().filter(|&width| width != known.width).collect();
     let exact = graph.body_nodes().all(|node| !sums_floats(graph, node));
     for (index, &width) in others.iter().enumerate() {
         if !effort.everything && index as u64 != seed % 2 {
@@ -179,10 +179,14 @@ fn other_widths(
         let program = lowered(graph, width, has_dot, Choices::new())?;
         let other = lowered(graph, width, has_dot, some_forms(&program, seed))?;
         for program in [program, other] {
-            let wide = kernels(&program, width, samples, references)?;
+            let wide = kernels(&program, Vectors { width, ..known }, samples, references)?;
             if exact {
                 same_bits(&wide, results, samples).map_err(|problem| {
-                    failure(Stage::Kernels)(format!("{} and {} bytes wide: {problem}", width.bytes(), known.bytes()))
+                    failure(Stage::Kernels)(format!(
+                        "{} and {} bytes wide: {problem}",
+                        width.bytes(),
+                        known.width.bytes()
+                    ))
                 })?;
             }
         }

@@ -2,7 +2,7 @@
 
 use octet::simd::builder::{Builder, Pointer};
 use octet::simd::interp::{self, Arg, Memory};
-use octet::simd::ir::{Function, Inst, IntOp, Mem, Ty, Val, Width};
+use octet::simd::ir::{Function, FusedOp, Inst, IntOp, Mem, Ty, Val, Width};
 use octet::simd::tiles::{Signs, TileInst, TileReg, TileShape};
 use octet::simd::verify::verify;
 
@@ -103,11 +103,15 @@ fn broken(inst: impl FnOnce(Val, Val) -> (Vec<Val>, Inst)) -> Function {
 #[test]
 fn the_verifier_names_what_is_wrong() {
     let new = || Val::from_u32(2);
-    let rows: [(&str, Function); 6] = [
+    let rows: [(&str, Function); 7] = [
         ("v1 is v8, not i64", broken(|int, vector| (vec![], Inst::Int(IntOp::Add, int, vector)))),
         ("v9 is not defined here", broken(|int, _| (vec![], Inst::Int(IntOp::Add, int, Val::from_u32(9))))),
         ("v0 is defined twice", broken(|int, _| (vec![int], Inst::ConstI64(1)))),
         ("v2 does not exist", broken(|_, _| (vec![new()], Inst::ConstI64(1)))),
+        ("no fused multiplication", {
+            let x = Val::from_u32(1);
+            broken(|_, _| (vec![], Inst::Fused(FusedOp::MulAdd, x, x, x)))
+        }),
         ("gives [], not [I64]", broken(|_, _| (vec![], Inst::ConstI64(1)))),
         ("a shuffle from outside the chunk", broken(|_, value| (vec![], Inst::Shuffle { value, pattern: [16; 16] }))),
     ];

@@ -48,8 +48,10 @@ fn arm_targets() -> Vec<Target> {
 pub fn check(cases: &[Case]) {
     let Some(width) = cases.first().map(|case| case.function.width) else { return };
     let expected: Vec<Memory> = cases.iter().map(interpret).collect();
+    let needs_fma = cases.iter().any(|case| case.function.fma);
     let needs_tiles = cases.iter().any(|case| case.function.tiles.is_some());
-    let runs = |target: &Target| !needs_tiles || target.has_tiles() && may_use_tiles();
+    let has_tiles = |target: &Target| target.has_tiles() && may_use_tiles();
+    let runs = |target: &Target| (!needs_fma || target.vectors().fma) && (!needs_tiles || has_tiles(target));
     for target in host_targets(width).into_iter().filter(runs) {
         let results = run_here(&compile(cases, &target), cases);
         compare(cases, &expected, &results, &target);

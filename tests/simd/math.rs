@@ -1,13 +1,13 @@
-//! Elementary functions against f64 over all of f32, and the same bits on every machine.
+//! Elementary functions against f64 over all of f32, with fused multiplication and addition and without; and the same bits on every
+//! machine that fuses alike.
 
-use octet::codegen::clif;
 use octet::codegen::target::Target;
 use octet::simd::builder::Builder;
 use octet::simd::interp::{Arg, Memory};
-use octet::simd::ir::{Function, Mem, Ty, Val, Width};
+use octet::simd::ir::{Function, Mem, Ty, Val, Vectors, Width};
 use octet::simd::math;
 
-use crate::machine::{Case, Loaded, check};
+use crate::machine::{Case, Loaded, WIDTHS, check, compile, host_targets};
 
 type Build = fn(&mut Builder, Val) -> Val;
 
@@ -145,12 +145,13 @@ fn erf(x: f64) -> f64 {
 }
 
 /// `fn(src, dst, vectors)`
-fn kernel(name: &str, build: impl Fn(&mut Builder, Val) -> Val) -> Function {
-    let mut b = Builder::new(name, Width::W128);
+fn kernel(name: &str, build: impl Fn(&mut Builder, Val) -> Val, vectors: Vectors) -> Function {
+    let bytes = vectors.width.bytes() as i64;
+    let mut b = Builder::new(name, vectors);
     let (src, dst, vectors) = (b.param_ptr(Mem::Const), b.param_ptr(Mem::Mutable), b.param_int());
     let zero = b.int(0);
     b.for_each(zero, vectors, 1, |b, i| {
-        let (from, to) = (b.index(src, i, 16), b.index(dst, i, 16));
+        let (from, to) = (b.index(src, i, bytes), b.index(dst, i, bytes));
         let x = b.load(Ty::VF32, from, 0);
         let y = build(b, x);
         b.store(to, 0, y);
@@ -158,24 +159,42 @@ fn kernel(name: &str, build: impl Fn(&mut Builder, Val) -> Val) -> Function {
     b.finish()
 }
 
-fn case(name: &str, build: impl Fn(&mut Builder, Val) -> Val, arguments: &[f32]) -> Case {
+/// `arguments` are whole vectors.
+fn case(name: &str, build: impl Fn(&mut Builder, Val) -> Val, arguments: &[f32], vectors: Vectors) -> Case {
+    assert!(arguments.len().is_multiple_of(vectors.width.lanes32()));
     let bytes: Vec<u8> = arguments.iter().flat_map(|x| x.to_le_bytes()).collect();
     let zeros = vec![0; bytes.len()];
     let args = vec![
         Arg::Ptr { region: 0, offset: 0 },
         Arg::Ptr { region: 1, offset: 0 },
-        Arg::Int(arguments.len() as i64 / 4),
+        Arg::Int((arguments.len() / vectors.width.lanes32()) as i64),
     ];
     let memory = Memory { regions: vec![bytes, zeros] };
-    Case { name: name.into(), function: kernel(name, build), memory, args, floats: true }
+    Case { name: name.into(), function: kernel(name, build, vectors), memory, args, floats: true }
 }
 
-/// Results of compiled code on this machine.
-fn evaluate(case: &Case) -> Vec<f32> {
-    let target = Target::native().unwrap().with_width(Width::W128);
-    let code = clif::compile(&case.function, &target, &*target.isa().unwrap()).unwrap();
-    let memory = Loaded::new(&[code]).run(0, case.memory.clone(), &case.args);
-    memory.regions[1].as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+/// The ways to write a function whose code this machine can run: they differ in what they round.
+fn forms() -> Vec<Vectors> {
+    let plain = Vectors { width: Width::W128, fma: false };
+    let fused = [Width::W256, Width::W512].map(|width| Vectors { width, fma: true });
+    let runs = |vectors: &Vectors| !host_targets(vectors.width).is_empty() && Target::native().unwrap().vectors().fma;
+    [plain].into_iter().chain(fused.into_iter().filter(runs)).collect()
+}
+
+/// Results of compiled code on this machine, for each of [`forms`].
+fn evaluate(name: &str, build: impl Fn(&mut Builder, Val) -> Val + Copy, arguments: &[f32]) -> Vec<Vec<f32>> {
+    let mut padded = arguments.to_vec();
+    padded.resize(arguments.len().next_multiple_of(Width::W512.lanes32()), 0.0);
+    let forms = forms().into_iter().map(|vectors| run(&case(name, build, &padded, vectors), arguments.len()));
+    forms.collect()
+}
+
+fn run(case: &Case, results: usize) -> Vec<f32> {
+    let target = Target::native().unwrap().with_width(case.function.width);
+    let codes = compile(std::slice::from_ref(case), &target);
+    let memory = Loaded::new(&codes).run(0, case.memory.clone(), &case.args);
+    let bytes = memory.regions[1].as_chunks::<4>().0[..results].iter();
+    bytes.map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
 /// One argument in `2^32 / count`, over all bit patterns, so all magnitudes alike.
@@ -232,10 +251,10 @@ fn errors_are_as_stated() {
     let arguments = [&SPECIAL, grid(1 << 19).as_slice()].concat();
     let mut problems = Vec::new();
     for row in rows() {
-        let results = evaluate(&case(row.name, row.build, &arguments));
         let inside = |x: f32| x.is_nan() || (row.range.0..=row.range.1).contains(&x);
-        let errors =
-            arguments.iter().zip(&results).filter(|(x, _)| inside(**x)).map(|(&x, &y)| (error(&row, x, y), x, y));
+        let forms = evaluate(row.name, row.build, &arguments);
+        let results = forms.iter().flat_map(|results| arguments.iter().zip(results));
+        let errors = results.filter(|(x, _)| inside(**x)).map(|(&x, &y)| (error(&row, x, y), x, y));
         let (worst, x, y) = errors.fold((0.0, 0.0, 0.0), |worst, next| if next.0 > worst.0 { next } else { worst });
         println!("{}: {worst:.2} of {} ulp, at {x:e}", row.name, row.ulps);
         if worst > row.ulps {
@@ -260,8 +279,9 @@ fn signs_of_zero_stay() {
         ("atanh", math::atanh),
         ("sign", math::sign),
     ] {
-        let results = evaluate(&case(name, build, &[0.0, -0.0, 0.0, -0.0]));
-        assert_eq!([results[0].to_bits(), results[1].to_bits()], [0, 0x8000_0000], "{name}");
+        for results in evaluate(name, build, &[0.0, -0.0]) {
+            assert_eq!([results[0].to_bits(), results[1].to_bits()], [0, 0x8000_0000], "{name}");
+        }
     }
 }
 
@@ -275,9 +295,10 @@ fn limits_of_gated_functions() {
         ("hswish", math::hswish),
     ];
     for (name, build) in gated {
-        let results = evaluate(&case(name, build, &[f32::NEG_INFINITY, f32::INFINITY, 0.0, f32::NAN]));
-        assert_eq!(results[..3], [0.0, f32::INFINITY, 0.0], "{name}");
-        assert!(results[3].is_nan(), "{name}");
+        for results in evaluate(name, build, &[f32::NEG_INFINITY, f32::INFINITY, 0.0, f32::NAN]) {
+            assert_eq!(results[..3], [0.0, f32::INFINITY, 0.0], "{name}");
+            assert!(results[3].is_nan(), "{name}");
+        }
     }
 }
 
@@ -291,7 +312,8 @@ fn powers() {
     };
     for exponent in [0.0, 1.0, 2.0, 3.0, -1.0, 0.5, -0.5, 2.4, 17.0] {
         let arguments = [&SPECIAL, grid(1 << 14).as_slice()].concat();
-        for (&x, y) in arguments.iter().zip(evaluate(&case("pow", power(exponent), &arguments))) {
+        let forms = evaluate("pow", power(exponent), &arguments);
+        for (&x, &y) in forms.iter().flat_map(|results| arguments.iter().zip(results)) {
             let undefined = x == f32::NEG_INFINITY && exponent.fract() != 0.0;
             let exact = if undefined { f64::NAN } else { f64::from(x).powf(exponent.into()) };
             let bound = (2.0 + 2.0 * exact.abs().ln().abs().min(104.0)) * unit(exact.abs());
@@ -311,16 +333,21 @@ fn remainders() {
                 let y = b.splat_const_f32(divisor);
                 f(b, x, y)
             };
-            evaluate(&case("remainder", build, &arguments))
+            evaluate("remainder", build, &arguments)
         };
-        assert_eq!(with(math::modulo), arguments.map(|x| x % divisor));
-        assert_eq!(with(math::floor_mod), arguments.map(|x| x - divisor * (x / divisor).floor()));
+        assert!(with(math::modulo).iter().all(|results| *results == arguments.map(|x| x % divisor)));
+        let expected = arguments.map(|x| x - divisor * (x / divisor).floor());
+        assert!(with(math::floor_mod).iter().all(|results| *results == expected));
     }
 }
 
-/// Bits, not only errors: no target contracts or reorders.
+/// Bits, not only errors: no target contracts or reorders by itself.
 #[test]
 fn every_machine_computes_the_same_bits() {
     let arguments = [&SPECIAL, grid(244).as_slice()].concat();
-    check(&rows().iter().map(|row| case(row.name, row.build, &arguments)).collect::<Vec<_>>());
+    for vectors in WIDTHS.into_iter().flat_map(|width| [false, true].map(|fma| Vectors { width, fma })) {
+        if vectors.fma || !Vectors::from(vectors.width).fma {
+            check(&rows().iter().map(|row| case(row.name, row.build, &arguments, vectors)).collect::<Vec<_>>());
+        }
+    }
 }

@@ -7,7 +7,7 @@ use arbtest::arbtest;
 use octet::simd::builder::{Builder, Pointer};
 use octet::simd::interp::{Arg, Memory};
 use octet::simd::ir::{
-    Cmp, FloatOp, FloatUnary, Half, IntMem, IntOp, Mem, Pack, Reduction, ShiftOp, Ty, Val, VecOp, Widen, Width,
+    Cmp, FloatOp, FloatUnary, Half, IntMem, IntOp, Mem, Pack, Reduction, ShiftOp, Ty, Val, VecOp, Vectors, Widen,
 };
 
 use crate::machine::{Case, WIDTHS, check};
@@ -196,7 +196,7 @@ fn vector(b: &mut Builder, u: &mut Unstructured, pool: &Pool) -> Result<Val> {
 fn float(b: &mut Builder, u: &mut Unstructured, pool: &Pool) -> Result<Val> {
     use FloatOp::{Add, Div, Max, Min, Mul, Sub};
     let (x, y, ints) = (pool.pick(u, Ty::VF32)?, pool.pick(u, Ty::VF32)?, pool.pick(u, Ty::V32)?);
-    Ok(match u.int_in_range(0..=4)? {
+    Ok(match u.int_in_range(0..=5)? {
         0 => b.to_float(ints),
         1 => {
             let inside = inside_i32(b, x);
@@ -207,6 +207,15 @@ fn float(b: &mut Builder, u: &mut Unstructured, pool: &Pool) -> Result<Val> {
             b.vec_select(mask, x, y)
         }
         3 => {
+            let z = pool.pick(u, Ty::VF32)?;
+            let value = match u.int_in_range(0..=2)? {
+                0 => b.mul_add(x, y, z),
+                1 => b.mul_sub(x, y, z),
+                _ => b.neg_mul_add(x, y, z),
+            };
+            no_nan(b, value)
+        }
+        4 => {
             let op = *u.choose(&[FloatUnary::Neg, FloatUnary::Abs, FloatUnary::Round, FloatUnary::Floor])?;
             b.float_unary(op, x)
         }
@@ -238,9 +247,9 @@ fn product(b: &mut Builder, u: &mut Unstructured, pool: &Pool) -> Result<Val> {
 }
 
 /// A random kernel `fn(src, dst, n)`; out of random bytes it ends early.
-fn generate(u: &mut Unstructured, width: Width) -> Result<Case> {
-    let vector = width.bytes();
-    let mut b = Builder::new("random", width);
+fn generate(u: &mut Unstructured, vectors: Vectors) -> Result<Case> {
+    let vector = vectors.width.bytes();
+    let mut b = Builder::new("random", vectors);
     let (src, dst, n) = (b.param_ptr(Mem::Const), b.param_ptr(Mem::Mutable), b.param_int());
     let generator = Generator { src, dst, stored: Cell::new(0) };
     let mut pool = Pool::default();
@@ -273,7 +282,8 @@ fn generate(u: &mut Unstructured, width: Width) -> Result<Case> {
 fn random_programs() {
     arbtest(|u| {
         let width = *u.choose(&WIDTHS)?;
-        let cases: Vec<Case> = (0..4).map(|_| generate(u, width)).collect::<Result<_>>()?;
+        let fma = Vectors::from(width).fma || u.arbitrary()?;
+        let cases: Vec<Case> = (0..4).map(|_| generate(u, Vectors { width, fma })).collect::<Result<_>>()?;
         check(&cases);
         Ok(())
     })

@@ -3,7 +3,8 @@
 use octet::simd::builder::{Builder, Pointer};
 use octet::simd::interp::{self, Arg, Memory};
 use octet::simd::ir::{
-    Cmp, FloatOp, FloatUnary, Half, IntMem, IntOp, Mem, Pack, Reduction, ShiftOp, Span, Ty, Val, VecOp, Widen, Width,
+    Cmp, FloatOp, FloatUnary, Half, IntMem, IntOp, Mem, Pack, Reduction, ShiftOp, Span, Ty, Val, VecOp, Vectors, Widen,
+    Width,
 };
 
 use crate::machine::{Case, WIDTHS, check};
@@ -56,10 +57,12 @@ struct Row {
     name: String,
     inputs: Vec<Ty>,
     build: Build,
+    /// Only for targets that fuse multiplication and addition.
+    fma: bool,
 }
 
 fn row(name: impl Into<String>, inputs: &[Ty], build: impl Fn(&mut Builder, &[Val]) -> Val + 'static) -> Row {
-    Row { name: name.into(), inputs: inputs.to_vec(), build: Box::new(build) }
+    Row { name: name.into(), inputs: inputs.to_vec(), build: Box::new(build), fma: false }
 }
 
 const BLOCKS: usize = 96;
@@ -113,6 +116,52 @@ fn float_rows() -> Vec<Row> {
         let lane = b.reduce(Reduction::MinF32, inside);
         b.float_to_int(lane)
     }));
+    rows
+}
+
+/// Which operand is overwritten and which is in memory depends on where operands come from and who else needs them.
+fn fused_rows() -> Vec<Row> {
+    type Fuse = fn(&mut Builder, Val, Val, Val) -> Val;
+    const OPS: [(&str, Fuse); 3] =
+        [("MulAdd", Builder::mul_add), ("MulSub", Builder::mul_sub), ("NegMulAdd", Builder::neg_mul_add)];
+    let mut rows = Vec::new();
+    for ((name, fuse), ty) in OPS.into_iter().flat_map(|op| [Ty::F32, Ty::VF32].map(|ty| (op, ty))) {
+        let mut add = |what: &str, build: fn(&mut Builder, &[Val], Fuse) -> Val| {
+            let row = row(format!("{name} {ty} {what}"), &[ty; 3], move |b, v| build(b, v, fuse));
+            rows.push(Row { fma: true, ..row });
+        };
+        add("in memory", |b, v, fuse| fuse(b, v[0], v[1], v[2]));
+        add("swapped", |b, v, fuse| fuse(b, v[2], v[0], v[1]));
+        add("in registers", |b, v, fuse| {
+            let [x, y, z] = [0, 1, 2].map(|i| b.float_unary(FloatUnary::Neg, v[i]));
+            fuse(b, x, y, z)
+        });
+        add("used again", |b, v, fuse| {
+            let sum = fuse(b, v[0], v[1], v[2]);
+            let sum = fuse(b, v[2], sum, v[0]);
+            fuse(b, v[0], v[1], sum)
+        });
+        add("with themselves", |b, v, fuse| {
+            let cube = fuse(b, v[0], v[0], v[0]);
+            let square = fuse(b, cube, cube, v[1]);
+            fuse(b, square, v[0], square)
+        });
+    }
+    for (name, fuse) in OPS {
+        let mut add = |what: &str, build: fn(&mut Builder, Val, [Val; 2], Fuse) -> Val| {
+            let row = row(format!("{name} {what}"), &[Ty::VF32], move |b, v| {
+                let constants = [1.5, -0.3].map(|x| b.splat_const_f32(x));
+                build(b, v[0], constants, fuse)
+            });
+            rows.push(Row { fma: true, ..row });
+        };
+        add("a constant", |b, x, [c, _], fuse| fuse(b, x, x, c));
+        add("by a constant", |b, x, [c, _], fuse| fuse(b, c, x, x));
+        add("constants", |b, x, [c, d], fuse| {
+            let sum = fuse(b, c, x, d);
+            fuse(b, sum, d, c)
+        });
+    }
     rows
 }
 
@@ -224,7 +273,8 @@ fn scalar_rows() -> Vec<Row> {
 /// `fn(src, dst, blocks)`: operand `i` of block `j` is at `src + (3 * j + i) * width`, its result at `dst + j * width`.
 fn kernel(row: &Row, width: Width) -> octet::simd::ir::Function {
     let bytes = width.bytes() as i64;
-    let mut b = Builder::new(row.name.clone(), width);
+    let fma = row.fma || Vectors::from(width).fma;
+    let mut b = Builder::new(row.name.clone(), Vectors { width, fma });
     let (src, dst, blocks) = (b.param_ptr(Mem::Const), b.param_ptr(Mem::Mutable), b.param_int());
     let zero = b.int(0);
     b.for_each(zero, blocks, 1, |b, j| {
@@ -288,6 +338,11 @@ fn integer_vectors() {
 #[test]
 fn floats() {
     check_rows(&float_rows());
+}
+
+#[test]
+fn fused_floats() {
+    check_rows(&fused_rows());
 }
 
 #[test]

@@ -9,8 +9,8 @@
 //! - Products are written in the shapes the instruction selectors recognise, which differ per target (`multiply`).
 //! - Vectors come first among the arguments of a loop, then scalars, then the index: the back edge is one jump.
 //!
-//! Invariant: nothing here becomes a call. SSE4.1 is the least on x86-64, so rounding is an instruction; multiply and add
-//! are never fused. [`compile`] checks that the code refers to no symbol.
+//! Invariant: nothing here becomes a call. SSE4.1 is the least on x86-64, so rounding is an instruction; kernels fuse multiply
+//! and add only where the target has an instruction for it. [`compile`] checks that the code refers to no symbol.
 
 mod control;
 mod memory;
@@ -171,6 +171,7 @@ impl Lowering<'_> {
             | Inst::ToFloat(_)
             | Inst::ToInt(_)
             | Inst::Float(..)
+            | Inst::Fused(..)
             | Inst::FloatUnary(..)
             | Inst::FloatVecCmp(..) => Some(self.vector(inst)),
             Inst::Prefetch(..) => None,

@@ -5,7 +5,7 @@ use cranelift_codegen::ir::{ConstantData, InstBuilder, Type, Value, types};
 use super::scalar::{float_cc, int_cc};
 use super::{Lowering, clif_type};
 use crate::codegen::target::Arch;
-use crate::simd::ir::{FloatOp, FloatUnary, Inst, ShiftOp, Ty, Val, VecOp};
+use crate::simd::ir::{FloatOp, FloatUnary, FusedOp, Inst, ShiftOp, Ty, Val, VecOp};
 
 impl Lowering<'_> {
     pub(super) fn vector(&mut self, inst: &Inst) -> Value {
@@ -48,6 +48,7 @@ impl Lowering<'_> {
             }
             Inst::ToInt(value) => self.round_to_int(value),
             Inst::Float(op, a, b) => self.float_op(op, a, b),
+            Inst::Fused(op, a, b, c) => self.fused(op, [a, b, c].map(|value| self.get(value))),
             Inst::FloatUnary(op, value) => {
                 let value = self.get(value);
                 self.float_unary(op, value)
@@ -108,6 +109,16 @@ impl Lowering<'_> {
             FloatOp::Min => self.choose_if_less((a, b), a, b),
             FloatOp::Max => self.choose_if_less((b, a), a, b),
         }
+    }
+
+    /// Cranelift finds the instructions that negate.
+    fn fused(&mut self, op: FusedOp, [a, b, c]: [Value; 3]) -> Value {
+        let (a, c) = match op {
+            FusedOp::MulAdd => (a, c),
+            FusedOp::MulSub => (a, self.builder.ins().fneg(c)),
+            FusedOp::NegMulAdd => (self.builder.ins().fneg(a), c),
+        };
+        self.builder.ins().fma(a, b, c)
     }
 
     /// `x < y ? a : b`, the form x86-64 has as one instruction (`minps`, `maxps`). `fmin` and `fmax` treat NaN and the

@@ -62,7 +62,7 @@ impl Model {
             return kernel.clone();
         }
         drop(known);
-        let function = kernels::build(spec, spec.family(), self.counted.width);
+        let function = kernels::build(spec, spec.family(), self.counted.vectors());
         let outline = x86::outline(&function, &self.counted);
         let varying = walk::varying(&function.body);
         let kernel = Arc::new(Kernel { function, outline, varying });
@@ -106,6 +106,7 @@ fn counted(target: &Target) -> Target {
     if target.width != Width::W128 {
         return target.clone();
     }
-    let features = cpu::AVX | if target.has_dot() { cpu::AVX_VNNI } else { 0 };
+    let fma = if target.vectors().fma { cpu::FMA } else { 0 };
+    let features = cpu::AVX | fma | if target.has_dot() { cpu::AVX_VNNI } else { 0 };
     Target::with_features(Arch::X86_64, &target.triple, features).with_width(Width::W128)
 }

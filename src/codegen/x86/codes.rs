@@ -6,7 +6,7 @@
 
 use iced_x86::Code;
 
-use crate::simd::ir::{Cmp, FloatOp, FloatUnary, Half, IntMem, Pack, Reduction, ShiftOp, VecOp, Widen};
+use crate::simd::ir::{Cmp, FloatOp, FloatUnary, FusedOp, Half, IntMem, Pack, Reduction, ShiftOp, VecOp, Widen};
 
 /// VEX at 256 bits, EVEX at 512 bits.
 pub type Pair = [Code; 2];
@@ -145,6 +145,45 @@ pub fn scalar_float_op(op: FloatOp) -> Pair {
         FloatOp::Div => [VEX_Vdivss_xmm_xmm_xmmm32, EVEX_Vdivss_xmm_k1z_xmm_xmmm32_er],
         FloatOp::Min => [VEX_Vminss_xmm_xmm_xmmm32, EVEX_Vminss_xmm_k1z_xmm_xmmm32_sae],
         FloatOp::Max => [VEX_Vmaxss_xmm_xmm_xmmm32, EVEX_Vmaxss_xmm_k1z_xmm_xmmm32_sae],
+    }
+}
+
+/// The operands of a fused multiplication and addition in the order of product, product, sum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FusedForm {
+    F132,
+    F213,
+    F231,
+}
+
+pub fn fused(op: FusedOp, form: FusedForm, scalar: bool) -> Pair {
+    use Code::*;
+    use FusedForm::{F132, F213, F231};
+    match (op, form, scalar) {
+        (FusedOp::MulAdd, F132, false) => [VEX_Vfmadd132ps_ymm_ymm_ymmm256, EVEX_Vfmadd132ps_zmm_k1z_zmm_zmmm512b32_er],
+        (FusedOp::MulAdd, F132, true) => [VEX_Vfmadd132ss_xmm_xmm_xmmm32, EVEX_Vfmadd132ss_xmm_k1z_xmm_xmmm32_er],
+        (FusedOp::MulAdd, F213, false) => [VEX_Vfmadd213ps_ymm_ymm_ymmm256, EVEX_Vfmadd213ps_zmm_k1z_zmm_zmmm512b32_er],
+        (FusedOp::MulAdd, F213, true) => [VEX_Vfmadd213ss_xmm_xmm_xmmm32, EVEX_Vfmadd213ss_xmm_k1z_xmm_xmmm32_er],
+        (FusedOp::MulAdd, F231, false) => [VEX_Vfmadd231ps_ymm_ymm_ymmm256, EVEX_Vfmadd231ps_zmm_k1z_zmm_zmmm512b32_er],
+        (FusedOp::MulAdd, F231, true) => [VEX_Vfmadd231ss_xmm_xmm_xmmm32, EVEX_Vfmadd231ss_xmm_k1z_xmm_xmmm32_er],
+        (FusedOp::MulSub, F132, false) => [VEX_Vfmsub132ps_ymm_ymm_ymmm256, EVEX_Vfmsub132ps_zmm_k1z_zmm_zmmm512b32_er],
+        (FusedOp::MulSub, F132, true) => [VEX_Vfmsub132ss_xmm_xmm_xmmm32, EVEX_Vfmsub132ss_xmm_k1z_xmm_xmmm32_er],
+        (FusedOp::MulSub, F213, false) => [VEX_Vfmsub213ps_ymm_ymm_ymmm256, EVEX_Vfmsub213ps_zmm_k1z_zmm_zmmm512b32_er],
+        (FusedOp::MulSub, F213, true) => [VEX_Vfmsub213ss_xmm_xmm_xmmm32, EVEX_Vfmsub213ss_xmm_k1z_xmm_xmmm32_er],
+        (FusedOp::MulSub, F231, false) => [VEX_Vfmsub231ps_ymm_ymm_ymmm256, EVEX_Vfmsub231ps_zmm_k1z_zmm_zmmm512b32_er],
+        (FusedOp::MulSub, F231, true) => [VEX_Vfmsub231ss_xmm_xmm_xmmm32, EVEX_Vfmsub231ss_xmm_k1z_xmm_xmmm32_er],
+        (FusedOp::NegMulAdd, F132, false) => {
+            [VEX_Vfnmadd132ps_ymm_ymm_ymmm256, EVEX_Vfnmadd132ps_zmm_k1z_zmm_zmmm512b32_er]
+        }
+        (FusedOp::NegMulAdd, F132, true) => [VEX_Vfnmadd132ss_xmm_xmm_xmmm32, EVEX_Vfnmadd132ss_xmm_k1z_xmm_xmmm32_er],
+        (FusedOp::NegMulAdd, F213, false) => {
+            [VEX_Vfnmadd213ps_ymm_ymm_ymmm256, EVEX_Vfnmadd213ps_zmm_k1z_zmm_zmmm512b32_er]
+        }
+        (FusedOp::NegMulAdd, F213, true) => [VEX_Vfnmadd213ss_xmm_xmm_xmmm32, EVEX_Vfnmadd213ss_xmm_k1z_xmm_xmmm32_er],
+        (FusedOp::NegMulAdd, F231, false) => {
+            [VEX_Vfnmadd231ps_ymm_ymm_ymmm256, EVEX_Vfnmadd231ps_zmm_k1z_zmm_zmmm512b32_er]
+        }
+        (FusedOp::NegMulAdd, F231, true) => [VEX_Vfnmadd231ss_xmm_xmm_xmmm32, EVEX_Vfnmadd231ss_xmm_k1z_xmm_xmmm32_er],
     }
 }
 

@@ -22,7 +22,7 @@
 //! - broadcasts from memory, which need no vector unit;
 //! - no moves and no spills while the values of a loop fit the registers (see `isel::control` on constants).
 //!
-//! Multiplication and addition are never fused. Kernels leave the upper halves of the vector registers clear (`vzeroupper`).
+//! Multiplication and addition are fused where the kernel says so. Kernels leave the upper halves of the vector registers clear (`vzeroupper`).
 
 mod cfg;
 mod codes;
@@ -72,6 +72,9 @@ fn check_target(function: &Function, target: &Target) -> Result<(), String> {
         Width::W512 => cpu::AVX512,
         _ => return Err("internal error: kernels of 128 bits go through Cranelift".into()),
     };
+    if function.fma && !target.has(cpu::FMA) {
+        return Err(format!("internal error: {} has no fused multiplication and addition", target.cpu_name()));
+    }
     if target.arch != Arch::X86_64 || !target.has(needed) {
         return Err(format!("{} has no vectors of {} bits", target.cpu_name(), 8 * width.bytes()));
     }

@@ -157,6 +157,30 @@ fn is_int(mnemonic: Mnemonic) -> bool {
     )
 }
 
+fn is_fused(mnemonic: Mnemonic) -> bool {
+    matches!(
+        mnemonic,
+        Mnemonic::Vfmadd132ps
+            | Mnemonic::Vfmadd132ss
+            | Mnemonic::Vfmadd213ps
+            | Mnemonic::Vfmadd213ss
+            | Mnemonic::Vfmadd231ps
+            | Mnemonic::Vfmadd231ss
+            | Mnemonic::Vfmsub132ps
+            | Mnemonic::Vfmsub132ss
+            | Mnemonic::Vfmsub213ps
+            | Mnemonic::Vfmsub213ss
+            | Mnemonic::Vfmsub231ps
+            | Mnemonic::Vfmsub231ss
+            | Mnemonic::Vfnmadd132ps
+            | Mnemonic::Vfnmadd132ss
+            | Mnemonic::Vfnmadd213ps
+            | Mnemonic::Vfnmadd213ss
+            | Mnemonic::Vfnmadd231ps
+            | Mnemonic::Vfnmadd231ss
+    )
+}
+
 fn vector(mnemonic: Mnemonic) -> Timing {
     match mnemonic {
         Mnemonic::Vdivps | Mnemonic::Vsqrtps => on(Unit::Divide, 1.0, 16),
@@ -170,6 +194,7 @@ fn vector(mnemonic: Mnemonic) -> Timing {
         Mnemonic::Vmulps | Mnemonic::Vmulss | Mnemonic::Vcvtdq2ps | Mnemonic::Vcvtps2dq => {
             on(Unit::FloatMultiply, 1.0, 4)
         }
+        _ if is_fused(mnemonic) => on(Unit::FloatMultiply, 1.0, 4),
         Mnemonic::Vcvttss2si => on(Unit::FloatMultiply, 1.0, 1),
         Mnemonic::Vaddps
         | Mnemonic::Vsubps

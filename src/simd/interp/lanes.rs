@@ -1,6 +1,6 @@
 //! What each vector instruction does to bytes. One function per instruction, lane by lane, no tricks.
 
-use crate::simd::ir::{CHUNK, Cmp, FloatOp, FloatUnary, Half, Pack, Reduction, ShiftOp, Ty, VecOp};
+use crate::simd::ir::{CHUNK, Cmp, FloatOp, FloatUnary, FusedOp, Half, Pack, Reduction, ShiftOp, Ty, VecOp};
 
 const MAX_BYTES: usize = 64;
 
@@ -110,6 +110,22 @@ pub fn float_op(op: FloatOp, a: f32, b: f32) -> f32 {
             }
         }
     }
+}
+
+/// One rounding. As the instructions do, it negates no NaN.
+pub fn fused(op: FusedOp, a: f32, b: f32, c: f32) -> f32 {
+    let negated = |x: f32| if x.is_nan() { x } else { -x };
+    match op {
+        FusedOp::MulAdd => a.mul_add(b, c),
+        FusedOp::MulSub => a.mul_add(b, negated(c)),
+        FusedOp::NegMulAdd => negated(a).mul_add(b, c),
+    }
+}
+
+/// As [`fused`] on lanes; see [`zip_f32`].
+pub fn fused_lanes(op: FusedOp, [a, b, c]: [Vector; 3], width: usize) -> Vector {
+    let lanes = a.f32s().zip(b.f32s()).zip(c.f32s());
+    Vector::collect(lanes.map(|((a, b), c)| fused(op, a, b, c).to_le_bytes())).cut(width)
 }
 
 pub fn float_unary(op: FloatUnary, a: f32) -> f32 {

@@ -230,13 +230,7 @@ impl Conv<'_> {
             (Mac::U8I8, &[source]) => narrow_products(b, source, weights, list, accumulators),
             (Mac::U8I16, &[source]) => wide_products(b, source, weights, accumulators),
             (Mac::U8I8Dot, &[source]) => products.map(|(&sum, &weight)| b.dot4_any(sum, source, weight)).collect(),
-            (Mac::F32, &[source]) => {
-                let multiply = |(&sum, &weight)| {
-                    let product = b.fmul(source, weight);
-                    b.fadd(sum, product)
-                };
-                products.map(multiply).collect()
-            }
+            (Mac::F32, &[source]) => products.map(|(&sum, &weight)| b.mul_add(source, weight, sum)).collect(),
             (Mac::U8I8 | Mac::U8I16 | Mac::U8I8Dot | Mac::F32, _) => {
                 panic!("internal error: {list:?} of other sources")
             }

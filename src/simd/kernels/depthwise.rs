@@ -188,8 +188,7 @@ impl Depthwise<'_> {
         match self.spec.mac {
             Mac::F32 => {
                 let weight = b.load(Ty::VF32, weights, place);
-                let product = b.fmul(source, weight);
-                b.fadd(sum, product)
+                b.mul_add(source, weight, sum)
             }
             Mac::U8I16 => {
                 let weight = b.load(Ty::V16, weights, place);

@@ -157,10 +157,7 @@ impl Product<'_> {
 /// `sum + source * column`
 fn product(b: &mut Builder, sum: Val, source: Val, column: Val) -> Val {
     match b.ty(source) {
-        Ty::VF32 => {
-            let product = b.fmul(source, column);
-            b.fadd(sum, product)
-        }
+        Ty::VF32 => b.mul_add(source, column, sum),
         Ty::V16 => {
             let product = b.madd(source, column);
             b.vadd(sum, product)

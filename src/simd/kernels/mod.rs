@@ -1,7 +1,7 @@
 //! The kernels: one file per family, each a function from a spec to a program of the vector IR.
 //!
 //! A kernel takes the pointers of [`KernelSpec::operands`] in order, then two integers: the range `begin..end` of its
-//! [`KernelSpec::items`]. Sizes, strides and taps are constants of the program; the width is the builder's.
+//! [`KernelSpec::items`]. Sizes, strides and taps are constants of the program; the width and what else is known of the target are the builder's.
 //!
 //! - [`strip`]: channels in vectors, from memory and back;
 //! - [`epilogue`], [`lanes`]: pointwise programs on strips;
@@ -32,7 +32,7 @@ mod transpose;
 pub mod winograd;
 
 use super::builder::{Builder, Pointer};
-use super::ir::{Function, Val, Width};
+use super::ir::{Function, Val, Vectors};
 use crate::lower::kernel::KernelSpec;
 
 /// The range of items a call works on.
@@ -43,8 +43,8 @@ pub struct Items {
 }
 
 /// Writes the kernel of a spec.
-pub fn build(spec: &KernelSpec, name: &str, width: Width) -> Function {
-    let mut b = Builder::new(name, width);
+pub fn build(spec: &KernelSpec, name: &str, vectors: impl Into<Vectors>) -> Function {
+    let mut b = Builder::new(name, vectors);
     let operands: Vec<Pointer> = spec.operands().iter().map(|access| b.param_ptr(access.mem())).collect();
     let items = Items { begin: b.param_int(), end: b.param_int() };
     match spec {

@@ -137,6 +137,7 @@ fn step(b: &mut Builder, spec: &ReduceSpec, sum: Val, x: Val) -> Val {
             let magnitude = lanes::unary(b, UnaryOp::Abs, x);
             lanes::binary(b, BinaryOp::Add, sum, magnitude)
         }
+        ReduceKind::L2 if is_float(spec) => b.mul_add(x, x, sum),
         ReduceKind::L2 => {
             let square = lanes::binary(b, BinaryOp::Mul, x, x);
             lanes::binary(b, BinaryOp::Add, sum, square)

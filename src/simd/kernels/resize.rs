@@ -71,26 +71,19 @@ fn resample(b: &mut Builder, spec: &ResizeSpec, src: Pointer, taps: &Taps, strip
             if nearest {
                 return loaded;
             }
-            let products = weighted(b, loaded, col_weight);
-            row_sums = Some(added(b, row_sums, products));
+            row_sums = Some(add_weighted(b, row_sums, loaded, col_weight));
         }
-        let products = weighted(b, row_sums.unwrap_or_default(), row_weight);
-        sums = Some(added(b, sums, products));
+        sums = Some(add_weighted(b, sums, row_sums.unwrap_or_default(), row_weight));
     }
     sums.unwrap_or_default()
 }
 
-fn weighted(b: &mut Builder, values: Vec<Val>, weight: Val) -> Vec<Val> {
-    let products = values.into_iter().map(|x| {
-        let x = if b.ty(x) == Ty::VF32 { x } else { b.to_float(x) };
-        b.fmul(x, weight)
-    });
-    products.collect()
-}
-
-fn added(b: &mut Builder, sums: Option<Vec<Val>>, terms: Vec<Val>) -> Vec<Val> {
+/// `sums + values * weight`
+fn add_weighted(b: &mut Builder, sums: Option<Vec<Val>>, values: Vec<Val>, weight: Val) -> Vec<Val> {
+    let floats = values.into_iter().map(|x| if b.ty(x) == Ty::VF32 { x } else { b.to_float(x) });
+    let floats: Vec<Val> = floats.collect();
     match sums {
-        None => terms,
-        Some(sums) => sums.into_iter().zip(terms).map(|(sum, term)| b.fadd(sum, term)).collect(),
+        None => floats.into_iter().map(|x| b.fmul(x, weight)).collect(),
+        Some(sums) => sums.into_iter().zip(floats).map(|(sum, x)| b.mul_add(x, weight, sum)).collect(),
     }
 }

@@ -192,8 +192,8 @@ impl Step<'_> {
         let mut gate = |gate, activation| self.gate(b, gate, activation, units, states[gate]);
         let (forget, input, candidate, output) = (gate(0, 0), gate(1, 0), gate(2, 1), gate(3, 0));
         let c = self.load(b, self.sequence.c, units);
-        let (kept, added) = (b.fmul(forget, c), b.fmul(input, candidate));
-        let c = b.fadd(kept, added);
+        let added = b.fmul(input, candidate);
+        let c = b.mul_add(forget, c, added);
         self.store(b, self.sequence.c, units, c);
         let c = activate(b, self.sequence.spec.activations[2], c);
         b.fmul(output, c)
@@ -214,8 +214,8 @@ impl Step<'_> {
         let one = b.splat_const_f32(1.0);
         let rest = b.fsub(one, update);
         let h = self.load(b, self.h, units);
-        let (new, kept) = (b.fmul(rest, candidate), b.fmul(update, h));
-        b.fadd(new, kept)
+        let new = b.fmul(rest, candidate);
+        b.mul_add(update, h, new)
     }
 
     /// `activation(clip(w x + state + b))`, where `state` is `r h`.

@@ -2,7 +2,9 @@
 
 use super::exponential::{exp_normal, exp2_normal, expm1};
 use super::logarithm::log1p;
-use super::{abs, add, at_least, at_most, div, monic_polynomial, mul, polynomial, select_if, sub_from, with_sign_of};
+use super::{
+    abs, add, at_least, at_most, div, monic_polynomial, mul, mul_add, polynomial, select_if, sub_from, with_sign_of,
+};
 use crate::simd::builder::Builder;
 use crate::simd::ir::{Cmp, Val};
 
@@ -124,8 +126,7 @@ const ERF_BORDER: f32 = 0.93;
 pub fn erf(b: &mut Builder, x: Val) -> Val {
     let square = b.fmul(x, x);
     let series = polynomial(b, square, &ERF_NEAR);
-    let above = b.fmul(x, series);
-    let near = b.fadd(x, above);
+    let near = b.mul_add(x, series, x);
 
     let magnitude = abs(b, x);
     let bounded = at_most(b, magnitude, 4.0);
@@ -164,8 +165,8 @@ pub fn gelu(b: &mut Builder, x: Val) -> Val {
 /// rounding of `2 t` counts `2 |t|` times.
 pub fn gelu_tanh(b: &mut Builder, x: Val) -> Val {
     let square = b.fmul(x, x);
-    let cubic = mul(b, square, 0.044_715);
-    let factor = add(b, cubic, 1.0);
+    let weight = b.splat_const_f32(0.044_715);
+    let factor = mul_add(b, square, weight, 1.0);
     let twice = mul(b, x, 1.595_769_2);
     let argument = b.fmul(twice, factor);
     let gate = sigmoid(b, argument);

@@ -4,7 +4,7 @@
 //! to 1.5 * 2^23, which rounds it to an integer in the low bits; with 127 more these bits are the exponent of `2^n`.
 //! `n ln 2` is subtracted in two parts, the first short enough that its product with `n` is exact.
 
-use super::{add, at_least, at_most, bits, from_bits, int, mul, polynomial, shift_left};
+use super::{add, at_least, at_most, bits, from_bits, int, mul, mul_add, mul_const_add, polynomial, shift_left};
 use crate::simd::builder::Builder;
 use crate::simd::ir::{ShiftOp, Val, VecOp};
 
@@ -32,25 +32,27 @@ pub(super) struct Reduced {
 
 /// For `|x| < 2^22`.
 pub(super) fn reduce(b: &mut Builder, x: Val) -> Reduced {
-    let quotient = mul(b, x, std::f32::consts::LOG2_E);
-    let rounded = add(b, quotient, ROUNDER);
+    let (factor, rounder) = (b.splat_const_f32(std::f32::consts::LOG2_E), b.splat_const_f32(ROUNDER));
+    let rounded = b.mul_add(x, factor, rounder);
     let n = add(b, rounded, -ROUNDER);
-    let high = mul(b, n, -LN2_HIGH);
-    let low = mul(b, n, -LN2_LOW);
-    let r = b.fadd(x, high);
-    let r = b.fadd(r, low);
+    let r = mul_const_add(b, -LN2_HIGH, n, x);
+    let r = mul_const_add(b, -LN2_LOW, n, r);
     let square = b.fmul(r, r);
     let series = polynomial(b, r, &EXPM1);
-    let above = b.fmul(square, series);
-    Reduced { tail: b.fadd(r, above), rounded }
+    Reduced { tail: b.mul_add(square, series, r), rounded }
+}
+
+/// `2^n` from `ROUNDER + n`, for `-127 <= n <= 128`; the ends are 0 and infinity.
+fn power(b: &mut Builder, rounded: Val) -> Val {
+    let bits = bits(b, rounded);
+    let power = shift_left(b, bits, 23);
+    from_bits(b, power)
 }
 
 impl Reduced {
     /// `2^n` for `-127 <= n <= 128`; the ends are 0 and infinity.
     pub fn power(&self, b: &mut Builder) -> Val {
-        let bits = bits(b, self.rounded);
-        let power = shift_left(b, bits, 23);
-        from_bits(b, power)
+        power(b, self.rounded)
     }
 
     /// `2^(n - down)` for `down - 126 <= n <= down + 127`.
@@ -86,9 +88,8 @@ fn exp2_bounded(b: &mut Builder, x: Val) -> Val {
     // exact: the two are neighbours
     let f = b.fsub(x, n);
     let series = polynomial(b, f, &EXP2);
-    let tail = b.fmul(series, f);
-    let mantissa = add(b, tail, 1.0);
-    let power = Reduced { tail, rounded }.power(b);
+    let mantissa = mul_add(b, series, f, 1.0);
+    let power = power(b, rounded);
     b.fmul(mantissa, power)
 }
 
@@ -125,8 +126,7 @@ pub fn expm1(b: &mut Builder, x: Val) -> Val {
     let x = at_least(b, x, -86.0);
     let reduced = reduce(b, x);
     let power = reduced.power_less(b, 1);
-    let tail = b.fmul(reduced.tail, power);
     let whole = add(b, power, -0.5);
-    let half = b.fadd(tail, whole);
+    let half = b.mul_add(reduced.tail, power, whole);
     b.fadd(half, half)
 }

@@ -2,7 +2,7 @@
 
 use super::exponential::reduce;
 use super::logarithm::log1p;
-use super::{abs, add, at_most, div, mul, polynomial, select_if, sqrt, sub_from, with_sign_of};
+use super::{abs, add, at_most, div, mul, mul_add, polynomial, select_if, sqrt, sub_from, with_sign_of};
 use crate::simd::builder::Builder;
 use crate::simd::ir::{Cmp, Val};
 
@@ -18,16 +18,14 @@ pub fn tanh(b: &mut Builder, x: Val) -> Val {
     let square = b.fmul(x, x);
     let series = polynomial(b, square, &TANH);
     let above = b.fmul(square, series);
-    let above = b.fmul(magnitude, above);
-    let near = b.fadd(magnitude, above);
+    let near = b.mul_add(magnitude, above, magnitude);
 
     let bounded = at_most(b, magnitude, 10.0);
     let twice = b.fadd(bounded, bounded);
     let reduced = reduce(b, twice);
     let power = reduced.power(b);
     let mantissa = add(b, reduced.tail, 1.0);
-    let e = b.fmul(mantissa, power);
-    let denominator = add(b, e, 1.0);
+    let denominator = mul_add(b, mantissa, power, 1.0);
     let two = b.splat_const_f32(2.0);
     let rest = div(b, two, denominator);
     let far = sub_from(b, 1.0, rest);
@@ -86,7 +84,7 @@ fn inverse_hyperbolic(b: &mut Builder, x: Val, w: Val) -> Val {
 pub fn asinh(b: &mut Builder, x: Val) -> Val {
     let magnitude = abs(b, x);
     let square = b.fmul(x, x);
-    let sum = add(b, square, 1.0);
+    let sum = mul_add(b, x, x, 1.0);
     let root = sqrt(b, sum);
     let denominator = add(b, root, 1.0);
     let quotient = div(b, square, denominator);

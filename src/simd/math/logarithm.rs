@@ -5,7 +5,7 @@
 //! `log(1 + f) = f - (f^2 / 2 - s (f^2 / 2 + s^2 P(s^2)))`, the form of FreeBSD's `logf`.
 
 use super::exponential::{LN2_HIGH, LN2_LOW, exp};
-use super::{abs, add, bits, div, flip_sign, from_bits, int, mul, polynomial, select_if, shift_left};
+use super::{abs, add, bits, div, flip_sign, from_bits, int, mul, mul_const_add, polynomial, select_if, shift_left};
 use crate::simd::builder::Builder;
 use crate::simd::ir::{Cmp, FloatUnary, ShiftOp, Val, VecOp};
 
@@ -33,17 +33,14 @@ fn log_normal(b: &mut Builder, x: Val, scale: Option<Val>) -> Val {
     let s = div(b, f, two_more);
     let z = b.fmul(s, s);
     let series = polynomial(b, z, &SERIES);
-    let series = b.fmul(z, series);
     let square = b.fmul(f, f);
     let half = mul(b, square, 0.5);
-    let sum = b.fadd(half, series);
-    let product = b.fmul(s, sum);
+    let sum = b.mul_add(z, series, half);
     let low = mul(b, k, LN2_LOW);
-    let small = b.fadd(product, low);
+    let small = b.mul_add(s, sum, low);
     let small = b.fsub(small, half);
     let sum = b.fadd(small, f);
-    let high = mul(b, k, LN2_HIGH);
-    b.fadd(sum, high)
+    mul_const_add(b, LN2_HIGH, k, sum)
 }
 
 /// 1.0 ulp. -infinity for zeros, NaN below.

@@ -1,12 +1,13 @@
 //! Functions of one real number (and `pow`) on vectors of f32, as code that kernels inline.
 //!
-//! Each is a reduction to a small interval and a polynomial, without branches, with separate multiply and add. The
-//! polynomials minimise the greatest weighted error (relative to the result) on their interval: Lawson's iteratively
+//! Each is a reduction to a small interval and a polynomial, without branches; products and sums are fused where the target
+//! can. The polynomials minimise the greatest weighted error (relative to the result) on their interval: Lawson's iteratively
 //! reweighted least squares on 600 Chebyshev points, reference values with 40 digits; coefficients rounded to f32 one by
 //! one from the lowest, the others fitted again after each. The error stated with each function is against the exact
 //! result, over all f32 where no range is given; `tests/simd/math.rs` holds every function to it.
 //!
-//! NaN gives NaN, and infinities their limit, unless a function says otherwise. All targets compute the same bits.
+//! NaN gives NaN, and infinities their limit, unless a function says otherwise. The bits depend on nothing but whether the
+//! target fuses.
 
 mod activation;
 mod exponential;
@@ -38,6 +39,18 @@ fn add(b: &mut Builder, x: Val, constant: f32) -> Val {
 fn mul(b: &mut Builder, x: Val, constant: f32) -> Val {
     let constant = b.splat_const_f32(constant);
     b.fmul(x, constant)
+}
+
+/// `x * y + constant`
+fn mul_add(b: &mut Builder, x: Val, y: Val, constant: f32) -> Val {
+    let constant = b.splat_const_f32(constant);
+    b.mul_add(x, y, constant)
+}
+
+/// `factor * x + addend`
+fn mul_const_add(b: &mut Builder, factor: f32, x: Val, addend: Val) -> Val {
+    let factor = b.splat_const_f32(factor);
+    b.mul_add(x, factor, addend)
 }
 
 /// `constant - x`
@@ -74,10 +87,7 @@ fn monic_polynomial(b: &mut Builder, x: Val, coefficients: &[f32]) -> Val {
 
 /// `c[0] + x * (c[1] + .. + x * sum)`
 fn horner(b: &mut Builder, x: Val, sum: Val, coefficients: &[f32]) -> Val {
-    coefficients.iter().rev().fold(sum, |sum, &coefficient| {
-        let product = b.fmul(sum, x);
-        add(b, product, coefficient)
-    })
+    coefficients.iter().rev().fold(sum, |sum, &coefficient| mul_add(b, sum, x, coefficient))
 }
 
 /// `min(x, limit)`, NaN for NaN.

@@ -27,8 +27,7 @@ pub fn sign(b: &mut Builder, x: Val) -> Val {
 pub fn modulo(b: &mut Builder, x: Val, y: Val) -> Val {
     let quotient = b.float_op(FloatOp::Div, x, y);
     let quotient = b.float_unary(FloatUnary::Trunc, quotient);
-    let product = b.fmul(quotient, y);
-    let rest = b.fsub(x, product);
+    let rest = b.neg_mul_add(quotient, y, x);
     let (rest_size, y_size) = (super::abs(b, rest), super::abs(b, y));
     let step = with_sign_of(b, y_size, x);
     let (less, more) = (b.fsub(rest, step), b.fadd(rest, step));

@@ -5,7 +5,10 @@
 //! `max(|result|, 1e-4)` because no bits are left where a result nearly vanishes. Beyond, the absolute error grows to
 //! `|x| * 2^-35` until, at 2^24 or so, results are meaningless (but finite). Infinities give NaN.
 
-use super::{abs, add, bits, div, flip_sign, int, mul, polynomial, select_if, shift_left, sign_bit, sqrt, sub_from};
+use super::{
+    abs, add, bits, div, flip_sign, int, mul, mul_const_add, polynomial, select_if, shift_left, sign_bit, sqrt,
+    sub_from,
+};
 use crate::simd::builder::Builder;
 use crate::simd::ir::{Cmp, ShiftOp, Val, VecOp};
 use std::f32::consts::{FRAC_2_PI, FRAC_PI_2, FRAC_PI_4, PI};
@@ -24,25 +27,22 @@ const COS: [f32; 3] = [0.041_666_646, -0.001_388_729_8, 2.443_008_6e-5];
 
 /// `sin(r)`, `cos(r)` and, in its low bits, `n`.
 fn reduce(b: &mut Builder, x: Val) -> (Val, Val, Val) {
-    let quotient = mul(b, x, FRAC_2_PI);
-    let rounded = add(b, quotient, ROUNDER);
+    let rounder = b.splat_const_f32(ROUNDER);
+    let rounded = mul_const_add(b, FRAC_2_PI, x, rounder);
     let n = add(b, rounded, -ROUNDER);
     let mut r = x;
     for part in HALF_PI {
-        let product = mul(b, n, part);
-        r = b.fsub(r, product);
+        r = mul_const_add(b, -part, n, r);
     }
     let z = b.fmul(r, r);
     let sin = polynomial(b, z, &SIN);
     let sin = b.fmul(z, sin);
-    let sin = b.fmul(r, sin);
-    let sin = b.fadd(r, sin);
+    let sin = b.mul_add(r, sin, r);
     let cos = polynomial(b, z, &COS);
     let cos = b.fmul(z, cos);
-    let cos = b.fmul(z, cos);
-    let half = mul(b, z, -0.5);
-    let near = add(b, half, 1.0);
-    let cos = b.fadd(near, cos);
+    let one = b.splat_const_f32(1.0);
+    let near = mul_const_add(b, -0.5, z, one);
+    let cos = b.mul_add(z, cos, near);
     (sin, cos, bits(b, rounded))
 }
 
@@ -108,8 +108,7 @@ fn asin_reduced(b: &mut Builder, magnitude: Val) -> Val {
     let s = select_if(b, (magnitude, Cmp::Gt, 0.5), root, magnitude);
     let series = polynomial(b, z, &ASIN);
     let above = b.fmul(z, series);
-    let above = b.fmul(s, above);
-    b.fadd(s, above)
+    b.mul_add(s, above, s)
 }
 
 /// 2 ulp. NaN beyond 1.
@@ -165,9 +164,8 @@ pub fn atan(b: &mut Builder, x: Val) -> Val {
     let z = b.fmul(t, t);
     let series = polynomial(b, z, &ATAN);
     let above = b.fmul(z, series);
-    let above = b.fmul(t, above);
     let rest = mul(b, start, PI_REST);
-    let above = b.fadd(above, rest);
+    let above = b.mul_add(t, above, rest);
     let result = b.fadd(t, above);
     let result = b.fadd(start, result);
     let sign = sign_bit(b, x);

@@ -51,6 +51,12 @@ impl Facts {
         self.uses[self.canonical(value)].count
     }
 
+    /// Whether nobody needs the value behind its only use: a register that is overwritten there costs no move.
+    pub fn has_one_use(&self, value: Val) -> bool {
+        let value = self.canonical(value);
+        self.uses[value].count == 1 && !self.foreign.contains(value)
+    }
+
     /// Whether an address takes every use, in the block that defines the value.
     pub fn only_addresses(&self, value: Val) -> bool {
         let value = self.canonical(value);

@@ -285,7 +285,7 @@ impl Needs {
 }
 
 /// A loop of products needs a register for a broadcast, and one for a product on its way to the sum (of pairs: for each of two
-/// products). Others are given one more, for they have longer ways; and if they interleave what they multiply, as many again,
+/// products) unless one instruction does both. Others are given one more, for they have longer ways; and if they interleave what they multiply, as many again,
 /// for that comes in pairs.
 fn temporaries(l: &Loop, has_dot4: bool) -> usize {
     let has = |wanted: fn(&Inst) -> bool| l.body.insts.iter().any(|(_, inst)| wanted(inst));
@@ -299,6 +299,7 @@ fn temporaries(l: &Loop, has_dot4: bool) -> usize {
                 | Inst::MaddUbs { .. }
                 | Inst::Madd(..)
                 | Inst::Vec(VecOp::Add, ..)
+                | Inst::Fused(..)
                 | Inst::VecConst { .. }
                 | Inst::Load { .. }
                 | Inst::LoadSplat32 { .. }
@@ -307,7 +308,8 @@ fn temporaries(l: &Loop, has_dot4: bool) -> usize {
                 | Inst::ConstI64(_)
         )
     });
-    match (only_products, has_dot4) {
+    let in_one = has_dot4 || !has(|inst| matches!(inst, Inst::Dot4 { .. } | Inst::Madd(..) | Inst::MaddUbs { .. }));
+    match (only_products, in_one) {
         (true, true) => 1,
         (true, false) => 2,
         (false, _) => 3,

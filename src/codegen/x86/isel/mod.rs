@@ -11,6 +11,7 @@
 
 mod analysis;
 mod control;
+mod fused;
 mod memory;
 mod scalar;
 mod shuffle;
@@ -245,6 +246,12 @@ impl<'a> Selector<'a> {
             }
     }
 
+    /// Whether the value is a constant that a loop keeps in a register.
+    fn is_kept(&self, value: Val) -> bool {
+        let value = self.facts.canonical(value);
+        matches!(self.waiting[value], Some(Inst::VecConst { chunk, .. }) if self.kept_const(*chunk).is_some())
+    }
+
     /// Two operands whose order does not matter; the second may be in memory.
     fn either_order(&mut self, a: Val, b: Val) -> (VReg, Source) {
         let (a, b) = if self.in_memory(a) && !self.in_memory(b) { (b, a) } else { (a, b) };
@@ -292,6 +299,7 @@ impl<'a> Selector<'a> {
             | Inst::ToFloat(_)
             | Inst::ToInt(_)
             | Inst::Float(..)
+            | Inst::Fused(..)
             | Inst::FloatUnary(..)
             | Inst::FloatVecCmp(..) => self.vector(inst),
             Inst::StoreInt { .. }

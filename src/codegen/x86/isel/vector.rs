@@ -52,6 +52,7 @@ impl Selector<'_> {
                 )
             }
             Inst::Float(op, a, b) => self.float_op(op, a, b),
+            Inst::Fused(op, a, b, c) => self.fused(op, [a, b, c]),
             Inst::FloatUnary(op, value) => self.float_unary(op, value),
             ref other => unreachable!("internal error: {other:?} is no lane-wise instruction"),
         }

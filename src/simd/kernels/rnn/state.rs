@@ -118,8 +118,7 @@ impl<'a> StateProducts<'a> {
                 let h = b.index(source.state, k, 4);
                 let h = b.load_splat32(Ty::VF32, h, 0);
                 for weight in self.load_weights(b, Ty::VF32, weights, source.gates, vectors) {
-                    let product = b.fmul(h, weight);
-                    next.push(b.fadd(sums[next.len()], product));
+                    next.push(b.mul_add(h, weight, sums[next.len()]));
                 }
             }
             next
@@ -276,8 +275,7 @@ fn whole(b: &mut Builder, product: StateProduct, sums: &[Val]) -> Val {
     }
     let (high, low) = (b.to_float(high), b.to_float(low));
     let unit = b.splat_const_f32(65536.0);
-    let high = b.fmul(high, unit);
-    b.fadd(high, low)
+    b.mul_add(high, unit, low)
 }
 
 fn offset(b: &mut Builder, value: Val, by: i64) -> Val {
