@@ -1,41 +1,25 @@
 //! Activation functions, and `erf`.
 
-use super::division::quotient;
-use super::exponential::{LOWEST, exp_normal, exp2_of_product, expm1};
+use super::exponential::{ALL_GONE, exp_normal, expm1, one_and_exp_of_opposite};
 use super::logarithm::log1p;
 use super::{
     abs, add, at_least, at_most, div, monic_polynomial, mul, mul_add, polynomial, select_if, sub_from, with_sign_of,
 };
 use crate::simd::builder::Builder;
 use crate::simd::ir::{Cmp, Val};
-use std::f32::consts::LOG2_E;
 
 /// `max(x, 0)`; exact.
 pub fn relu(b: &mut Builder, x: Val) -> Val {
     at_least(b, x, 0.0)
 }
 
-/// `e / (1 + e)` with `e = exp(x)`. 2 ulp where `x >= 0`; below, the rounding of `x / ln 2` counts `|x|` times. Results below the
+/// `1 / (1 + exp(-x))`. 2 ulp where `x >= 0`; below, the rounding of `x / ln 2` counts `|x|` times. Results below the
 /// normal numbers are 0.
 pub fn sigmoid(b: &mut Builder, x: Val) -> Val {
-    let x = at_least(b, x, LOWEST);
-    // from here on 1 + e is e
-    let x = at_most(b, x, 20.0);
-    let exp = exp2_of_product(b, x, LOG2_E);
-    let e = b.fmul(exp.mantissa, exp.power);
-    let denominator = mul_add(b, exp.mantissa, exp.power, 1.0);
-    quotient(b, e, denominator)
-}
-
-/// The least argument of a sigmoid whose reciprocal is a number that [`quotient`] divides by.
-const LEAST_GATE: f32 = -86.0;
-
-/// `x * sigmoid(y) = x / (1 + exp(-y))` for `y >= LEAST_GATE`.
-fn times_sigmoid(b: &mut Builder, x: Val, y: Val) -> Val {
-    let y = at_most(b, y, -LOWEST);
-    let exp = exp2_of_product(b, y, -LOG2_E);
-    let denominator = mul_add(b, exp.mantissa, exp.power, 1.0);
-    quotient(b, x, denominator)
+    let x = at_least(b, x, ALL_GONE);
+    let denominator = one_and_exp_of_opposite(b, x);
+    let one = b.splat_const_f32(1.0);
+    div(b, one, denominator)
 }
 
 /// `x * gate`, where the gate may be 0 while `x` is -infinity: then the product is -0.
@@ -45,11 +29,12 @@ fn gated(b: &mut Builder, x: Val, gate: Val) -> Val {
 }
 
 /// `x * sigmoid(beta * x)`. 3 ulp for `x >= 0` where `beta` is 1; below, and for another `beta`, as [`sigmoid`] and the rounding
-/// of `beta * x`. Where `beta` is 1, results below -86 are those of -86, which are -4e-36; else results up to 1.1e-36 are 0.
+/// of `beta * x`. Results up to 1.1e-36 are 0.
 pub fn swish(b: &mut Builder, x: Val, beta: f32) -> Val {
     if beta == 1.0 {
-        let x = at_least(b, x, LEAST_GATE);
-        return times_sigmoid(b, x, x);
+        let x = at_least(b, x, ALL_GONE);
+        let denominator = one_and_exp_of_opposite(b, x);
+        return div(b, x, denominator);
     }
     let scaled = mul(b, x, beta);
     let gate = sigmoid(b, scaled);
@@ -113,7 +98,7 @@ pub fn mish(b: &mut Builder, x: Val) -> Val {
     let sum = add(b, e, 2.0);
     let n = b.fmul(e, sum);
     let denominator = add(b, n, 2.0);
-    let gate = quotient(b, n, denominator);
+    let gate = div(b, n, denominator);
     gated(b, x, gate)
 }
 
@@ -172,7 +157,7 @@ pub fn gelu(b: &mut Builder, x: Val) -> Val {
     let numerator = polynomial(b, square, &NORMAL_NUMERATOR);
     let numerator = b.fmul(x, numerator);
     let denominator = monic_polynomial(b, square, &NORMAL_DENOMINATOR);
-    let quotient = quotient(b, numerator, denominator);
+    let quotient = div(b, numerator, denominator);
     let sum = add(b, quotient, 0.5);
     // beyond the border the quotient grows on
     let gate = at_least(b, sum, 0.0);
@@ -181,14 +166,15 @@ pub fn gelu(b: &mut Builder, x: Val) -> Val {
 }
 
 /// `x / 2 * (1 + tanh(t)) = x * sigmoid(2 t)` with `t = sqrt(2 / pi) (x + 0.044715 x^3)`. 3 ulp for `x >= 0`; below, the
-/// rounding of `2 t` counts `2 |t|` times. Results below -9.9 are that of -9.9, which is -1e-36.
+/// rounding of `2 t` counts `2 |t|` times. Results up to 1.1e-36 are 0.
 pub fn gelu_tanh(b: &mut Builder, x: Val) -> Val {
-    // 2 t is no less than LEAST_GATE
-    let x = at_least(b, x, -9.9);
+    // there 2 t is ALL_GONE, or a rounding above it
+    let x = at_least(b, x, -10.05);
     let square = b.fmul(x, x);
     let weight = b.splat_const_f32(0.044_715);
     let factor = mul_add(b, square, weight, 1.0);
     let twice = mul(b, x, 1.595_769_2);
     let argument = b.fmul(twice, factor);
-    times_sigmoid(b, x, argument)
+    let denominator = one_and_exp_of_opposite(b, argument);
+    div(b, x, denominator)
 }

@@ -74,15 +74,15 @@ pub fn exp_normal(b: &mut Builder, x: Val) -> Val {
     b.fmul(mantissa, power)
 }
 
-/// `2^t` as mantissa and power of two, whose product it is. 0 where `t < -126.5`.
-pub(super) struct Exp2 {
-    pub mantissa: Val,
-    pub power: Val,
+/// A power of 2 as mantissa and power: it is their product. 0 below 2^-126.5, infinity above 2^127.5.
+struct Exp2 {
+    mantissa: Val,
+    power: Val,
 }
 
 /// `2^(x factor)` for `-127 <= x factor <= 128`. 2 ulp where it is near 1; further away the rounding of `factor` counts, and
 /// without fused operations that of `x factor`.
-pub(super) fn exp2_of_product(b: &mut Builder, x: Val, factor: f32) -> Exp2 {
+fn exp2_of_product(b: &mut Builder, x: Val, factor: f32) -> Exp2 {
     let (factor, rounder) = (b.splat_const_f32(factor), b.splat_const_f32(ROUNDER));
     let rounded = b.mul_add(x, factor, rounder);
     let n = add(b, rounded, -ROUNDER);
@@ -91,15 +91,22 @@ pub(super) fn exp2_of_product(b: &mut Builder, x: Val, factor: f32) -> Exp2 {
     Exp2 { mantissa: mul_add(b, series, f, 1.0), power: power(b, rounded) }
 }
 
-/// Below it `exp` is 0 here: the powers of two end.
-pub(super) const LOWEST: f32 = -88.0;
+/// Where exponentials here are 0, and from where on those of the opposite are infinite.
+pub(super) const ALL_GONE: f32 = -88.5;
 
 /// `exp(x)` for `x <= 0`, 0 below the normal numbers. The rounding of `x / ln 2` counts `|x|` times: 2 ulp of 1 or, further down,
 /// `|x|` ulp of the result.
 pub fn exp_negative(b: &mut Builder, x: Val) -> Val {
-    let x = at_least(b, x, LOWEST);
+    let x = at_least(b, x, -88.0);
     let exp = exp2_of_product(b, x, std::f32::consts::LOG2_E);
     b.fmul(exp.mantissa, exp.power)
+}
+
+/// `1 + exp(-x)` for `x >= ALL_GONE`, where it is infinite. Errors as those of [`exp_negative`].
+pub(super) fn one_and_exp_of_opposite(b: &mut Builder, x: Val) -> Val {
+    let x = at_most(b, x, 88.0);
+    let exp = exp2_of_product(b, x, -std::f32::consts::LOG2_E);
+    mul_add(b, exp.mantissa, exp.power, 1.0)
 }
 
 /// 1 ulp, subnormal results too. The power is applied in two halves, so that both are normal numbers.

@@ -1,6 +1,5 @@
 //! Hyperbolic functions and their inverses, from `exp` and `log1p`.
 
-use super::division::reciprocal;
 use super::exponential::reduce;
 use super::logarithm::log1p;
 use super::{abs, add, at_most, div, mul, mul_add, polynomial, select_if, sqrt, sub_from, with_sign_of};
@@ -27,9 +26,9 @@ pub fn tanh(b: &mut Builder, x: Val) -> Val {
     let power = reduced.power(b);
     let mantissa = add(b, reduced.tail, 1.0);
     let denominator = mul_add(b, mantissa, power, 1.0);
-    let inverse = reciprocal(b, denominator);
-    let (one, two) = (b.splat_const_f32(1.0), b.splat_const_f32(2.0));
-    let far = b.neg_mul_add(inverse, two, one);
+    let two = b.splat_const_f32(2.0);
+    let rest = div(b, two, denominator);
+    let far = sub_from(b, 1.0, rest);
     let result = select_if(b, (magnitude, Cmp::Gt, TANH_BORDER), far, near);
     with_sign_of(b, result, x)
 }

@@ -7,10 +7,9 @@
 //! result, over all f32 where no range is given; `tests/simd/math.rs` holds every function to it.
 //!
 //! NaN gives NaN, and infinities their limit, unless a function says otherwise. The bits depend on nothing but whether the
-//! target fuses and, where a function divides, whether vectors have 512 bits.
+//! target fuses.
 
 mod activation;
-mod division;
 mod exponential;
 mod hyperbolic;
 mod logarithm;
