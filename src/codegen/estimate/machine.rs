@@ -92,7 +92,7 @@ static WIDE: Machine = Machine {
         bound(&[Lanes, Multiply, Shift, FloatAdd, FloatMultiply, Shuffle, Cross], 2.0),
         bound(&[Shift], 1.0),
         bound(&[Shuffle, Cross], 1.0),
-        bound(&[Divide], 0.0625),
+        bound(&[Divide], 0.1),
         bound(&[Load], 1.6),
         bound(&[Store], 1.4),
         bound(&[Int, IntMultiply, Branch], 4.0),

@@ -1,6 +1,6 @@
 //! Activation functions, and `erf`.
 
-use super::exponential::{exp_normal, exp2_normal, expm1};
+use super::exponential::{ALL_GONE, exp_normal, expm1, one_and_exp_of_opposite};
 use super::logarithm::log1p;
 use super::{
     abs, add, at_least, at_most, div, monic_polynomial, mul, mul_add, polynomial, select_if, sub_from, with_sign_of,
@@ -13,12 +13,11 @@ pub fn relu(b: &mut Builder, x: Val) -> Val {
     at_least(b, x, 0.0)
 }
 
-/// `1 / (1 + 2^(-x / ln 2))`. 2 ulp where `x >= 0`; below, the rounding of `x / ln 2` counts `|x|` times. Results below the
+/// `1 / (1 + exp(-x))`. 2 ulp where `x >= 0`; below, the rounding of `x / ln 2` counts `|x|` times. Results below the
 /// normal numbers are 0.
 pub fn sigmoid(b: &mut Builder, x: Val) -> Val {
-    let exponent = mul(b, x, -std::f32::consts::LOG2_E);
-    let e = exp2_normal(b, exponent);
-    let denominator = add(b, e, 1.0);
+    let x = at_least(b, x, ALL_GONE);
+    let denominator = one_and_exp_of_opposite(b, x);
     let one = b.splat_const_f32(1.0);
     div(b, one, denominator)
 }
@@ -32,7 +31,12 @@ fn gated(b: &mut Builder, x: Val, gate: Val) -> Val {
 /// `x * sigmoid(beta * x)`. 3 ulp for `x >= 0` where `beta` is 1; below, and for another `beta`, as [`sigmoid`] and the rounding
 /// of `beta * x`. Results up to 1.1e-36 are 0.
 pub fn swish(b: &mut Builder, x: Val, beta: f32) -> Val {
-    let scaled = if beta == 1.0 { x } else { mul(b, x, beta) };
+    if beta == 1.0 {
+        let x = at_least(b, x, ALL_GONE);
+        let denominator = one_and_exp_of_opposite(b, x);
+        return div(b, x, denominator);
+    }
+    let scaled = mul(b, x, beta);
     let gate = sigmoid(b, scaled);
     gated(b, x, gate)
 }
@@ -162,13 +166,15 @@ pub fn gelu(b: &mut Builder, x: Val) -> Val {
 }
 
 /// `x / 2 * (1 + tanh(t)) = x * sigmoid(2 t)` with `t = sqrt(2 / pi) (x + 0.044715 x^3)`. 3 ulp for `x >= 0`; below, the
-/// rounding of `2 t` counts `2 |t|` times.
+/// rounding of `2 t` counts `2 |t|` times. Results up to 1.1e-36 are 0.
 pub fn gelu_tanh(b: &mut Builder, x: Val) -> Val {
+    // there 2 t is ALL_GONE, or a rounding above it
+    let x = at_least(b, x, -10.05);
     let square = b.fmul(x, x);
     let weight = b.splat_const_f32(0.044_715);
     let factor = mul_add(b, square, weight, 1.0);
     let twice = mul(b, x, 1.595_769_2);
     let argument = b.fmul(twice, factor);
-    let gate = sigmoid(b, argument);
-    gated(b, x, gate)
+    let denominator = one_and_exp_of_opposite(b, argument);
+    div(b, x, denominator)
 }

@@ -4,7 +4,7 @@
 //! to 1.5 * 2^23, which rounds it to an integer in the low bits; with 127 more these bits are the exponent of `2^n`.
 //! `n ln 2` is subtracted in two parts, the first short enough that its product with `n` is exact.
 
-use super::{add, at_least, at_most, bits, from_bits, int, mul, mul_add, mul_const_add, polynomial, shift_left};
+use super::{add, at_least, at_most, bits, from_bits, int, mul_add, mul_const_add, polynomial, shift_left};
 use crate::simd::builder::Builder;
 use crate::simd::ir::{ShiftOp, Val, VecOp};
 
@@ -74,31 +74,39 @@ pub fn exp_normal(b: &mut Builder, x: Val) -> Val {
     b.fmul(mantissa, power)
 }
 
-/// `2^x` in the range of normal numbers: 0 below -126.5, infinity above 127.5. 2 ulp.
-pub(super) fn exp2_normal(b: &mut Builder, x: Val) -> Val {
-    let x = at_most(b, x, 128.0);
-    let x = at_least(b, x, -127.0);
-    exp2_bounded(b, x)
+/// A power of 2 as mantissa and power: it is their product. 0 below 2^-126.5, infinity above 2^127.5.
+struct Exp2 {
+    mantissa: Val,
+    power: Val,
 }
 
-/// The same for `-127 <= x <= 128`.
-fn exp2_bounded(b: &mut Builder, x: Val) -> Val {
-    let rounded = add(b, x, ROUNDER);
+/// `2^(x factor)` for `-127 <= x factor <= 128`. 2 ulp where it is near 1; further away the rounding of `factor` counts, and
+/// without fused operations that of `x factor`.
+fn exp2_of_product(b: &mut Builder, x: Val, factor: f32) -> Exp2 {
+    let (factor, rounder) = (b.splat_const_f32(factor), b.splat_const_f32(ROUNDER));
+    let rounded = b.mul_add(x, factor, rounder);
     let n = add(b, rounded, -ROUNDER);
-    // exact: the two are neighbours
-    let f = b.fsub(x, n);
+    let f = b.mul_sub(x, factor, n);
     let series = polynomial(b, f, &EXP2);
-    let mantissa = mul_add(b, series, f, 1.0);
-    let power = power(b, rounded);
-    b.fmul(mantissa, power)
+    Exp2 { mantissa: mul_add(b, series, f, 1.0), power: power(b, rounded) }
 }
+
+/// Where exponentials here are 0, and from where on those of the opposite are infinite.
+pub(super) const ALL_GONE: f32 = -88.5;
 
 /// `exp(x)` for `x <= 0`, 0 below the normal numbers. The rounding of `x / ln 2` counts `|x|` times: 2 ulp of 1 or, further down,
 /// `|x|` ulp of the result.
 pub fn exp_negative(b: &mut Builder, x: Val) -> Val {
-    let exponent = mul(b, x, std::f32::consts::LOG2_E);
-    let exponent = at_least(b, exponent, -127.0);
-    exp2_bounded(b, exponent)
+    let x = at_least(b, x, -88.0);
+    let exp = exp2_of_product(b, x, std::f32::consts::LOG2_E);
+    b.fmul(exp.mantissa, exp.power)
+}
+
+/// `1 + exp(-x)` for `x >= ALL_GONE`, where it is infinite. Errors as those of [`exp_negative`].
+pub(super) fn one_and_exp_of_opposite(b: &mut Builder, x: Val) -> Val {
+    let x = at_most(b, x, 88.0);
+    let exp = exp2_of_product(b, x, -std::f32::consts::LOG2_E);
+    mul_add(b, exp.mantissa, exp.power, 1.0)
 }
 
 /// 1 ulp, subnormal results too. The power is applied in two halves, so that both are normal numbers.
