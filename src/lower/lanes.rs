@@ -23,6 +23,8 @@ const COPIES_BYTES: usize = 32 << 10;
 const WEIGHTS_PER_PIXEL: usize = 128 << 10;
 /// Rows from which on copies are preferred: rows are what threads share then.
 const COPIES_ROWS: usize = 4;
+/// Hundredths of instructions that may be left with copies where weights are large: each tile walks all of them then.
+const COPIES_OF_LARGE: usize = 95;
 /// Output channels for each copy of the source.
 const CHANNELS_PER_COPY: usize = 16;
 /// What a vector of a copy takes beside vector instructions of products: a store, and cache lines.
@@ -71,13 +73,20 @@ impl Lanes<'_> {
             // weights bind, and narrow blocks have the fewest in the XOR form, which takes twice the bytes
             return self.lanes(narrow);
         }
-        let copied = self.copies(narrow).filter(|_| self.rows >= COPIES_ROWS).map(|copies| (narrow, copies));
-        let candidates = [(usual, 1), (narrow, 1)].into_iter().chain(copied);
+        let copied = self.copies(narrow).filter(|&copies| self.rows >= COPIES_ROWS && self.saves(narrow, copies));
+        let candidates = [(usual, 1), (narrow, 1)].into_iter().chain(copied.map(|copies| (narrow, copies)));
         match candidates.min_by_key(|&(shape, copies)| self.instructions(shape, copies)) {
             Some((shape, copies)) if copies > 1 => Form::Copies(shape.tiling(false), copies),
             Some((shape, _)) => self.lanes(shape),
             None => self.lanes(usual),
         }
+    }
+
+    /// Copies save more instructions than walking the weights for each tile costs.
+    fn saves(&mut self, shape: Shape, copies: usize) -> bool {
+        let large = self.pack(shape.vectors, 1).blob.len() >= BLOCKS_OUTER_BYTES;
+        let whole = if large { COPIES_OF_LARGE } else { 100 };
+        self.instructions(shape, copies) * 100 <= self.instructions(shape, 1) * whole
     }
 
     /// Without copies; large weights are walked once.
