@@ -10,6 +10,7 @@
 //! - [`dense`], [`lanes`]: convolutions over channels, and their form with vectors.
 //! - [`tiles`]: which convolutions take tile registers, and how they are cut.
 //! - [`winograd`]: the form of 3x3 convolutions that multiplies less.
+//! - [`residues`]: convolutions in parts of every n-th pixel.
 //! - [`choice`], [`problem`]: which of its forms a layer takes, and what layers are alike.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
 //! - [`pack`]: constants in the order kernels read them.
@@ -43,6 +44,7 @@ mod product;
 pub mod program;
 mod recurrent;
 mod reorder;
+mod residues;
 mod resize;
 mod share;
 mod state;

@@ -137,10 +137,11 @@ impl Lowering<'_> {
         self.storages.push(StorageData { kind, bytes })
     }
 
-    /// A constant's bytes as a storage of their own.
+    /// A constant's bytes as a storage; equal constants are one.
     pub fn const_storage(&mut self, bytes: Vec<u8>) -> Storage {
         let len = bytes.len();
-        let id = self.constants.push(bytes);
+        let known = self.constants.iter().find(|(_, constant)| **constant == bytes).map(|(id, _)| id);
+        let id = known.unwrap_or_else(|| self.constants.push(bytes));
         self.new_storage(StorageKind::Const(id), len)
     }
 

@@ -15,6 +15,7 @@ use super::place::window_halo;
 use super::plan::Anchor;
 use super::pointwise::LaneType;
 use super::problem;
+use super::residues::Residue;
 use super::view::{Storage, View, channels_last};
 use super::winograd::Windows;
 use super::{Lowering, Operand};
@@ -103,7 +104,11 @@ impl Lowering<'_> {
         let (groups, rows) = conv_groups(&src, &weights, &taps, attrs.groups, if contiguous { kw } else { 1 })?;
         let rows = rows.as_weights();
         let windows = Some(Windows { attrs: &attrs, weights: weights.shape().dims(), rows });
-        self.dense_convolution(convolved, &Dense { mac, groups: &groups, weights: rows, windows })
+        let dense = Dense { mac, groups: &groups, weights: rows, windows };
+        match self.residue_convolutions(&convolved, &dense)? {
+            true => Ok(()),
+            false => self.dense_convolution(convolved, &dense),
+        }
     }
 
     fn depthwise(&mut self, convolved: Convolved, taps: &[Tap], weights: &Tensor, mac: Mac) -> Result<(), String> {
@@ -177,10 +182,11 @@ impl Lowering<'_> {
         let laid = self.lay_out(root, &tree, &channels_last(rank), Some(1))?;
         let macs = (src.elements() * weights.shape().elements() / weights.shape()[0].max(1)) as u64;
         let phases: usize = attrs.strides.iter().product();
-        for phase in 0..phases {
-            let residues = unravel(phase, &attrs.strides);
-            let Some((walked, part)) = phase_views(&src, &laid, &residues, &attrs) else { continue };
-            let taps = phase_taps(&src, &residues, &attrs, weights.shape().dims());
+        for (numbers, residue) in Residue::all(&laid.dst.sizes, &attrs.strides) {
+            let part = residue.of_all(&laid);
+            let mut walked = View { halo: None, ..src.clone() };
+            walked.sizes[2..].copy_from_slice(&part.dst.sizes[2..]);
+            let taps = residue_taps(&src, &numbers, &attrs, weights.shape().dims());
             let (groups, rows) = deconv_groups(&src, &weights, &taps, attrs.groups)?;
             let outer = std::iter::once(0).chain(2..rank).collect();
             let macs = macs / phases as u64;
@@ -330,27 +336,8 @@ fn deconv_groups(src: &View, weights: &Tensor, taps: &[Tap], groups: usize) -> R
     Ok(((0..groups).map(group).collect(), rows))
 }
 
-/// Source and results of the output pixels `residue + i * stride`; `None` if there are none.
-fn phase_views(src: &View, laid: &Laid, residues: &[usize], attrs: &DeconvAttrs) -> Option<(View, Laid)> {
-    let mut walked = View { halo: None, ..src.clone() };
-    let mut begin = vec![0; src.rank()];
-    let mut lengths = laid.dst.sizes.clone();
-    let mut steps = vec![1; src.rank()];
-    for (d, &residue) in residues.iter().enumerate() {
-        let (stride, dim) = (attrs.strides[d], d + 2);
-        let size = laid.dst.sizes[dim];
-        if residue >= size {
-            return None;
-        }
-        (begin[dim], lengths[dim], steps[dim]) = (residue, (size - residue).div_ceil(stride), stride as isize);
-        walked.sizes[dim] = lengths[dim];
-    }
-    let part = |view: &View| View { halo: None, ..view.sliced(&begin, &lengths, &steps) };
-    Some((walked, Laid { loads: laid.loads.iter().map(part).collect(), dst: part(&laid.dst) }))
-}
-
 /// Taps that reach output pixels of this residue: those where `residue + pad - k * dilation` divides by the stride.
-fn phase_taps(src: &View, residues: &[usize], attrs: &DeconvAttrs, weights: &[usize]) -> Vec<Tap> {
+fn residue_taps(src: &View, residues: &[usize], attrs: &DeconvAttrs, weights: &[usize]) -> Vec<Tap> {
     let kernel = &weights[2..];
     let count: usize = kernel.iter().product();
     let tap = |weight: usize| {

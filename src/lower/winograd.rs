@@ -21,7 +21,11 @@ const BAND_BYTES: usize = 512 << 10;
 /// Tiles of a part of a band: so many share the transform of the weights, and their products stay near.
 const BAND_TILES: usize = 64;
 
+/// Tiles of a part of a dilated convolution, each of which transforms the weights.
+const PART_TILES: usize = 9;
+
 /// A dense 3x3 convolution with constant weights.
+#[derive(Clone, Copy)]
 pub struct Windows<'a> {
     pub attrs: &'a ConvAttrs,
     /// `[oc, ic, kh, kw]`
@@ -46,10 +50,15 @@ impl Windows<'_> {
     }
 }
 
-/// Whether the form is faster for a convolution with weights of this shape and results in this plane.
+/// Whether the form is faster for a convolution with weights of this shape and results in this plane, or with dilation for
+/// its parts without.
 pub fn is_preferred(width: Width, attrs: &ConvAttrs, weights: &[usize], plane: &[usize]) -> bool {
-    let Some([oh, ow]) = plane_of_3x3(attrs, weights, plane) else { return false };
-    Work { width, oh, ow, ic: weights[1], oc: weights[0] }.is_less()
+    let part: Vec<usize> = plane.iter().zip(&attrs.dilations).map(|(&size, &dilation)| size / dilation).collect();
+    let parts = ConvAttrs { dilations: vec![1; attrs.dilations.len()], ..attrs.clone() };
+    let Some([oh, ow]) = plane_of_3x3(&parts, weights, &part) else { return false };
+    let tiles = oh.div_ceil(WinogradLayout::TILE) * ow.div_ceil(WinogradLayout::TILE);
+    let shares_weights = part == plane || tiles >= PART_TILES;
+    shares_weights && Work { width, oh, ow, ic: weights[1], oc: weights[0] }.is_less()
 }
 
 /// The plane of results, if the convolution has the form's windows: 3x3, dense, moving by one pixel.

@@ -14,7 +14,7 @@ use octet::ir::tensor::Data;
 use octet::ir::{Graph, Op, Tensor};
 use octet::lower::choice::{Choices, Estimate, alternatives, variant};
 use octet::lower::kernel::KernelSpec;
-use octet::lower::program::Program;
+use octet::lower::program::{Program, Step};
 use octet::lower::{LowerOptions, lower};
 use octet::simd::execute::execute;
 use octet::simd::ir::Width;
@@ -36,6 +36,7 @@ fn main() {
     trials.push(Trial::test("results_without_names_are_outputs", results_without_names));
     trials.push(Trial::test("the_form_with_the_fewest_cycles_is_taken", fewest_cycles));
     trials.push(Trial::test("graphs_become_these_kernels", graphs_become_kernels));
+    trials.push(Trial::test("dilated_convolutions_are_transformed_part_by_part", dilated_by_parts));
     trials.push(Trial::test("the_sum_of_a_residual_stream_is_in_place", sum_in_place));
     libtest_mimic::run(&args, trials).exit();
 }
@@ -167,6 +168,22 @@ fn graphs_become_kernels() -> Result<(), Failed> {
         compare_programs(&graph, |_, _| Ok(()))?;
     }
     Ok(())
+}
+
+/// A dilated 3x3 convolution without dot products has four parts without dilation, whose weights are one constant.
+fn dilated_by_parts() -> Result<(), Failed> {
+    let cases = cases::all();
+    let case =
+        cases.iter().find(|case| case.name == "convolution/dilated_3x3_of_many_channels").ok_or("no such case")?;
+    let program = lower(&cases::graph(case), &options(Width::W256, false), &Short).map_err(|e| e.to_string())?;
+    let transformed = |step: &&Step| program.kernels[step.kernel].family() == "winograd";
+    let mut weights: Vec<_> = program.steps.iter().filter(transformed).map(|step| step.operands[1]).collect();
+    weights.dedup();
+    let forms: Vec<String> = program.choices.iter().map(|choice| choice.form().to_string()).collect();
+    match (forms == ["winograd"; 4], weights.len()) {
+        (true, 1) => Ok(()),
+        (_, constants) => Err(format!("{forms:?} with {constants} constants").into()),
+    }
 }
 
 /// A tensor that is added and not read again gives its memory to the sum: the kernel reads and writes one buffer.
