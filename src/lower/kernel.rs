@@ -48,7 +48,7 @@ pub enum Mac {
     U8I8Dot,
     /// u8 source, i16 weights in -256..=255, i32 accumulator.
     U8I16,
-    /// f32, multiply and add rounded separately, taps in order.
+    /// f32, multiplied and added in the order of taps, fused where the target can.
     F32,
 }
 

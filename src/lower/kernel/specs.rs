@@ -352,7 +352,7 @@ impl MatMulSpec {
 /// What a lane takes of both operands of a product in one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatMulForm {
-    /// An f32, multiply and add rounded separately, in the order of k.
+    /// An f32, multiplied and added in the order of k, fused where the target can.
     F32,
     /// Two i16: bytes of any sign.
     Words,
@@ -393,7 +393,7 @@ pub struct RnnSpec {
 /// sums of digits and i8 weights are exact. Both forms give the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StateProduct {
-    /// In f32, multiply and add rounded separately, in the order of the state.
+    /// In f32, multiplied and added in the order of the state, fused where the target can.
     F32,
     /// Three digits of 8 bits, i8 weights: on targets with an instruction for four products.
     Bytes,

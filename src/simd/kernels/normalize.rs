@@ -5,14 +5,13 @@
 //! at a time. Sums are taken per row first and then over rows, which keeps their error small. A mean is the first element and
 //! the mean of the distances from it: additions of like numbers round all to one side, and a small deviation would enlarge the error.
 
-use crate::ir::op::{BinaryOp, EpsMode};
+use crate::ir::op::EpsMode;
 use crate::lower::kernel::{NormalizeKind, NormalizeSpec};
 use crate::simd::builder::{Builder, Pointer};
 use crate::simd::ir::{FloatOp, FloatUnary, Reduction, Ty, Val};
 
 use super::Items;
 use super::epilogue::{self, Operands, Tile};
-use super::lanes;
 use super::nest;
 use super::reduce::reduced;
 use super::strip::{Strip, load_splat};
@@ -36,19 +35,22 @@ pub fn build(b: &mut Builder, spec: &NormalizeSpec, operands: &[Pointer], items:
     });
 }
 
+/// From the number of a statistic, a sum and an element to the next sum.
+type Add<'a> = dyn Fn(&mut Builder, usize, Val, Val) -> Val + 'a;
+
 /// What is reduced together. Statistics are one vector for rows (the same in all lanes), one per vector of a strip of columns.
 trait Part {
     /// The first of the reduced elements.
     fn first(&self, b: &mut Builder) -> Vec<Val>;
-    /// The sum of `f(statistic, x)` over all reduced elements.
-    fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val>;
+    /// Sums from 0 on: `add(statistic, sum, x)` is the sum with one more of the reduced elements.
+    fn sum(&self, b: &mut Builder, add: &Add) -> Vec<Val>;
     /// Runs the epilogue on `f(statistic, x)` of every element.
     fn map(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val);
 }
 
 fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
     if spec.kind == NormalizeKind::L2 {
-        let sums = part.sum(b, &|b, _, x| b.fmul(x, x));
+        let sums = part.sum(b, &|b, _, sum, x| b.mul_add(x, x, sum));
         let factors: Vec<Val> = sums
             .into_iter()
             .map(|sum| {
@@ -62,9 +64,9 @@ fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
     if spec.kind == NormalizeKind::Mean {
         return part.map(b, &|b, i, x| b.fsub(x, means[i]));
     }
-    let squares = part.sum(b, &|b, i, x| {
-        let mean = means[i];
-        lanes::binary(b, BinaryOp::SquaredDifference, x, mean)
+    let squares = part.sum(b, &|b, i, sum, x| {
+        let distance = b.fsub(x, means[i]);
+        b.mul_add(distance, distance, sum)
     });
     let factors: Vec<Val> = squares
         .into_iter()
@@ -82,7 +84,10 @@ fn normalize(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) {
 
 fn means(b: &mut Builder, spec: &NormalizeSpec, part: &dyn Part) -> Vec<Val> {
     let first = part.first(b);
-    let distances = part.sum(b, &|b, i, x| b.fsub(x, first[i]));
+    let distances = part.sum(b, &|b, i, sum, x| {
+        let distance = b.fsub(x, first[i]);
+        b.fadd(sum, distance)
+    });
     let mean = |(sum, &first): (Val, &Val)| {
         let distance = mean(b, spec, sum);
         b.fadd(first, distance)
@@ -161,7 +166,7 @@ impl Part for Rows<'_> {
         vec![real(b, x)]
     }
 
-    fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val> {
+    fn sum(&self, b: &mut Builder, add: &Add) -> Vec<Val> {
         let strip = Strip::full(b.width(), 1);
         let (lanes, whole) = (b.width().lanes32(), self.whole(b));
         let none = b.splat_const_f32(0.0);
@@ -178,8 +183,7 @@ impl Part for Rows<'_> {
                         let at = (i * lanes * self.spec.elem.bytes()) as i32;
                         let x = strip.load(b, self.spec.elem, src, at, true)[0];
                         let x = real(b, x);
-                        let term = f(b, 0, x);
-                        b.fadd(sum, term)
+                        add(b, 0, sum, x)
                     };
                     carried.iter().enumerate().map(term).collect()
                 });
@@ -191,8 +195,7 @@ impl Part for Rows<'_> {
             for i in whole..self.spec.inner {
                 let x = load_splat(b, self.spec.elem, src, (self.spec.elem.bytes() * i) as i32);
                 let x = real(b, x);
-                let term = f(b, 0, x);
-                sum = b.fadd(sum, term);
+                sum = add(b, 0, sum, x);
             }
             vec![b.fadd(carried[0], sum)]
         })
@@ -242,20 +245,17 @@ impl Part for Columns<'_> {
         self.load(b, &vec![zero; self.spec.reduced.len()])
     }
 
-    fn sum(&self, b: &mut Builder, f: &dyn Fn(&mut Builder, usize, Val) -> Val) -> Vec<Val> {
+    fn sum(&self, b: &mut Builder, add: &Add) -> Vec<Val> {
         let none = b.splat_const_f32(0.0);
         let init = vec![none; self.strip.live()];
         let Some((&last, outer)) = self.spec.reduced.split_last() else {
-            return self.load(b, &[]).into_iter().enumerate().map(|(i, x)| f(b, i, x)).collect();
+            return self.load(b, &[]).into_iter().enumerate().map(|(i, x)| add(b, i, none, x)).collect();
         };
         nest::fold_all(b, outer, &init, &mut |b, indices, carried| {
             let row = nest::fold_all(b, &[last], &init, &mut |b, index, carried| {
                 let loaded = self.load(b, &[indices, index].concat());
-                let terms = carried.iter().zip(loaded).enumerate().map(|(i, (&sum, x))| {
-                    let term = f(b, i, x);
-                    b.fadd(sum, term)
-                });
-                terms.collect()
+                let sums = carried.iter().zip(loaded).enumerate();
+                sums.map(|(i, (&sum, x))| add(b, i, sum, x)).collect()
             });
             carried.iter().zip(row).map(|(&sum, row)| b.fadd(sum, row)).collect()
         })

@@ -30,7 +30,7 @@ use super::vector::ONES16;
 use super::{Reread, Selector};
 use crate::codegen::x86::inst::{Builder, Condition, INT, Source, VECTOR};
 use crate::codegen::x86::outline::Part;
-use crate::simd::ir::{Block, CHUNK, If, Inst, Loop, Mem, Ty, Val, VecOp};
+use crate::simd::ir::{Block, CHUNK, FloatOp, If, Inst, Loop, Mem, Ty, Val, VecOp};
 use iced_x86::Code;
 
 impl<'a> Selector<'a> {
@@ -217,9 +217,10 @@ impl<'a> Selector<'a> {
         let needs = Needs::of(self, l);
         let registers: usize = if self.wide { 32 } else { 16 };
         let mut free = registers.saturating_sub(needs.living + needs.temporaries);
+        let most = if self.wide && divides(l) { CONSTANTS_BESIDE_CHAINS } else { free };
         let mut constants: Vec<([u8; CHUNK], usize)> = needs.constants.into_iter().collect();
         constants.sort_by_key(|&(chunk, uses)| (std::cmp::Reverse(uses), chunk));
-        for (chunk, _) in constants.into_iter().take(free) {
+        for (chunk, _) in constants.into_iter().take(free.min(most)) {
             let reg = self.vec_const(chunk);
             self.kept.push((chunk, reg));
             free -= 1;
@@ -282,6 +283,13 @@ impl Needs {
         needs.living = from_outside.len();
         needs
     }
+}
+
+/// Constants that registers hold in a loop of chains so long that more of them side by side are worth more.
+const CONSTANTS_BESIDE_CHAINS: usize = 4;
+
+fn divides(l: &Loop) -> bool {
+    l.body.insts.iter().any(|(_, inst)| matches!(inst, Inst::Float(FloatOp::Div, ..)))
 }
 
 /// A loop of products needs a register for a broadcast, and one for a product on its way to the sum (of pairs: for each of two

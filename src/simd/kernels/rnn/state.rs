@@ -26,6 +26,10 @@ use super::super::nest;
 /// How far ahead of their use weights are fetched.
 const PREFETCH_BYTES: usize = 2048;
 
+/// Weights of a direction up to here are in the first cache from the step before, all or nearly all: fetching them again takes
+/// the time of as many loads.
+const NEAR_BYTES: usize = 48 * 1024;
+
 /// States whose digits a step needs at a time.
 const SLOTS: usize = 2;
 
@@ -208,9 +212,10 @@ impl<'a> StateProducts<'a> {
     /// The weights of gates in a step: gate by gate, in each vector by vector. What comes later is fetched on the way.
     fn load_weights(&self, b: &mut Builder, ty: Ty, weights: Pointer, gates: &[usize], vectors: usize) -> Vec<Val> {
         let width = b.width().bytes();
+        let is_far = self.layout.bytes > NEAR_BYTES;
         let places = gates.iter().flat_map(|gate| (0..vectors).map(move |vector| (gate * vectors + vector) * width));
         let load = |at: usize| {
-            if at.is_multiple_of(Cache::LINE) {
+            if is_far && at.is_multiple_of(Cache::LINE) {
                 b.prefetch(Cache::L1, weights, (at + PREFETCH_BYTES) as i32);
             }
             b.load(ty, weights, at as i32)
