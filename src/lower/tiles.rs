@@ -17,7 +17,7 @@ use super::choice::{Form, Tiling};
 use super::elementwise::covered;
 use super::grid::Dims;
 use super::kernel::{Band, KernelSpec, TileConvSpec};
-use super::pack::{self, Group, PackedTiles, TileLayout};
+use super::pack::{self, ChannelBlocks, Group, PackedTiles, TileLayout};
 use super::window::{Convolved, grid, operands_at};
 use super::{Lowering, Operand};
 use crate::simd::ir::{TILE_ROW_BYTES, TILE_ROWS};
@@ -52,6 +52,8 @@ pub struct TilePlan {
     /// Tiles of all pixels.
     tiles: usize,
     weight_bytes: usize,
+    /// Output channels of a group, all groups having the same.
+    group_channels: usize,
     /// Weights of a whole block.
     block_bytes: usize,
     /// How often a byte of the source is read for an output channel, about.
@@ -61,8 +63,8 @@ pub struct TilePlan {
     /// The greater of source and weights is walked once.
     blocks_outer: bool,
     has_polynomial: bool,
-    /// Weights by the channel tiles that are computed together, once packed: several forms have the same.
-    packed: BTreeMap<usize, PackedTiles>,
+    /// Weights as channels are cut, once packed: several forms have the same.
+    packed: BTreeMap<ChannelBlocks, PackedTiles>,
 }
 
 impl TilePlan {
@@ -96,17 +98,30 @@ impl TilePlan {
         self.band.map(|band| Form::Band(band.rows)).into_iter().chain(tilings.map(Form::Tiles)).collect()
     }
 
+    /// The channels of overlapping items, where all have the same, and tiles divide rows and panels all tiles.
+    fn overlapped(&self, tiling: Tiling) -> Option<ChannelBlocks> {
+        let fits = self.dims.sizes[2].is_multiple_of(self.tile_pixels) && self.tiles.is_multiple_of(tiling.pixels);
+        let blocks = ChannelBlocks { channels: tiling.channels * TileLayout::TILE, together: tiling.channels };
+        let whole = self.group_channels.is_multiple_of(blocks.channels);
+        let single = TileLayout::vectors(self.group_channels) == tiling.channels;
+        (fits && (whole || single)).then_some(blocks)
+    }
+
     fn cut(&self, form: Form) -> Option<Cut> {
         let ow = self.dims.sizes[2];
         match (form, self.band) {
             (Form::Tiles(tiling), _) => {
-                Some(Cut { band: Band { rows: 1, pitch: ow }, tile_pixels: self.tile_pixels, tiling })
+                let overlapped = self.overlapped(tiling);
+                let blocks = overlapped.unwrap_or(whole_blocks(tiling.channels));
+                let band = Band { rows: 1, pitch: ow };
+                Some(Cut { band, tile_pixels: self.tile_pixels, tiling, blocks, overlapped: overlapped.is_some() })
             }
             (Form::Band(rows), Some(band)) if rows == band.rows => {
                 let tiles = band.pixels(ow).div_ceil(TILE_ROWS);
                 let channels = if tiles > 2 { 1 } else { 2 };
                 let tiling = Tiling { pixels: tiles, channels, blocks_outer: self.blocks_outer };
-                Some(Cut { band, tile_pixels: band.pixels(ow).div_ceil(tiles), tiling })
+                let (tile_pixels, blocks) = (band.pixels(ow).div_ceil(tiles), whole_blocks(channels));
+                Some(Cut { band, tile_pixels, tiling, blocks, overlapped: false })
             }
             _ => None,
         }
@@ -134,6 +149,13 @@ struct Cut {
     band: Band,
     tile_pixels: usize,
     tiling: Tiling,
+    blocks: ChannelBlocks,
+    overlapped: bool,
+}
+
+/// The largest blocks.
+fn whole_blocks(together: usize) -> ChannelBlocks {
+    ChannelBlocks { channels: TileLayout::BLOCK, together }
 }
 
 /// The most rows that are one panel together: all rows of small images.
@@ -180,6 +202,7 @@ impl Lowering<'_> {
             tile_pixels,
             tiles,
             weight_bytes,
+            group_channels: first.oc,
             block_bytes: TileLayout::BLOCK * row_bytes(first),
             source_reads,
             band,
@@ -202,8 +225,8 @@ impl Lowering<'_> {
         let Convolved { anchor, tree, laid, src, channel, macs, .. } = convolved;
         let oc = laid.dst.sizes[channel];
         let init = self.init_of(anchor, oc)?;
-        let pack = || pack::pack_tiles(plan.step_bytes, tiling.channels, groups, rows, &init);
-        let packed = plan.packed.entry(tiling.channels).or_insert_with(pack).clone();
+        let pack = || pack::pack_tiles(plan.step_bytes, cut.blocks, groups, rows, &init);
+        let packed = plan.packed.entry(cut.blocks).or_insert_with(pack).clone();
         let blob = self.const_storage(packed.blob);
         let dims = &plan.dims;
         let spec = TileConvSpec {
@@ -218,6 +241,8 @@ impl Lowering<'_> {
             tile_pixels: cut.tile_pixels,
             panel_tiles: tiling.pixels,
             channel_tiles: tiling.channels,
+            steps: groups.first().map_or(0, |group| pack::steps(&group.runs, plan.step_bytes).len()),
+            overlapped: cut.overlapped,
             blocks_outer: tiling.blocks_outer,
             epilogue: self.epilogue(tree, &laid, dims, 1, Some(channel)),
         };
