@@ -32,6 +32,7 @@ mod indexed;
 pub mod kernel;
 mod lanes;
 mod memory;
+mod merged_rows;
 mod movement;
 pub mod pack;
 mod place;

@@ -119,7 +119,7 @@ impl TileConv<'_> {
 
     fn tile(&self, b: &mut Builder, number: Val) -> PixelTile {
         let spec = self.spec;
-        let existing = match spec.tiles().is_multiple_of(spec.panel_tiles) {
+        let existing = match spec.overlapped {
             true => number,
             false => {
                 let last = b.int(spec.tiles() as i64 - 1);
@@ -128,7 +128,7 @@ impl TileConv<'_> {
         };
         let mut indices = nest::indices(b, existing, &[spec.batch, spec.bands(), spec.band_tiles()]);
         indices[2] = b.imul_imm(indices[2], spec.tile_pixels as i64);
-        if !spec.band_pixels().is_multiple_of(spec.tile_pixels) {
+        if !spec.overlapped {
             let limit = b.int((spec.band_pixels() - spec.tile_pixels) as i64);
             indices[2] = b.int_op(IntOp::MinS, indices[2], limit);
         }
