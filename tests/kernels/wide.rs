@@ -204,8 +204,6 @@ fn products_of_tiles_need_nothing_else() {
         (Mnemonic::Prefetcht1, 1),
         (Mnemonic::Movsxd, 1),
         (Mnemonic::Lea, 4),
-        // an address that has no register
-        (Mnemonic::Mov, 1),
         (Mnemonic::Add, 1),
         (Mnemonic::Jg, 1),
     ];
