@@ -35,6 +35,8 @@ pub enum Form {
     Copies(Tiling, usize),
     /// Products in tile registers, in panels of so many tiles of pixels and of output channels.
     Tiles(Tiling),
+    /// The same with the epilogue of an item between the products of the next one.
+    Overlapped(Tiling),
     /// Products in tile registers, of so many rows of pixels as one.
     Band(usize),
     /// The transform of 3x3 windows that multiplies less.
@@ -66,6 +68,7 @@ impl fmt::Display for Form {
             Form::Lanes(tiling) => write!(f, "lanes {tiling}"),
             Form::Copies(tiling, copies) => write!(f, "lanes {tiling} {copies} copies"),
             Form::Tiles(tiling) => write!(f, "tiles {tiling}"),
+            Form::Overlapped(tiling) => write!(f, "overlapped {tiling}"),
             Form::Band(rows) => write!(f, "band {rows}"),
             Form::Winograd => f.write_str("winograd"),
             Form::Fold(pixels) => write!(f, "fold {pixels}"),
@@ -87,6 +90,7 @@ impl FromStr for Form {
                 tiling(sizes, order).zip(copies.parse().ok()).map(|(tiling, copies)| Form::Copies(tiling, copies))
             }
             ["tiles", sizes, order] => tiling(sizes, order).map(Form::Tiles),
+            ["overlapped", sizes, order] => tiling(sizes, order).map(Form::Overlapped),
             _ => None,
         };
         form.filter(|form| form.to_string() == text).ok_or_else(|| format!("`{text}` is no form of a layer"))
@@ -275,6 +279,7 @@ mod tests {
             (Form::Lanes(tiling), "lanes 6x4 blocks-outer"),
             (Form::Copies(Tiling { blocks_outer: false, ..tiling }, 12), "lanes 6x4 rows-outer 12 copies"),
             (Form::Tiles(Tiling { blocks_outer: false, ..tiling }), "tiles 6x4 rows-outer"),
+            (Form::Overlapped(tiling), "overlapped 6x4 blocks-outer"),
             (Form::Winograd, "winograd"),
             (Form::Band(7), "band 7"),
             (Form::Fold(4), "fold 4"),

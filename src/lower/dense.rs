@@ -49,7 +49,7 @@ impl Lowering<'_> {
         let problem = problem::dense(&convolved, mac, groups);
         self.decide(problem, &forms, |lowering, form| match (form, &mut plan, &dense.windows) {
             (Form::Winograd, _, Some(windows)) => lowering.winograd(convolved.clone(), windows),
-            (Form::Tiles(_) | Form::Band(_), Some(plan), _) => {
+            (Form::Tiles(_) | Form::Overlapped(_) | Form::Band(_), Some(plan), _) => {
                 let Weights::Int(rows) = weights else { return Err("internal error: float weights in tiles".into()) };
                 lowering.tile_convolution(convolved.clone(), plan, form, groups, rows)
             }

@@ -10,6 +10,7 @@
 //! - [`dense`], [`lanes`]: convolutions over channels, and their form with vectors.
 //! - [`tiles`]: which convolutions take tile registers, and how they are cut.
 //! - [`winograd`]: the form of 3x3 convolutions that multiplies less.
+//! - [`merged_rows`]: rows of few channels side by side, for tiles.
 //! - [`residues`]: convolutions in parts of every n-th pixel.
 //! - [`choice`], [`problem`]: which of its forms a layer takes, and what layers are alike.
 //! - [`grid`]: loops over common dimensions, merged and cut for kernels.
@@ -33,6 +34,7 @@ mod indexed;
 pub mod kernel;
 mod lanes;
 mod memory;
+mod merged_rows;
 mod movement;
 pub mod pack;
 mod place;

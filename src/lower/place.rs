@@ -161,7 +161,8 @@ impl Lowering<'_> {
         {
             return View { storage: self.outputs[index], ..dense };
         }
-        let halo = wanted_halo(self.graph, value).filter(|halo| !halo.is_empty());
+        let wanted = wanted_halo(self.graph, value).filter(|halo| !halo.is_empty());
+        let halo = wanted.filter(|halo| is_useful(halo, ty.shape.dims(), order));
         self.padded(ty.elem, ty.shape.dims(), order, halo)
     }
 
@@ -225,11 +226,23 @@ impl Lowering<'_> {
         View { halo: Some(halo), ..view }
     }
 
-    /// Fills what lies in `outer` around the inner `sizes`: slab by slab, each without what earlier slabs covered.
+    /// Fills what lies in `outer`, which is dense, around the inner `sizes`: slab by slab, each without what earlier slabs
+    /// covered. What stands behind a row and in front of the next one is one slab.
     fn fill_border(&mut self, outer: &View, sizes: &[usize], halo: &Halo) {
         let mut begin = vec![0; sizes.len()];
         let mut lengths = outer.sizes.clone();
-        for dim in outer.order() {
+        let order = outer.order();
+        for (i, &dim) in order.iter().enumerate() {
+            let rows = i.checked_sub(1).map(|i| order[i]).filter(|&rows| halo.surrounds(rows) && halo.surrounds(dim));
+            if let Some(rows) = rows {
+                let mut slab = outer.sliced(&begin, &lengths, &vec![1; sizes.len()]);
+                slab.offset += (halo.before[dim] + sizes[dim]) as i64 * outer.strides[dim] - outer.strides[rows];
+                slab.sizes[rows] += 1;
+                slab.sizes[dim] = halo.after[dim] + halo.before[dim];
+                self.fill(&slab, halo.value);
+                (begin[dim], lengths[dim]) = (halo.before[dim], sizes[dim]);
+                continue;
+            }
             for (first, count) in [(0, halo.before[dim]), (halo.before[dim] + sizes[dim], halo.after[dim])] {
                 if count > 0 {
                     (begin[dim], lengths[dim]) = (first, count);
@@ -253,6 +266,14 @@ impl Lowering<'_> {
         let spec = FillSpec { elem_bytes: view.elem.bytes(), value: bytes, sizes, dst };
         self.push_step(KernelSpec::Fill(spec), vec![Operand::of(view)], &[], 0);
     }
+}
+
+/// Whether a border serves the windows: channels must be innermost for them, and have none.
+fn is_useful(halo: &Halo, sizes: &[usize], order: &[usize]) -> bool {
+    let has_border = |dim: &usize| halo.before[*dim] + halo.after[*dim] > 0;
+    let outside = order.split_last().map_or(&[][..], |(_, outside)| outside);
+    let is_channel = |dim: &usize| !has_border(dim) && sizes[*dim] > 1;
+    !order.last().is_some_and(has_border) || !outside.iter().skip(1).any(is_channel)
 }
 
 /// Whether a view walks memory in this order of dimensions.

@@ -17,7 +17,7 @@ use super::choice::{Form, Tiling};
 use super::elementwise::covered;
 use super::grid::Dims;
 use super::kernel::{Band, KernelSpec, TileConvSpec};
-use super::pack::{self, Group, PackedTiles, TileLayout};
+use super::pack::{self, ChannelBlocks, Group, PackedTiles, TileLayout};
 use super::window::{Convolved, grid, operands_at};
 use super::{Lowering, Operand};
 use crate::simd::ir::{TILE_ROW_BYTES, TILE_ROWS};
@@ -38,6 +38,13 @@ const EPILOGUE_CYCLES: usize = 3;
 const OFTEN_READ: usize = 4;
 /// A first cache: what a block's weights fit stays there from panel to panel.
 const NEAR_BYTES: usize = 48 << 10;
+/// Weights that stay in the first cache beside the source, so that all blocks may take turns.
+const STAYING_BYTES: usize = 24 << 10;
+/// The part of the cycles of products that tiles of a pleasant number may cost more, as its reciprocal.
+const EVEN_COST: usize = 16;
+/// Steps from which on an epilogue finds room between the products, and instructions of one that needs little.
+const MANY_STEPS: usize = 8;
+const SHORT_EPILOGUE: usize = 12;
 /// Tiles of accumulators, of as many registers.
 const ACCUMULATORS: usize = 4;
 /// Dot products of vectors a cycle, which tiles compete with.
@@ -48,10 +55,14 @@ pub struct TilePlan {
     dims: Dims,
     steps: Vec<Vec<i64>>,
     step_bytes: usize,
+    /// Products of an accumulator.
+    step_count: usize,
     tile_pixels: usize,
     /// Tiles of all pixels.
     tiles: usize,
     weight_bytes: usize,
+    /// Output channels of a group, all groups having the same.
+    group_channels: usize,
     /// Weights of a whole block.
     block_bytes: usize,
     /// How often a byte of the source is read for an output channel, about.
@@ -61,14 +72,18 @@ pub struct TilePlan {
     /// The greater of source and weights is walked once.
     blocks_outer: bool,
     has_polynomial: bool,
-    /// Weights by the channel tiles that are computed together, once packed: several forms have the same.
-    packed: BTreeMap<usize, PackedTiles>,
+    epilogue_insts: usize,
+    /// Weights as channels are cut, once packed: several forms have the same.
+    packed: BTreeMap<ChannelBlocks, PackedTiles>,
 }
 
 impl TilePlan {
     /// Panels of many pixels read each weight seldom, those of few pixels load less often what both need. Small ones go from
     /// products to the epilogue and back more often, which suits long epilogues.
     pub fn preferred(&self) -> Form {
+        if let Some(overlapped) = self.preferred_overlap() {
+            return Form::Overlapped(overlapped);
+        }
         let blocks_outer = self.blocks_outer;
         let few = (3..=FEW_TILES).contains(&self.tiles) && blocks_outer;
         let (pixels, channels) = match (self.tiles, self.band) {
@@ -82,6 +97,19 @@ impl TilePlan {
         Form::Tiles(Tiling { pixels, channels, blocks_outer })
     }
 
+    fn preferred_overlap(&self) -> Option<Tiling> {
+        let channels = TileLayout::vectors(self.group_channels).min(2);
+        let tiling = Tiling { pixels: 2, channels, blocks_outer: self.weight_bytes > STAYING_BYTES };
+        (self.tiles > FEW_TILES && self.overlapped(tiling).is_some()).then_some(tiling)
+    }
+
+    /// Items overlap where their products take long enough for the epilogue of another item, or where it is short and weights
+    /// stay where they are.
+    fn suits_overlap(&self) -> bool {
+        let is_short = self.weight_bytes <= STAYING_BYTES && self.epilogue_insts <= SHORT_EPILOGUE;
+        (self.step_count >= MANY_STEPS || is_short) && !self.has_polynomial
+    }
+
     /// Whether weights come from behind the first cache where the source does not.
     fn waits_for_weights(&self) -> bool {
         self.blocks_outer && self.tiles > FEW_TILES && self.source_reads >= OFTEN_READ && self.block_bytes > NEAR_BYTES
@@ -93,20 +121,42 @@ impl TilePlan {
         let fitting = PANELS.into_iter().filter(|&(pixels, _)| pixels <= self.tiles);
         let tilings = fitting
             .flat_map(|(pixels, channels)| [false, true].map(|blocks_outer| Tiling { pixels, channels, blocks_outer }));
-        self.band.map(|band| Form::Band(band.rows)).into_iter().chain(tilings.map(Form::Tiles)).collect()
+        let forms = tilings.flat_map(|tiling| {
+            let overlapped = self.overlapped(tiling).map(|_| Form::Overlapped(tiling));
+            [Form::Tiles(tiling)].into_iter().chain(overlapped)
+        });
+        self.band.map(|band| Form::Band(band.rows)).into_iter().chain(forms).collect()
+    }
+
+    /// The channels of items that overlap, where that suits: all have the same, tiles divide rows, and panels all tiles.
+    fn overlapped(&self, tiling: Tiling) -> Option<ChannelBlocks> {
+        let fits = self.dims.sizes[2].is_multiple_of(self.tile_pixels) && self.tiles.is_multiple_of(tiling.pixels);
+        let blocks = ChannelBlocks { channels: tiling.channels * TileLayout::TILE, together: tiling.channels };
+        let whole = self.group_channels.is_multiple_of(blocks.channels);
+        let single = TileLayout::vectors(self.group_channels) == tiling.channels;
+        (fits && (whole || single) && self.suits_overlap()).then_some(blocks)
     }
 
     fn cut(&self, form: Form) -> Option<Cut> {
         let ow = self.dims.sizes[2];
         match (form, self.band) {
-            (Form::Tiles(tiling), _) => {
-                Some(Cut { band: Band { rows: 1, pitch: ow }, tile_pixels: self.tile_pixels, tiling })
+            (Form::Tiles(tiling) | Form::Overlapped(tiling), _) => {
+                let overlapped = matches!(form, Form::Overlapped(_));
+                let blocks = if overlapped { self.overlapped(tiling)? } else { whole_blocks(tiling.channels) };
+                Some(Cut {
+                    band: Band { rows: 1, pitch: ow },
+                    tile_pixels: self.tile_pixels,
+                    tiling,
+                    blocks,
+                    overlapped,
+                })
             }
             (Form::Band(rows), Some(band)) if rows == band.rows => {
                 let tiles = band.pixels(ow).div_ceil(TILE_ROWS);
                 let channels = if tiles > 2 { 1 } else { 2 };
                 let tiling = Tiling { pixels: tiles, channels, blocks_outer: self.blocks_outer };
-                Some(Cut { band, tile_pixels: band.pixels(ow).div_ceil(tiles), tiling })
+                let (tile_pixels, blocks) = (band.pixels(ow).div_ceil(tiles), whole_blocks(channels));
+                Some(Cut { band, tile_pixels, tiling, blocks, overlapped: false })
             }
             _ => None,
         }
@@ -134,6 +184,13 @@ struct Cut {
     band: Band,
     tile_pixels: usize,
     tiling: Tiling,
+    blocks: ChannelBlocks,
+    overlapped: bool,
+}
+
+/// The largest blocks.
+fn whole_blocks(together: usize) -> ChannelBlocks {
+    ChannelBlocks { channels: TileLayout::BLOCK, together }
 }
 
 /// The most rows that are one panel together: all rows of small images.
@@ -163,7 +220,7 @@ impl Lowering<'_> {
         if dims.sizes.contains(&0) || groups.iter().any(|group| group.runs.is_empty()) {
             return None;
         }
-        let tile_pixels = tile_pixels(dims.sizes[2]);
+        let tile_pixels = tile_pixels(dims.sizes[0] * dims.sizes[1], dims.sizes[2]);
         let tiles = dims.sizes[0] * dims.sizes[1] * dims.sizes[2].div_ceil(tile_pixels);
         let weight_bytes: usize = groups.iter().map(|group| group.oc * row_bytes(group)).sum();
         let source_bytes = source_bytes(&dims);
@@ -177,14 +234,17 @@ impl Lowering<'_> {
             dims,
             steps,
             step_bytes,
+            step_count: pack::steps(&first.runs, step_bytes).len(),
             tile_pixels,
             tiles,
             weight_bytes,
+            group_channels: first.oc,
             block_bytes: TileLayout::BLOCK * row_bytes(first),
             source_reads,
             band,
             blocks_outer,
             has_polynomial,
+            epilogue_insts: convolved.tree.program.insts.len(),
             packed: BTreeMap::new(),
         })
     }
@@ -201,8 +261,8 @@ impl Lowering<'_> {
         let tiling = cut.tiling;
         let Convolved { anchor, init, tree, laid, src, channel, macs, .. } = convolved;
         let oc = laid.dst.sizes[channel];
-        let pack = || pack::pack_tiles(plan.step_bytes, tiling.channels, groups, rows, &init);
-        let packed = plan.packed.entry(tiling.channels).or_insert_with(pack).clone();
+        let pack = || pack::pack_tiles(plan.step_bytes, cut.blocks, groups, rows, &init);
+        let packed = plan.packed.entry(cut.blocks).or_insert_with(pack).clone();
         let blob = self.const_storage(packed.blob);
         let dims = &plan.dims;
         let spec = TileConvSpec {
@@ -217,6 +277,8 @@ impl Lowering<'_> {
             tile_pixels: cut.tile_pixels,
             panel_tiles: tiling.pixels,
             channel_tiles: tiling.channels,
+            steps: plan.step_count,
+            overlapped: cut.overlapped,
             blocks_outer: tiling.blocks_outer,
             epilogue: self.epilogue(tree, &laid, dims, 1, Some(channel)),
         };
@@ -235,10 +297,15 @@ fn source_bytes(dims: &Dims) -> usize {
     extent.max().unwrap_or(0) as usize
 }
 
-/// Pixels of a tile in a row of `length`: the number that costs least over the row, the greater of equals.
-fn tile_pixels(length: usize) -> usize {
+/// Pixels of a tile in each of `rows` rows of `length`: the number that costs least, the greater of equals. One that divides the
+/// row and makes an even number of tiles may cost a little more, because items overlap then.
+fn tile_pixels(rows: usize, length: usize) -> usize {
     let cost = |pixels: usize| length.div_ceil(pixels) * (pixels.max(PRODUCT_ROWS) + PRODUCT_CYCLES);
-    (1..=length.min(TILE_ROWS)).rev().min_by_key(|&pixels| cost(pixels)).unwrap_or(1)
+    let numbers = (1..=length.min(TILE_ROWS)).rev();
+    let is_even = |pixels: &usize| length.is_multiple_of(*pixels) && (rows * (length / pixels)).is_multiple_of(2);
+    let best = numbers.clone().min_by_key(|&pixels| cost(pixels)).unwrap_or(1);
+    let even = numbers.filter(is_even).min_by_key(|&pixels| cost(pixels));
+    even.filter(|&pixels| EVEN_COST * cost(pixels) <= (EVEN_COST + 1) * cost(best)).unwrap_or(best)
 }
 
 /// Of `pixels` rows of `bytes` bytes, `stride` apart, about how many cross a cache line: the lines begin anew every 64 rows.
@@ -251,6 +318,16 @@ fn split_rows(begin: i64, stride: i64, bytes: usize, pixels: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tiles_divide_rows_where_that_costs_little() {
+        assert_eq!(tile_pixels(56, 56), 14);
+        assert_eq!(tile_pixels(1, 784), 14, "49 tiles of 16 are an odd number");
+        assert_eq!(tile_pixels(1, 3136), 16);
+        assert_eq!(tile_pixels(1, 400), 16, "tiles of 10 cost too much");
+        assert_eq!(tile_pixels(1, 49), 13);
+        assert_eq!(tile_pixels(7, 7), 7);
+    }
 
     #[test]
     fn bands_are_of_rows_that_fit_the_registers_together() {

@@ -40,6 +40,11 @@ impl Halo {
         self.value == wanted.value && enough(&self.before, &wanted.before) && enough(&self.after, &wanted.after)
     }
 
+    /// There are elements before and after this dimension.
+    pub fn surrounds(&self, dim: usize) -> bool {
+        self.before[dim] > 0 && self.after[dim] > 0
+    }
+
     pub fn is_empty(&self) -> bool {
         self.before.iter().chain(&self.after).all(|&pad| pad == 0)
     }

@@ -1,5 +1,7 @@
 //! Convolutions and deconvolutions: sums over taps of channels-last tensors, as lists of offsets and packed weights.
 
+use std::sync::Arc;
+
 use crate::ir::op::{ConvAttrs, DeconvAttrs};
 use crate::ir::{ElemType, Node, Op, Tensor, Value};
 
@@ -82,7 +84,11 @@ impl Lowering<'_> {
             return Err("internal error: no convolution".into());
         };
         let weights = self.const_weights(node)?;
-        let src = self.window_source(node)?;
+        let products = weights.shape().elements();
+        let (src, attrs, weights) = match self.merged_rows(node, &attrs, &weights)? {
+            Some(merged) => (merged.src, merged.attrs, Arc::new(merged.weights)),
+            None => (self.window_source(node)?, attrs, weights),
+        };
         let mac = mac_of(&src, &weights, self.has_dot)?;
         let tree = expr::tree(self.graph, &self.plan, root, mac_lane(mac), &[])?;
         let rank = src.rank();
@@ -90,7 +96,7 @@ impl Lowering<'_> {
         let taps = conv_taps(&src, &attrs, weights.shape().dims());
         let oc = weights.shape()[0];
         let spatial: usize = (2..rank).map(|dim| self.graph.ty(self.graph.result(node)).shape[dim]).product();
-        let macs = (src.sizes[0] * spatial * weights.shape().elements()) as u64;
+        let macs = (src.sizes[0] * spatial * products) as u64;
         let walked = walked_source(&src, &attrs.strides, &attrs.pads_begin, &laid.dst);
         let outer = std::iter::once(0).chain(2..rank).collect();
         let init = self.init_of(anchor, oc)?;
@@ -119,9 +125,12 @@ impl Lowering<'_> {
         let forms: Vec<Form> = counts.into_iter().map(Form::Fold).collect();
         self.decide(problem::depthwise(&convolved, mac, taps.len()), &forms, |lowering, form| match form {
             Form::Fold(pixels) => lowering.folded(convolved.clone(), taps, weights, mac, pixels),
-            Form::Lanes(_) | Form::Copies(..) | Form::Tiles(_) | Form::Band(_) | Form::Winograd => {
-                Err(format!("internal error: a depthwise convolution as {form}"))
-            }
+            Form::Lanes(_)
+            | Form::Copies(..)
+            | Form::Tiles(_)
+            | Form::Overlapped(_)
+            | Form::Band(_)
+            | Form::Winograd => Err(format!("internal error: a depthwise convolution as {form}")),
         })
     }
 
@@ -199,7 +208,7 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    fn const_weights(&self, node: Node) -> Result<std::sync::Arc<Tensor>, String> {
+    fn const_weights(&self, node: Node) -> Result<Arc<Tensor>, String> {
         let weights = self.graph.const_value(self.graph.operand(node, 1));
         weights
             .cloned()

@@ -2,7 +2,7 @@
 
 use octet::ir::ElemType;
 use octet::lower::kernel::{Band, Grid, KernelSpec, Mac, TileConvSpec};
-use octet::lower::pack::{Group, pack_tiles, step_bytes};
+use octet::lower::pack::{ChannelBlocks, Group, TileLayout, pack_tiles, step_bytes, steps};
 use octet::simd::ir::Width;
 
 use crate::conv::{BASE, Shape, Values, for_each};
@@ -13,11 +13,12 @@ use crate::reference::{self, Outcome};
 const TILES: Shape = Shape { mac: Mac::U8I8Dot, tile_pixels: 16, ..BASE };
 
 pub fn case(shape: &Shape) -> Case {
-    banded(shape, 1)
+    build(shape, 1, false)
 }
 
-/// With so many rows of pixels as one, all tiles of which are a panel.
-fn banded(shape: &Shape, rows: usize) -> Case {
+/// With so many rows of pixels as one, all tiles of which are a panel; or with items that overlap, in blocks of as many channel tiles
+/// as are computed together.
+fn build(shape: &Shape, rows: usize, overlapped: bool) -> Case {
     let mut random = Random(11);
     let channels = shape.groups * shape.oc;
     let src = shape.source(&mut random);
@@ -35,9 +36,11 @@ fn banded(shape: &Shape, rows: usize) -> Case {
     let (panel_tiles, channel_tiles) = match shape.block_vectors {
         _ if rows > 1 => (band_tiles, if band_tiles > 2 { 1 } else { 2 }),
         1 => (4, 1),
-        _ => (tiles.min(2), 2),
+        _ => (tiles.min(2), TileLayout::vectors(shape.oc).min(2)),
     };
-    let packed = pack_tiles(step_bytes, channel_tiles, &groups, &weights, &init);
+    let channels_of_block = if overlapped { channel_tiles * TileLayout::TILE } else { TileLayout::BLOCK };
+    let blocks = ChannelBlocks { channels: channels_of_block, together: channel_tiles };
+    let packed = pack_tiles(step_bytes, blocks, &groups, &weights, &init);
     let outer = [shape.batch, shape.oh, shape.ow];
     let built = reference::build(shape.result, false, &outer, channels, &mut random);
     let row = (shape.iw() * shape.pixel()) as i64;
@@ -57,6 +60,8 @@ fn banded(shape: &Shape, rows: usize) -> Case {
         tile_pixels,
         panel_tiles,
         channel_tiles,
+        steps: steps(&groups[0].runs, step_bytes).len(),
+        overlapped,
         blocks_outer: shape.blocks_outer,
         epilogue: built.epilogue.clone(),
     };
@@ -160,7 +165,30 @@ fn bands_of_rows() {
         (2, Shape { oh: 4, ow: 4, stride: 2, kernel: [3, 3], ..small }),
     ];
     for (rows, shape) in shapes {
-        check_at(&[Width::W512], &format!("tiles of {rows} rows, {shape:?}"), |_| banded(&shape, rows));
+        check_at(&[Width::W512], &format!("tiles of {rows} rows, {shape:?}"), |_| build(&shape, rows, false));
+    }
+}
+
+/// Tiles of one vector of channels and of two; more pixels than steps, more steps than pixels, and one step; calls of one item.
+#[test]
+fn items_that_overlap() {
+    let two = Shape { ow: 28, tile_pixels: 14, oh: 3, oc: 64, ..TILES };
+    let one = Shape { block_vectors: 1, ow: 32, oh: 4, oc: 48, ..TILES };
+    let shapes = [
+        Shape { ow: 14, oh: 2, ..two },
+        Shape { ic: 70, ..two },
+        Shape { kernel: [3, 3], ic: 64, blocks_outer: true, result: Outcome::Residual, ..two },
+        Shape { kernel: [3, 3], ic: 256, oc: 32, oh: 2, result: Outcome::Both, ..two },
+        Shape { oc: 24, batch: 2, result: Outcome::Residual, ..two },
+        Shape { oc: 32, groups: 2, kernel: [5, 5], ic: 8, result: Outcome::Plain, ..two },
+        Shape { kernel: [7, 7], ic: 3, stride: 2, result: Outcome::Quantized(ElemType::I8), ..two },
+        one,
+        Shape { kernel: [3, 3], ic: 64, blocks_outer: true, result: Outcome::Residual, ..one },
+        Shape { tile_pixels: 8, ic: 130, oc: 10, result: Outcome::Quantized(ElemType::I8), ..one },
+        Shape { ow: 13, tile_pixels: 13, oc: 16, batch: 2, kernel: [3, 3], result: Outcome::Both, ..one },
+    ];
+    for shape in shapes {
+        check_at(&[Width::W512], &format!("tiles that overlap, {shape:?}"), |_| build(&shape, 1, true));
     }
 }
 

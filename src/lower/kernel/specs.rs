@@ -76,6 +76,11 @@ pub struct TileConvSpec {
     /// product is at most 4.
     pub panel_tiles: usize,
     pub channel_tiles: usize,
+    /// Products of an accumulator.
+    pub steps: usize,
+    /// The epilogue of an item runs between the products of the next one. All blocks have the same number of channels, no more
+    /// than are computed together; bands are single rows; tiles divide rows, and panels all tiles.
+    pub overlapped: bool,
     /// Blocks are the outer loop (weights stay in cache); else panels are.
     pub blocks_outer: bool,
     pub epilogue: Epilogue,

@@ -28,7 +28,7 @@ pub use form::{Forms, is_plain_safe};
 pub use lookup::pack_lookup;
 pub use matmul::{MatMulScratch, matmul_scratch_bytes};
 pub use rnn::{IntegerRow, RnnLayout, STATE_BITS, rnn_gates};
-pub use tiles::{PackedTiles, Step, TileLayout, pack_tiles, step_bytes, steps};
+pub use tiles::{ChannelBlocks, PackedTiles, Step, TileLayout, pack_tiles, step_bytes, steps};
 pub use winograd::{WinogradLayout, pack_winograd};
 
 use crate::simd::ir::Width;

@@ -1,4 +1,4 @@
-//! Weights of convolutions for tile registers: blocks of up to 64 output channels, cut into tiles of one vector of channels.
+//! Weights of convolutions for tile registers: blocks of output channels, cut into tiles of one vector of channels.
 //!
 //! A *step* is one product of tiles: up to `step_bytes` neighbouring source bytes of every pixel. Steps have one size in a
 //! kernel; the last of a run may be shorter, and reads on behind its end, where its weights are zero.
@@ -21,8 +21,10 @@ impl TileLayout {
     pub const STEPS: i32 = 20;
     pub const HEADER_BYTES: usize = 32;
 
-    /// Channels of a block.
+    /// Channels of the largest block.
     pub const BLOCK: usize = 64;
+    /// Channels of a tile.
+    pub const TILE: usize = 16;
     const WIDTH: Width = Width::W512;
 
     /// Channel tiles of a block.
@@ -67,17 +69,33 @@ pub fn steps(runs: &[Run], bytes: usize) -> Vec<Step> {
     steps
 }
 
-/// Packs weights (rows as in [`super::Weights`], each in i8) for `together` channel tiles computed together. `init` is the start of each output channel's accumulator.
-pub fn pack_tiles(step_bytes: usize, together: usize, groups: &[Group], weights: &[i32], init: &[i32]) -> PackedTiles {
+/// How output channels are cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ChannelBlocks {
+    /// Channels of a block, at most [`TileLayout::BLOCK`] and whole tiles.
+    pub channels: usize,
+    /// Channel tiles that are computed together.
+    pub together: usize,
+}
+
+/// Packs weights (rows as in [`super::Weights`], each in i8). `init` is the start of each output channel's accumulator.
+pub fn pack_tiles(
+    step_bytes: usize,
+    blocks: ChannelBlocks,
+    groups: &[Group],
+    weights: &[i32],
+    init: &[i32],
+) -> PackedTiles {
+    let ChannelBlocks { channels: block_channels, together } = blocks;
     let mut packed = PackedTiles { block_channels: Vec::new(), blob: Vec::new() };
-    let blocks: usize = groups.iter().map(|group| group.oc.div_ceil(TileLayout::BLOCK)).sum();
+    let blocks: usize = groups.iter().map(|group| group.oc.div_ceil(block_channels)).sum();
     packed.blob.resize((blocks * TileLayout::HEADER_BYTES).next_multiple_of(BLOCK_ALIGN), 0);
     let mut row = 0;
     for group in groups {
         let row_len: usize = group.runs.iter().map(|run| run.len).sum();
         let steps = steps(&group.runs, step_bytes);
-        for first in (0..group.oc).step_by(TileLayout::BLOCK) {
-            let channels = (group.oc - first).min(TileLayout::BLOCK);
+        for first in (0..group.oc).step_by(block_channels) {
+            let channels = (group.oc - first).min(block_channels);
             let begin = row + first * row_len;
             let weights = &weights[begin..begin + channels * row_len];
             let block = TileBlock { steps: &steps, step_bytes, together, channels, row_len, weights };

@@ -13,28 +13,32 @@
 //!
 //! Where weights are walked once, each step fetches some of the next block's.
 //!
+//! Where tiles divide their rows the items overlap instead: see [`overlap`].
+//!
 //! The scratch memory holds a row of 64 accumulators for each pixel of the panel, in the order of their channels. Tiles at the
 //! end of a row overlap the one before; their products are computed twice, their epilogue once, because it may work in place.
 //! Tiles of a band of rows lie there as they do in the band, and the epilogue skips what is between the rows.
 
+mod finish;
+mod overlap;
+
 use crate::lower::kernel::TileConvSpec;
 use crate::lower::pack::TileLayout;
 use crate::simd::builder::{Builder, Pointer};
-use crate::simd::ir::{Cache, Cmp, IntMem, IntOp, Ty, Val};
+use crate::simd::ir::{Cache, Cmp, IntMem, IntOp, Val};
 use crate::simd::tiles::{Signs, TILE_REGS, TILE_ROW_BYTES, TILE_ROWS, TileReg, TileShape};
 
 use super::Items;
-use super::epilogue::{self, Loaded, Operands, Tile};
+use super::epilogue::{self, Operands};
 use super::nest;
 use super::strip::Strip;
+use finish::Finish;
 
 /// Scratch bytes of a pixel.
 const PIXEL_BYTES: usize = 4 * TileLayout::BLOCK;
 /// Bytes from weights to those of which one line is fetched at the same time: the address of their page is known then when the
 /// processor's own prefetching gets there, which stops at the border of a page.
 const PAGES_AHEAD: i32 = 16 << 10;
-/// Pixels of an iteration of an epilogue, about.
-const EPILOGUE_PIXELS: usize = 4;
 const ACCUMULATORS: usize = 4;
 const SIGNS: Signs = Signs { a: false, b: true };
 
@@ -48,17 +52,17 @@ pub fn build(b: &mut Builder, spec: &TileConvSpec, operands: &[Pointer], items: 
         _ if register < TILE_REGS - spec.channel_tiles => pixels,
         _ => matrix,
     }));
-    let scratch = b.scratch(spec.panel_tiles * TILE_ROWS * PIXEL_BYTES);
+    let pixel_bytes = if spec.overlapped { spec.channel_tiles * TILE_ROW_BYTES } else { PIXEL_BYTES };
+    let scratch = b.scratch(spec.panel_tiles * TILE_ROWS * pixel_bytes);
     let conv = TileConv { spec, src, weights, scratch, operands: Operands::new(&spec.epilogue, rest) };
-    let (blocks, panels) = (spec.block_channels.len(), spec.panels());
+    if spec.overlapped {
+        return conv.overlapped(b, items);
+    }
     nest::for_items(b, items, |b, item| {
-        let sizes = if spec.blocks_outer { [blocks, panels] } else { [panels, blocks] };
-        let indices = nest::indices(b, item, &sizes);
-        let (block, panel) = if spec.blocks_outer { (indices[0], indices[1]) } else { (indices[1], indices[0]) };
+        let (block, panel) = conv.indices(b, item);
         conv.item(b, block, panel);
     });
 }
-
 struct TileConv<'a> {
     spec: &'a TileConvSpec,
     src: Pointer,
@@ -86,12 +90,28 @@ struct PixelTile {
 }
 
 impl TileConv<'_> {
-    fn item(&self, b: &mut Builder, block: Val, panel: Val) {
-        let header = b.index(self.weights, block, TileLayout::HEADER_BYTES as i64);
-        let first = b.imul_imm(panel, self.spec.panel_tiles as i64);
+    /// Block and panel of an item.
+    fn indices(&self, b: &mut Builder, item: Val) -> (Val, Val) {
+        let (blocks, panels) = (self.spec.block_channels.len(), self.spec.panels());
+        let sizes = if self.spec.blocks_outer { [blocks, panels] } else { [panels, blocks] };
+        let indices = nest::indices(b, item, &sizes);
+        if self.spec.blocks_outer { (indices[0], indices[1]) } else { (indices[1], indices[0]) }
+    }
+
+    fn header(&self, b: &mut Builder, block: Val) -> Pointer {
+        b.index(self.weights, block, TileLayout::HEADER_BYTES as i64)
+    }
+
+    fn panel(&self, b: &mut Builder, number: Val) -> Panel {
+        let first = b.imul_imm(number, self.spec.panel_tiles as i64);
         let numbers: Vec<Val> = (0..self.spec.panel_tiles).map(|i| b.iadd_imm(first, i as i64)).collect();
         let tiles = numbers.into_iter().map(|number| self.tile(b, number)).collect();
-        let panel = Panel { number: panel, first, tiles };
+        Panel { number, first, tiles }
+    }
+
+    fn item(&self, b: &mut Builder, block: Val, panel: Val) {
+        let header = self.header(b, block);
+        let panel = self.panel(b, panel);
         let channels = b.load_int(header, TileLayout::CHANNELS, IntMem::I32);
         let sizes = self.spec.block_channels.iter().map(|&(_, channels)| channels);
         nest::for_size(b, channels, sizes, &|b, size| self.block(b, &panel, header, size));
@@ -99,12 +119,19 @@ impl TileConv<'_> {
 
     fn tile(&self, b: &mut Builder, number: Val) -> PixelTile {
         let spec = self.spec;
-        let last = b.int(spec.tiles() as i64 - 1);
-        let existing = b.int_op(IntOp::MinS, number, last);
+        let existing = match spec.overlapped {
+            true => number,
+            false => {
+                let last = b.int(spec.tiles() as i64 - 1);
+                b.int_op(IntOp::MinS, number, last)
+            }
+        };
         let mut indices = nest::indices(b, existing, &[spec.batch, spec.bands(), spec.band_tiles()]);
-        let x = b.imul_imm(indices[2], spec.tile_pixels as i64);
-        let limit = b.int((spec.band_pixels() - spec.tile_pixels) as i64);
-        indices[2] = b.int_op(IntOp::MinS, x, limit);
+        indices[2] = b.imul_imm(indices[2], spec.tile_pixels as i64);
+        if !spec.overlapped {
+            let limit = b.int((spec.band_pixels() - spec.tile_pixels) as i64);
+            indices[2] = b.int_op(IntOp::MinS, indices[2], limit);
+        }
         let band = spec.src.row * spec.band.rows as i64;
         let src = nest::at(b, self.src, &indices, &[spec.src.batch, band, spec.src.pixel]);
         PixelTile { number, indices, src }
@@ -112,19 +139,24 @@ impl TileConv<'_> {
 
     fn block(&self, b: &mut Builder, panel: &Panel, header: Pointer, channels: usize) {
         self.products(b, panel, header, TileLayout::vectors(channels));
+        let strip = Strip::natural(b.width(), channels);
+        let finish = self.finishing(b, header, strip);
+        match &panel.tiles[..] {
+            [tile, ..] if self.spec.band.rows > 1 => finish.band(b, tile, self.scratch),
+            _ => self.finish_tiles(b, panel, &finish),
+        }
+    }
+
+    /// What the epilogue of a block needs.
+    fn finishing(&self, b: &mut Builder, header: Pointer, strip: Strip) -> Finish<'_> {
         let first_channel = b.load_int(header, TileLayout::FIRST_CHANNEL, IntMem::I32);
         let operands = self.operands.at_channel(b, &self.spec.epilogue, first_channel);
-        let strip = Strip::natural(b.width(), channels);
         // Chains of arithmetic need the registers, and take constants as operands in memory.
         let constants = match self.spec.epilogue.program.has_polynomial() {
             true => vec![None; self.spec.epilogue.loads.len()],
             false => epilogue::load_constants(b, &self.spec.epilogue, &operands, strip),
         };
-        let finish = Finish { spec: self.spec, operands, strip, constants };
-        match &panel.tiles[..] {
-            [tile, ..] if self.spec.band.rows > 1 => finish.band(b, tile, self.scratch),
-            _ => self.finish_tiles(b, panel, &finish),
-        }
+        Finish { spec: self.spec, operands, strip, constants }
     }
 
     /// The epilogues of a panel: one loop where they are long, so that its instructions stay in the cache of decoded ones.
@@ -155,12 +187,17 @@ impl TileConv<'_> {
         b.if_then(exists, |b| finish.tile(b, tile, accumulators));
     }
 
-    /// All sums of a panel into the scratch memory.
-    fn products(&self, b: &mut Builder, panel: &Panel, header: Pointer, vectors: usize) {
-        let [init, offsets, weights] = [TileLayout::INIT, TileLayout::OFFSETS, TileLayout::WEIGHTS].map(|field| {
+    /// Start values, offsets and weights of a block.
+    fn parts(&self, b: &mut Builder, header: Pointer) -> [Pointer; 3] {
+        [TileLayout::INIT, TileLayout::OFFSETS, TileLayout::WEIGHTS].map(|field| {
             let at = b.load_int(header, field, IntMem::I32);
             b.advance(self.weights, at)
-        });
+        })
+    }
+
+    /// All sums of a panel into the scratch memory.
+    fn products(&self, b: &mut Builder, panel: &Panel, header: Pointer, vectors: usize) {
+        let [init, offsets, weights] = self.parts(b, header);
         let steps = b.load_int(header, TileLayout::STEPS, IntMem::I32);
         let (zero, row) = (b.int(0), b.int(PIXEL_BYTES as i64));
         let tiles = panel.tiles.len();
@@ -179,9 +216,7 @@ impl TileConv<'_> {
             }
             moving.push(offsets.base);
             moving = b.for_range((zero, steps, 1), &moving, |b, _, moving| {
-                let pointers: Vec<Pointer> =
-                    moving.iter().map(|&base| Pointer { base, mem: self.weights.mem }).collect();
-                self.step(b, panel, &pointers, together)
+                self.step(b, panel, moving, together, &mut |_, _, _| {})
             });
             moving.pop();
             for (i, v) in pairs(tiles, together) {
@@ -229,9 +264,18 @@ impl TileConv<'_> {
         self.spec.step_bytes / 4 * TILE_ROW_BYTES
     }
 
-    /// The products of a step. `pointers`: weights, what to prefetch (where that is done), offsets; gives the next ones.
-    fn step(&self, b: &mut Builder, panel: &Panel, pointers: &[Pointer], together: usize) -> Vec<Val> {
-        let &[weights, ref prefetched @ .., offsets] = pointers else {
+    /// The products of a step. `moving`: addresses of weights, of what to prefetch (where that is done), of offsets; gives the
+    /// next ones. `before` is called in front of each product with the numbers of its tiles of pixels and channels.
+    fn step(
+        &self,
+        b: &mut Builder,
+        panel: &Panel,
+        moving: &[Val],
+        together: usize,
+        before: &mut dyn FnMut(&mut Builder, usize, usize),
+    ) -> Vec<Val> {
+        let pointers: Vec<Pointer> = moving.iter().map(|&base| Pointer { base, mem: self.weights.mem }).collect();
+        let [weights, ref prefetched @ .., offsets] = pointers[..] else {
             panic!("internal error: a step without weights")
         };
         let offset = b.load_int(offsets, 0, IntMem::I32);
@@ -246,6 +290,7 @@ impl TileConv<'_> {
                 if i == 0 {
                     b.tile_load(self.matrix(v), weights, (v * self.matrix_bytes()) as i32, line);
                 }
+                before(b, i, v);
                 b.tile_dot(self.accumulator(i, v), self.pixels(i), self.matrix(v), SIGNS);
             }
         }
@@ -263,80 +308,6 @@ impl TileConv<'_> {
         next.push(b.advance(offsets, offset_step).base);
         next
     }
-}
-
-/// The epilogue of a block.
-struct Finish<'a> {
-    spec: &'a TileConvSpec,
-    operands: Operands,
-    strip: Strip,
-    constants: Loaded,
-}
-
-impl Finish<'_> {
-    /// The band of rows that begins at a tile. Its accumulators lie as its pixels do in the source.
-    fn band(&self, b: &mut Builder, tile: &PixelTile, accumulators: Pointer) {
-        let (spec, band) = (self.spec, self.spec.band);
-        let operands = self.operands.at(b, &spec.epilogue, 0, tile.indices[0]);
-        let first = b.imul_imm(tile.indices[1], band.rows as i64);
-        nest::for_count(b, band.rows, |b, row| {
-            let y = b.iadd(first, row);
-            let operands = operands.at(b, &spec.epilogue, 1, y);
-            let accumulators = b.index(accumulators, row, (band.pitch * PIXEL_BYTES) as i64);
-            self.pixels(b, &operands, accumulators, (0, spec.ow));
-        });
-    }
-
-    /// One tile. The last of a row leaves out the pixels of the one before it.
-    fn tile(&self, b: &mut Builder, tile: &PixelTile, accumulators: Pointer) {
-        let spec = self.spec;
-        let at =
-            |operands: Operands, dim: usize, b: &mut Builder| operands.at(b, &spec.epilogue, dim, tile.indices[dim]);
-        let operands = (0..3).fold(self.operands.clone(), |operands, dim| at(operands, dim, b));
-        let skipped = spec.band_tiles() * spec.tile_pixels - spec.ow;
-        let whole = (0, spec.tile_pixels);
-        if skipped == 0 {
-            return self.pixels(b, &operands, accumulators, whole);
-        }
-        let last = b.int((spec.ow - spec.tile_pixels) as i64);
-        let is_last = b.int_cmp(Cmp::Eq, tile.indices[2], last);
-        b.if_else(
-            is_last,
-            |b| {
-                self.pixels(b, &operands, accumulators, (skipped, spec.tile_pixels - skipped));
-                Vec::new()
-            },
-            |b| {
-                self.pixels(b, &operands, accumulators, whole);
-                Vec::new()
-            },
-        );
-    }
-
-    /// Pixels `first .. first + count` of a tile, one behind the other: each has all registers beside the constants.
-    fn pixels(&self, b: &mut Builder, operands: &Operands, accumulators: Pointer, (first, count): (usize, usize)) {
-        let epilogue = &self.spec.epilogue;
-        nest::for_tiles(b, count, iteration(count), |b, x, pixels| {
-            let x = b.iadd_imm(x, first as i64);
-            let accumulators = b.index(accumulators, x, PIXEL_BYTES as i64);
-            let operands = operands.at(b, epilogue, 2, x);
-            for pixel in 0..pixels {
-                let at = b.int(pixel as i64);
-                let operands = operands.at(b, epilogue, 2, at);
-                let place = |vector: usize| (pixel * PIXEL_BYTES + vector * TILE_ROW_BYTES) as i32;
-                let sums: Vec<Val> =
-                    (0..self.strip.live()).map(|vector| b.load(Ty::V32, accumulators, place(vector))).collect();
-                let tile = Tile { pixels: 1, channel: 0, strip: self.strip };
-                epilogue::apply_with(b, epilogue, &operands, tile, &[sums], &self.constants);
-            }
-        });
-    }
-}
-
-/// Pixels of an iteration over `count`: a divisor near [`EPILOGUE_PIXELS`], if there is one, so that nothing is left.
-fn iteration(count: usize) -> usize {
-    let divisors = (EPILOGUE_PIXELS / 2..=2 * EPILOGUE_PIXELS).filter(|pixels| count.is_multiple_of(*pixels));
-    divisors.min_by_key(|pixels| pixels.abs_diff(EPILOGUE_PIXELS)).unwrap_or(EPILOGUE_PIXELS)
 }
 
 fn pairs(tiles: usize, vectors: usize) -> impl Iterator<Item = (usize, usize)> {

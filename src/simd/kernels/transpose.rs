@@ -17,6 +17,9 @@ use super::nest;
 /// Columns that still go by shuffles: their number of shuffles is the square.
 const FEW_COLUMNS: usize = 4;
 
+/// The same where columns come from several sets: element by element is the only other way.
+const FEW_IN_SETS: usize = 8;
+
 /// A copy with two dimensions to exchange.
 pub struct Transpose<'a> {
     spec: &'a CopySpec,
@@ -24,6 +27,8 @@ pub struct Transpose<'a> {
     rows: usize,
     /// The dimension that is contiguous in the destination.
     columns: usize,
+    /// A dimension whose columns stand side by side with those, where they are few together.
+    sets: Option<usize>,
 }
 
 /// Indices `begin..end` of a dimension.
@@ -40,7 +45,13 @@ impl<'a> Transpose<'a> {
         let contiguous = |strides: &[i64]| (0..spec.sizes.len()).find(|&d| strides[d] == bytes && spec.sizes[d] > 1);
         let (rows, columns) = (contiguous(&spec.src)?, contiguous(&spec.dst)?);
         let block = CHUNK / spec.elem_bytes;
-        let transpose = Transpose { spec, rows, columns };
+        let line = (spec.sizes[columns] * spec.elem_bytes) as i64;
+        let is_set = |&dim: &usize| dim != rows && dim != columns && spec.dst[dim] == line && spec.dst[rows] > line;
+        let sets = (1..spec.sizes.len()).find(is_set).filter(|_| rows != 0);
+        let mut transpose = Transpose { spec, rows, columns, sets };
+        if !transpose.has_few_columns() {
+            transpose.sets = None;
+        }
         let fits = spec.sizes[rows] >= block && (spec.sizes[columns] >= block || transpose.has_few_columns());
         // chunks of a line are addressed together
         let near = spec.dst[rows].abs() <= i64::from(i32::MAX) / CHUNK as i64;
@@ -49,9 +60,15 @@ impl<'a> Transpose<'a> {
 
     /// Whether all columns of a row lie together in the destination, and few.
     fn has_few_columns(&self) -> bool {
-        let columns = self.spec.sizes[self.columns];
+        let columns = self.column_count();
         let dense = self.spec.dst[self.rows] == (columns * self.spec.elem_bytes) as i64;
-        dense && columns <= FEW_COLUMNS && self.columns != 0
+        let few = if self.sets.is_some() { FEW_IN_SETS } else { FEW_COLUMNS };
+        dense && columns <= few && self.columns != 0
+    }
+
+    /// Columns that stand side by side.
+    fn column_count(&self) -> usize {
+        self.spec.sizes[self.columns] * self.sets.map_or(1, |sets| self.spec.sizes[sets])
     }
 
     pub fn build(&self, b: &mut Builder, src: Pointer, dst: Pointer, items: Items) {
@@ -66,8 +83,8 @@ impl<'a> Transpose<'a> {
 
     /// Loops over the dimensions that are neither exchanged nor the items'.
     fn inside(&self, b: &mut Builder, src: Pointer, dst: Pointer, items: Option<Items>) {
-        let dims: Vec<usize> =
-            (1..self.spec.sizes.len()).filter(|&dim| dim != self.rows && dim != self.columns).collect();
+        let is_outside = |dim: &usize| *dim != self.rows && *dim != self.columns && Some(*dim) != self.sets;
+        let dims: Vec<usize> = (1..self.spec.sizes.len()).filter(is_outside).collect();
         let of = |strides: &[i64]| -> Vec<i64> { dims.iter().map(|&dim| strides[dim]).collect() };
         let (src_strides, dst_strides) = (of(&self.spec.src), of(&self.spec.dst));
         let sizes: Vec<usize> = dims.iter().map(|&dim| self.spec.sizes[dim]).collect();
@@ -128,7 +145,9 @@ impl<'a> Transpose<'a> {
         let bytes = rows * self.spec.elem_bytes;
         (0..count)
             .map(|column| {
-                let column = b.int(column as i64 * self.spec.src[self.columns]);
+                let (set, column) = (column / self.spec.sizes[self.columns], column % self.spec.sizes[self.columns]);
+                let sets = self.sets.map_or(0, |sets| self.spec.src[sets]);
+                let column = b.int(set as i64 * sets + column as i64 * self.spec.src[self.columns]);
                 let src = b.advance(src, column);
                 if bytes == b.width().bytes() { b.load(Ty::V8, src, 0) } else { b.load_partial(Ty::V8, src, 0, bytes) }
             })
@@ -166,7 +185,7 @@ impl<'a> Transpose<'a> {
 
     /// `rows` rows of all columns: chunk `j` of the columns gives as many chunks in a row of the destination.
     fn few_columns(&self, b: &mut Builder, src: Pointer, dst: Pointer, rows: usize) {
-        let columns = self.spec.sizes[self.columns];
+        let columns = self.column_count();
         let loaded = self.load_columns(b, src, rows, columns);
         for part in 0..columns {
             let line = self.line(b, &loaded, part);
@@ -189,7 +208,7 @@ impl<'a> Transpose<'a> {
 
     /// Which bytes of a column's chunk stand in part `part` of the destination.
     fn picks(&self, part: usize, column: usize) -> [u8; CHUNK] {
-        let (columns, bytes) = (self.spec.sizes[self.columns], self.spec.elem_bytes);
+        let (columns, bytes) = (self.column_count(), self.spec.elem_bytes);
         std::array::from_fn(|i| {
             let place = part * CHUNK + i;
             let (element, byte) = (place / bytes, place % bytes);
