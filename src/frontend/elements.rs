@@ -6,6 +6,7 @@
 use crate::ir::ElemType;
 
 use super::context::{Fallible, Fault};
+use super::minifloats::MiniFloat;
 
 /// Bits of one element in the .bin file, and how they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +18,7 @@ pub enum Stored {
     U32,
     U16,
     I16,
+    Mini(MiniFloat),
 }
 
 impl Stored {
@@ -38,6 +40,11 @@ impl Stored {
             "u32" => Stored::U32,
             "u16" => Stored::U16,
             "i16" => Stored::I16,
+            "f8e4m3" => Stored::Mini(MiniFloat::F8E4M3),
+            "f8e5m2" => Stored::Mini(MiniFloat::F8E5M2),
+            "f8e8m0" => Stored::Mini(MiniFloat::F8E8M0),
+            "f4e2m1" => Stored::Mini(MiniFloat::F4E2M1),
+            "nf4" => Stored::Mini(MiniFloat::Nf4),
             _ => {
                 let message = format!("element type {name} is not supported");
                 return Err(Fault::new(message).help("convert the model with weights in f32, f16, i8, u8, i4 or u4"));
@@ -50,7 +57,7 @@ impl Stored {
     pub fn elem(self) -> ElemType {
         match self {
             Stored::Same(elem) => elem,
-            Stored::F64 => ElemType::F32,
+            Stored::F64 | Stored::Mini(_) => ElemType::F32,
             Stored::U64 | Stored::U32 => ElemType::I64,
             Stored::U16 | Stored::I16 => ElemType::I32,
         }
@@ -64,6 +71,7 @@ impl Stored {
             Stored::F64 | Stored::U64 => 64,
             Stored::U32 => 32,
             Stored::U16 | Stored::I16 => 16,
+            Stored::Mini(format) => format.bits(),
         }
     }
 }

@@ -24,6 +24,7 @@ mod context;
 mod elements;
 mod fold;
 mod layers;
+mod minifloats;
 mod network;
 mod shapes;
 mod weights;

@@ -105,6 +105,10 @@ fn decode(bytes: &[u8], extent: &Extent) -> Fallible<Tensor> {
         Stored::U32 => Data::I64(words(bytes, u32::from_le_bytes).map(i64::from).collect()),
         Stored::U16 => Data::I32(words(bytes, u16::from_le_bytes).map(i32::from).collect()),
         Stored::I16 => Data::I32(words(bytes, i16::from_le_bytes).map(i32::from).collect()),
+        Stored::Mini(format) if format.bits() == 4 => {
+            Data::F32(nibbles(bytes, &ty).map(|code| format.value(code)).collect())
+        }
+        Stored::Mini(format) => Data::F32(bytes.iter().map(|&code| format.value(code)).collect()),
     };
     Ok(Tensor::new(ty, data))
 }

@@ -210,13 +210,16 @@ impl<'g> Lowering<'g> {
 }
 
 impl Lowering<'_> {
-    /// Every node in order; problems are collected.
+    /// Every node in order; problems are collected. Behind one of them, an internal error may be no more than its
+    /// consequence: what was not computed has no place.
     fn nodes(&mut self) -> crate::diag::Result<()> {
         let mut problems = Vec::new();
         let nodes: Vec<Node> = self.graph.body_nodes().collect();
         for node in nodes {
             self.current = Some(node);
-            if let Err(reason) = self.node(node) {
+            if let Err(reason) = self.node(node)
+                && (problems.is_empty() || !reason.starts_with("internal error"))
+            {
                 problems.push(self.problem(node, reason));
             }
         }

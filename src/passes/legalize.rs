@@ -3,6 +3,7 @@
 //! ```text
 //! op(x: i64)                      -> convert(op(convert(x: i64 to i32)))    arithmetic and comparisons
 //! convert(i64 to f32), ..         -> by way of i32
+//! add(x: u8, y), sub, mul         -> convert(add(convert(x: u8 to i32), ..) modulo 256)      8 and 16 bits wrap
 //! bitwise_not(x: bool)            -> logical_not(x)
 //! reduce_and(x), reduce_or(x)     -> reduce_min, reduce_max of u8
 //! interpolate of many axes        -> two axes at a time
@@ -14,7 +15,7 @@
 use super::PassContext;
 use super::rewrite::{Rewriter, Rule, apply_rules};
 use crate::diag;
-use crate::ir::op::{InterpolateAttrs, ReduceAttrs, ReduceKind, UnaryOp};
+use crate::ir::op::{BinaryOp, InterpolateAttrs, ReduceAttrs, ReduceKind, UnaryOp};
 use crate::ir::tensor::Data;
 use crate::ir::{ElemType, Graph, Node, Op, Shape, Tensor, TensorType, Value};
 
@@ -25,6 +26,7 @@ pub fn run(graph: &mut Graph, context: &mut PassContext) -> diag::Result<bool> {
 const RULES: &[Rule] = &[
     Rule { name: "arithmetic-in-32-bits", apply: arithmetic_in_32_bits },
     Rule { name: "convert-by-way-of-i32", apply: convert_by_way_of_i32 },
+    Rule { name: "wrapping-in-32-bits", apply: wrapping_in_32_bits },
     Rule { name: "logical-not", apply: logical_not },
     Rule { name: "logical-reduce", apply: logical_reduce },
     Rule { name: "interpolate-two-axes", apply: interpolate_two_axes },
@@ -47,6 +49,35 @@ fn arithmetic_in_32_bits(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
         rewriter.insert(node, op, &narrowed)
     };
     let Some(value) = narrow(rewriter) else { return false };
+    back(rewriter, node, value)
+}
+
+/// Lanes of kernels have 32 bits: what wraps at a narrow type is brought back into its range there.
+fn wrapping_in_32_bits(rewriter: &mut Rewriter<'_>, node: Node) -> bool {
+    let graph = rewriter.graph();
+    let Op::Binary(op @ (BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul)) = *graph.op(node) else { return false };
+    let elem = graph.ty(graph.result(node)).elem;
+    if !matches!(elem, ElemType::I8 | ElemType::U8 | ElemType::I16) {
+        return false;
+    }
+    let Some((least, greatest)) = elem.int_range() else { return false };
+    let operands = graph.operands(node).to_vec();
+    let widened = |rewriter: &mut Rewriter<'_>| -> Option<Value> {
+        let mut wide = Vec::new();
+        for operand in operands {
+            wide.push(rewriter.insert(node, Op::Convert { elem: ElemType::I32 }, &[operand])?);
+        }
+        let value = rewriter.insert(node, Op::Binary(op), &wide)?;
+        let with = |rewriter: &mut Rewriter<'_>, op: BinaryOp, value: Value, constant: i64| {
+            let constant = rewriter.insert_const(node, Tensor::i32(Shape::scalar(), vec![constant as i32]));
+            rewriter.insert(node, Op::Binary(op), &[value, constant])
+        };
+        // The integers of the type begin at `least`: (x - least) modulo their number, + least.
+        let shifted = if least == 0 { value } else { with(rewriter, BinaryOp::Sub, value, least)? };
+        let wrapped = with(rewriter, BinaryOp::BitwiseAnd, shifted, greatest - least)?;
+        if least == 0 { Some(wrapped) } else { with(rewriter, BinaryOp::Add, wrapped, least) }
+    };
+    let Some(value) = widened(rewriter) else { return false };
     back(rewriter, node, value)
 }
 

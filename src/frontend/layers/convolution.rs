@@ -4,6 +4,7 @@ use crate::ir::op::{ConvAttrs, DeconvAttrs};
 use crate::ir::{Op, Value};
 
 use super::super::context::{Context, Fallible, Fault};
+use super::integer_product;
 
 /// Window attributes of a layer as written, one entry per spatial dimension.
 pub struct Window {
@@ -121,6 +122,9 @@ fn convolve(context: &mut Context, src: Value, weights: Value, groups: usize) ->
     window.pad_same(&sizes)?;
     let Window { strides, dilations, pads_begin, pads_end, .. } = window;
     let attrs = ConvAttrs { strides, dilations, pads_begin, pads_end, groups, pad_value: 0 };
+    if integer_product::is_wide(context, [src, weights]) {
+        return Ok(vec![integer_product::convolution(context, src, weights, attrs)?]);
+    }
     Ok(vec![context.emit(Op::Convolution(attrs), &[src, weights])?])
 }
 

@@ -12,6 +12,7 @@ mod einsum;
 mod fourier;
 mod gather;
 mod grid_sample;
+mod integer_product;
 mod matmul;
 mod movement;
 mod normalize;
