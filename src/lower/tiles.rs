@@ -99,7 +99,9 @@ impl TilePlan {
 
     fn preferred_overlap(&self) -> Option<Tiling> {
         let channels = TileLayout::vectors(self.group_channels).min(2);
-        let tiling = Tiling { pixels: 2, channels, blocks_outer: self.weight_bytes > STAYING_BYTES };
+        // threads that share rows find the source where they wrote it
+        let blocks_outer = self.blocks_outer && self.weight_bytes > STAYING_BYTES;
+        let tiling = Tiling { pixels: 2, channels, blocks_outer };
         (self.tiles > FEW_TILES && self.overlapped(tiling).is_some()).then_some(tiling)
     }
 
