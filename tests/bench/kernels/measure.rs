@@ -19,7 +19,7 @@ use crate::rows::{Row, random};
 pub struct Settings {
     pub target: Target,
     pub threads: usize,
-    /// Of each row.
+    /// Of each row, in each round.
     pub seconds: f64,
 }
 
@@ -31,8 +31,9 @@ pub struct Measured {
     /// Of the layer's inputs and outputs, and of the constants that it multiplies with; `None` where they are not all its own.
     bytes: Option<usize>,
     peak_gmac_per_s: f64,
+    cycles: f64,
     /// Of the same kernels, by the model.
-    predicted_ms: f64,
+    predicted_cycles: f64,
 }
 
 impl Measured {
@@ -55,7 +56,7 @@ impl Measured {
             row.name,
             self.exec_types,
             self.ms,
-            self.predicted_ms,
+            self.predicted_ms(),
             self.ratio()
         )
     }
@@ -67,30 +68,52 @@ impl Measured {
 
     /// Predicted by measured time, on one thread.
     pub fn ratio(&self) -> f64 {
-        self.predicted_ms / self.ms
+        self.predicted_cycles / self.cycles
+    }
+
+    fn predicted_ms(&self) -> f64 {
+        self.ms * self.ratio()
+    }
+
+    /// The better of two measurements of a row: whatever disturbs one makes it slower, the kernel and the clock alike.
+    pub fn better(self, other: Measured) -> Measured {
+        let peak_gmac_per_s = self.peak_gmac_per_s.max(other.peak_gmac_per_s);
+        Measured { ms: self.ms.min(other.ms), cycles: self.cycles.min(other.cycles), peak_gmac_per_s, ..self }
     }
 }
 
-/// # Errors
-/// A wrong result, or a row that does not become a kernel of its family.
-pub fn measure(row: &Row, settings: &Settings) -> Result<Measured, String> {
-    let folder = Folder::new()?;
-    let app = folder.path("app");
-    let compiled = compile(&row.graph(), &folder, &settings.target)?;
-    write_program(&app, &compiled)?;
-    // After the passes: the meaning of this graph is exact to the bit, while passes may move a rounding.
-    let graph = &compiled.plan.graph;
-    check(graph, &folder, settings)?;
-    let report = folder.path("report.json");
-    let seconds = settings.seconds.to_string();
-    run(
-        &app,
-        &["bench", "--threads", &settings.threads.to_string(), "--duration", &seconds, "--profile", "--json"],
-        &[&report],
-    )?;
-    let report: Value = serde_json::from_str(&read(&report)?).map_err(|error| error.to_string())?;
-    let cycles: Vec<u64> = compiled.plan.program.steps.iter().map(|step| step.label.cycles).collect();
-    of_family(row, graph, &report, &cycles)
+/// A row's program, whose results are right.
+pub struct Prepared<'a> {
+    pub row: &'a Row,
+    graph: Graph,
+    /// Of each step, by the model.
+    cycles: Vec<u64>,
+    folder: Folder,
+}
+
+impl<'a> Prepared<'a> {
+    /// # Errors
+    /// A wrong result.
+    pub fn new(row: &'a Row, settings: &Settings) -> Result<Prepared<'a>, String> {
+        let folder = Folder::new(&row.name)?;
+        let compiled = compile(&row.graph(), &folder, &settings.target)?;
+        write_program(&folder.path("app"), &compiled)?;
+        // After the passes: the meaning of this graph is exact to the bit, while passes may move a rounding.
+        check(&compiled.plan.graph, &folder, settings)?;
+        let cycles = compiled.plan.program.steps.iter().map(|step| step.label.cycles).collect();
+        Ok(Prepared { row, graph: compiled.plan.graph, cycles, folder })
+    }
+
+    /// # Errors
+    /// A row that does not become a kernel of its family.
+    pub fn measure(&self, settings: &Settings) -> Result<Measured, String> {
+        let report = self.folder.path("report.json");
+        let (threads, seconds) = (settings.threads.to_string(), settings.seconds.to_string());
+        let words = ["bench", "--threads", &threads, "--duration", &seconds, "--profile", "--json"];
+        run(&self.folder.path("app"), &words, &[&report])?;
+        let report: Value = serde_json::from_str(&read(&report)?).map_err(|error| error.to_string())?;
+        of_family(self.row, &self.graph, &report, &self.cycles)
+    }
 }
 
 /// By way of a file, as a user's model.
@@ -171,7 +194,6 @@ fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result
     let of_own = layers.iter().zip(cycles).filter(|(layer, _)| layer["exec_type"].as_str().is_some_and(is_own));
     let predicted = of_own.map(|(_, &cycles)| cycles as f64).sum::<f64>();
     let precision = first["precision"].as_str().unwrap_or_default();
-    let mhz = report["clock_mhz"].as_f64().unwrap_or(f64::NAN);
     let mut exec_types: Vec<&str> = own.iter().filter_map(|layer| layer["exec_type"].as_str()).collect();
     exec_types.dedup();
     Ok(Measured {
@@ -180,7 +202,8 @@ fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result
         macs: sum("macs"),
         bytes: row.is_whole.then(|| bytes_of(graph, sum("macs") > 0.0)),
         peak_gmac_per_s: report["peak"][precision]["gmac_per_s"].as_f64().unwrap_or(f64::NAN),
-        predicted_ms: predicted / mhz / 1e3,
+        cycles: sum("cycles").max(1.0),
+        predicted_cycles: predicted,
     })
 }
 
@@ -221,8 +244,8 @@ fn npy(tensor: &Tensor) -> Vec<u8> {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Result<Folder, String> {
-        let path = std::env::temp_dir().join(format!("octet-kernels-{}", std::process::id()));
+    fn new(row: &str) -> Result<Folder, String> {
+        let path = std::env::temp_dir().join(format!("octet-kernels-{}-{}", std::process::id(), row.replace('/', "-")));
         fs::create_dir_all(&path).map_err(|error| error.to_string())?;
         Ok(Folder(path))
     }
