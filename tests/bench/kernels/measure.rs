@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use octet::codegen::estimate::Model;
 use octet::codegen::object::{infer_symbol, info_symbol};
 use octet::codegen::target::Target;
 use octet::driver::{self, CompileOptions, Compiled, Monitor};
@@ -11,6 +12,8 @@ use octet::emit::{exe, stub};
 use octet::frontend::ImportOptions;
 use octet::interp;
 use octet::ir::{ElemType, Graph, Tensor, file};
+use octet::lower::choice::Estimate;
+use octet::lower::program::{Place, Program, Step};
 use octet::passes::manager;
 use serde_json::Value;
 
@@ -87,7 +90,7 @@ pub struct Prepared<'a> {
     pub row: &'a Row,
     graph: Graph,
     /// Of each step, by the model.
-    cycles: Vec<u64>,
+    cycles: Vec<f64>,
     folder: Folder,
 }
 
@@ -100,7 +103,7 @@ impl<'a> Prepared<'a> {
         write_program(&folder.path("app"), &compiled)?;
         // After the passes: the meaning of this graph is exact to the bit, while passes may move a rounding.
         check(&compiled.plan.graph, &folder, settings)?;
-        let cycles = compiled.plan.program.steps.iter().map(|step| step.label.cycles).collect();
+        let cycles = predictions(&compiled.plan.program, &settings.target);
         Ok(Prepared { row, graph: compiled.plan.graph, cycles, folder })
     }
 
@@ -114,6 +117,30 @@ impl<'a> Prepared<'a> {
         let report: Value = serde_json::from_str(&read(&report)?).map_err(|error| error.to_string())?;
         of_family(self.row, &self.graph, &report, &self.cycles)
     }
+}
+
+/// Cycles of each step by the model, which is asked about kernels of the target on this machine: about its caches.
+fn predictions(program: &Program, target: &Target) -> Vec<f64> {
+    let model = Model::new(target);
+    let model = match second_cache() {
+        Some(bytes) => model.with_second_cache(bytes),
+        None => model,
+    };
+    let cycles = |step: &Step| {
+        let constant = |place: &Place| match *place {
+            Place::Const { id, offset } => program.constants[id].get(offset..),
+            Place::Input { .. } | Place::Output { .. } | Place::Workspace { .. } => None,
+        };
+        let constants: Vec<Option<&[u8]>> = step.operands.iter().map(constant).collect();
+        model.cycles(&program.kernels[step.kernel], &constants)
+    };
+    program.steps.iter().map(cycles).collect()
+}
+
+/// Bytes of the second cache of the first CPU, where Linux says so.
+fn second_cache() -> Option<usize> {
+    let text = fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index2/size").ok()?;
+    text.trim().strip_suffix('K')?.parse::<usize>().ok().map(|kilobytes| 1024 * kilobytes)
 }
 
 /// By way of a file, as a user's model.
@@ -182,7 +209,7 @@ fn compare(path: &Path, expected: &Tensor) -> Result<(), String> {
 }
 
 /// `cycles`: of each step, by the model.
-fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result<Measured, String> {
+fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[f64]) -> Result<Measured, String> {
     let layers = report["layers"].as_array().ok_or("the report has no layers")?;
     let is_own = |exec: &str| row.kin().iter().any(|family| exec.starts_with(&format!("{family}_")));
     let own: Vec<&Value> = layers.iter().filter(|layer| layer["exec_type"].as_str().is_some_and(is_own)).collect();
@@ -192,7 +219,7 @@ fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result
     };
     let sum = |key: &str| own.iter().filter_map(|layer| layer[key].as_f64()).sum::<f64>();
     let of_own = layers.iter().zip(cycles).filter(|(layer, _)| layer["exec_type"].as_str().is_some_and(is_own));
-    let predicted = of_own.map(|(_, &cycles)| cycles as f64).sum::<f64>();
+    let predicted = of_own.map(|(_, &cycles)| cycles).sum::<f64>();
     let precision = first["precision"].as_str().unwrap_or_default();
     let mut exec_types: Vec<&str> = own.iter().filter_map(|layer| layer["exec_type"].as_str()).collect();
     exec_types.dedup();
