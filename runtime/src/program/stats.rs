@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
     pub min: u64,
+    pub p25: u64,
     pub median: u64,
     pub mean: u64,
     pub p90: u64,
@@ -25,8 +26,8 @@ impl Summary {
         let percentile = |p: usize| samples[(samples.len() * p).div_ceil(100).max(1) - 1];
         let total: u128 = samples.iter().map(|sample| u128::from(*sample)).sum();
         let mean = (total / samples.len() as u128) as u64;
-        let [median, p90, p95, p99] = [50, 90, 95, 99].map(percentile);
-        Some(Summary { min, median, mean, p90, p95, p99, max })
+        let [p25, median, p90, p95, p99] = [25, 50, 90, 95, 99].map(percentile);
+        Some(Summary { min, p25, median, mean, p90, p95, p99, max })
     }
 }
 
@@ -37,12 +38,12 @@ mod tests {
     #[test]
     fn nearest_rank() {
         let hundred = Summary::of((1..=100).rev().collect());
-        let expected = Summary { min: 1, median: 50, mean: 50, p90: 90, p95: 95, p99: 99, max: 100 };
+        let expected = Summary { min: 1, p25: 25, median: 50, mean: 50, p90: 90, p95: 95, p99: 99, max: 100 };
         assert_eq!(hundred, Some(expected));
         let three = Summary::of(std::vec![30, 10, 20]);
-        assert_eq!(three, Some(Summary { min: 10, median: 20, mean: 20, p90: 30, p95: 30, p99: 30, max: 30 }));
+        assert_eq!(three, Some(Summary { min: 10, p25: 10, median: 20, mean: 20, p90: 30, p95: 30, p99: 30, max: 30 }));
         let one = Summary::of(std::vec![5]);
-        assert_eq!(one, Some(Summary { min: 5, median: 5, mean: 5, p90: 5, p95: 5, p99: 5, max: 5 }));
+        assert_eq!(one, Some(Summary { min: 5, p25: 5, median: 5, mean: 5, p90: 5, p95: 5, p99: 5, max: 5 }));
         assert_eq!(Summary::of(Vec::new()), None);
     }
 }

@@ -6,7 +6,11 @@
 //! - 256 bits: AVX2, with or without dot products. Zen 3 has four vector pipes, two of which multiply, and sustains three vector
 //!   instructions a cycle; Golden Cove has three ports, two of which multiply. In the units below they come to the same;
 //! - 512 bits: Golden Cove (server), where ports 0 and 1 work as one on wide vectors, beside port 5; and its tiles. It loads two
-//!   whole lines in a cycle and stores one, or two to one line; how many it comes to is *measured*.
+//!   whole lines in a cycle, or three smaller pieces, and stores one, or two halves of one. Of whole lines loaded and wide
+//!   instructions together it does three in a cycle (*measured*, with loops of nothing else).
+//!
+//! Fetching ends at each branch, so short blocks keep a core waiting: one branch in a cycle, and fewer beside instructions of 512
+//! bits (*measured*; why is not known).
 //!
 //! Sources: uops.info and Agner Fog's tables for instructions (`codegen::x86::timing`); the Intel optimization reference
 //! manual, 2.3 (Golden Cove: issue of six, loads, stores, caches, windows) and 20 (tiles); AMD's software optimization guide for
@@ -24,6 +28,7 @@ pub struct Bound {
 }
 
 /// A cache behind the first: what fits the one before it costs nothing.
+#[derive(Clone, Copy, Debug)]
 pub struct Level {
     /// Of the cache in front.
     pub bytes: f64,
@@ -31,6 +36,7 @@ pub struct Level {
     pub line_cycles: f64,
 }
 
+#[derive(Clone, Copy)]
 pub struct Machine {
     bounds: &'static [Bound],
     /// Instructions issued in a cycle.
@@ -46,11 +52,11 @@ pub struct Machine {
     pub tile_wait: f64,
     /// The shorter of computing and moving data, as far as it does not hide behind the longer one. *Measured.*
     pub beside: f64,
-    /// Cycles of a call: the step around the kernel, its first misses, the clock of a profile. *Measured.*
+    /// Cycles of a call: the step around the kernel, its first misses. *Measured.*
     pub call: f64,
     /// Cycles of a call with tiles beside it: they are configured, and their unit may have to wake up. *Measured.*
     pub tiles: f64,
-    pub levels: &'static [Level; LEVELS],
+    pub levels: [Level; LEVELS],
 }
 
 /// Caches behind the first.
@@ -72,19 +78,20 @@ static NARROW: Machine = Machine {
         bound(&[Divide], 0.2),
         bound(&[Load], 2.0),
         bound(&[Store], 1.0),
-        bound(&[Int, IntMultiply, Branch], 4.0),
+        bound(&[Int, IntMultiply], 4.0),
         bound(&[IntMultiply], 1.0),
         bound(&[IntDivide], 0.15),
+        bound(&[Branch], 1.0),
     ],
     issue: 6.0,
     window: 280.0,
-    loop_end: 10.0,
+    loop_end: 5.0,
     split: 1.0,
     tile_wait: 30.0,
     beside: 0.4,
-    call: 300.0,
+    call: 40.0,
     tiles: 3000.0,
-    levels: &[Level { bytes: 32768.0, line_cycles: 1.0 }, Level { bytes: 524288.0, line_cycles: 2.0 }],
+    levels: [Level { bytes: 32768.0, line_cycles: 1.0 }, Level { bytes: 524288.0, line_cycles: 2.0 }],
 };
 
 static WIDE: Machine = Machine {
@@ -93,25 +100,35 @@ static WIDE: Machine = Machine {
         bound(&[Shift], 1.0),
         bound(&[Shuffle, Cross], 1.0),
         bound(&[Divide], 0.1),
-        bound(&[Load], 1.6),
-        bound(&[Store], 1.4),
-        bound(&[Int, IntMultiply, Branch], 4.0),
+        bound(&[LoadWide, Lanes, Multiply, Shift, FloatAdd, FloatMultiply, Shuffle, Cross], 3.0),
+        bound(&[LoadWide], 2.0),
+        bound(&[Load], 3.0),
+        bound(&[Store], 2.0),
+        bound(&[Int, IntMultiply], 5.0),
         bound(&[IntMultiply], 1.0),
         bound(&[IntDivide], 0.15),
+        bound(&[Branch], 0.67),
         bound(&[TileRow], 1.0),
     ],
     issue: 6.0,
-    window: 280.0,
+    window: 150.0,
     loop_end: 5.0,
     split: 1.0,
-    tile_wait: 30.0,
-    beside: 0.3,
-    call: 130.0,
-    tiles: 1200.0,
-    levels: &[Level { bytes: 49152.0, line_cycles: 1.2 }, Level { bytes: 2097152.0, line_cycles: 3.0 }],
+    tile_wait: 15.0,
+    beside: 0.15,
+    call: 40.0,
+    tiles: 300.0,
+    levels: [Level { bytes: 49152.0, line_cycles: 1.2 }, Level { bytes: 2097152.0, line_cycles: 3.0 }],
 };
 
 impl Machine {
+    /// The machine with the caches of the class whose second cache is most like one of so many bytes.
+    pub fn with_second_cache(self, bytes: f64) -> Machine {
+        let distance = |machine: &&Machine| (machine.levels[1].bytes / bytes).ln().abs();
+        let nearest = [&NARROW, &WIDE].into_iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        Machine { levels: nearest.unwrap_or(&self).levels, ..self }
+    }
+
     pub fn of(width: Width) -> &'static Machine {
         match width {
             Width::W512 => &WIDE,

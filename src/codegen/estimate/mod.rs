@@ -40,7 +40,7 @@ use walk::{Sampling, Walk};
 pub struct Model {
     /// Whose instructions are counted: the target, or the x86-64 that is like it.
     counted: Target,
-    machine: &'static Machine,
+    machine: Machine,
     known: Mutex<Vec<(KernelSpec, Arc<Kernel>)>>,
 }
 
@@ -53,7 +53,13 @@ struct Kernel {
 
 impl Model {
     pub fn new(target: &Target) -> Model {
-        Model { counted: counted(target), machine: Machine::of(target.width), known: Mutex::default() }
+        Model { counted: counted(target), machine: *Machine::of(target.width), known: Mutex::default() }
+    }
+
+    /// With the caches of the class whose second cache is most like one of so many bytes: what checks the model on a machine
+    /// asks about that machine, while programs are compiled for the class of their target.
+    pub fn with_second_cache(self, bytes: usize) -> Model {
+        Model { machine: self.machine.with_second_cache(bytes as f64), ..self }
     }
 
     fn kernel(&self, spec: &KernelSpec) -> Arc<Kernel> {
@@ -86,7 +92,7 @@ impl Model {
         for (&param, argument) in kernel.function.params.iter().zip(arguments) {
             scalars.values[param] = argument;
         }
-        let (function, machine) = (&kernel.function, self.machine);
+        let (function, machine) = (&kernel.function, &self.machine);
         let mut walk = Walk { function, machine, scalars, varying: &kernel.varying, sampling };
         let work = walk.block(&function.body, &kernel.outline);
         let (core, memory) = (work.time(machine), work.traffic.cycles(machine));

@@ -18,13 +18,18 @@ use crate::simd::tiles::TileInst;
 /// Iterations of a loop whose bounds depend on data.
 const UNKNOWN_TRIPS: i64 = 2;
 /// How often the longer way of a branch is taken that depends on data.
-const SELDOM: f64 = 0.2;
+const SELDOM: f64 = 0.15;
 /// Loops of so few iterations are run through.
 const FEW: i64 = 4;
 /// Iterations that are walked of a longer loop where they differ.
 const SAMPLES: i64 = 8;
 /// Loops of so many instructions in all overlap with what is around them.
 const SHORT_LOOP: f64 = 100.0;
+
+/// Iterations from which on a loop of one block runs out of the queue in front of the core, which then fetches no branches.
+const LONG_RUN: i64 = 8;
+/// What the branch of such a loop counts for. *Measured.*
+const QUEUED_BRANCH: f64 = 0.5;
 
 /// How much of a walk is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +130,14 @@ impl Walk<'_> {
         // lines that are written come and go
         let weight = if is_store { 2.0 } else { 1.0 };
         touched.touch(region, begin, (access.bytes, access.count, stride), weight);
-        uops.on[if is_store { Unit::Store } else { Unit::Load } as usize] += splits * self.machine.split;
+        let pieces = if access.bytes > 32 { 2.0 } else { 1.0 };
+        let mut add = |unit: Unit, number: f64| uops.on[unit as usize] += number * splits * self.machine.split;
+        if is_store {
+            add(Unit::Store, pieces);
+        } else {
+            add(Unit::Load, 1.0);
+            add(Unit::LoadWide, pieces - 1.0);
+        }
     }
 
     fn for_loop(&mut self, results: &[Val], l: &Loop, part: Option<&Part<Straight>>) -> Option<Work> {
@@ -153,7 +165,10 @@ impl Walk<'_> {
             }
             self.scalars.values[l.index] = index(i);
             self.define(&l.carried, &carried);
-            let body = self.block(&l.body, outline);
+            let mut body = self.block(&l.body, outline);
+            if outline.parts.len() == 1 && trips > LONG_RUN {
+                body.uops.on[Unit::Branch as usize] *= QUEUED_BRANCH;
+            }
             carried = l.next.iter().map(|&value| self.scalars.values[value]).collect();
             if i == 0 {
                 moved = carried.iter().zip(&init).map(|(next, init)| next.since(*init)).collect();

@@ -53,8 +53,10 @@ impl Straight {
         insts.iter().for_each(|inst| count(&mut uops, inst, tiles));
         let handed: BTreeSet<VReg> = cfg.carried(*block).map(|(_, given)| given).collect();
         let (stores, loads) = spills(insts, &handed, if cfg.is_wide() { 32 } else { 16 });
-        uops.on[Unit::Store as usize] += stores;
+        let pieces = if cfg.is_wide() { 2.0 } else { 1.0 };
+        uops.on[Unit::Store as usize] += pieces * stores;
         uops.on[Unit::Load as usize] += loads;
+        uops.on[Unit::LoadWide as usize] += (pieces - 1.0) * loads;
         uops.issued += stores + loads;
         let chain = ends(insts, None).into_values().max().unwrap_or(0);
         let carried = cfg.carried(*block).filter_map(|(received, given)| ends(insts, Some(received)).remove(&given));
@@ -73,7 +75,7 @@ fn ends(insts: &[Inst], from: Option<VReg>) -> BTreeMap<VReg, u32> {
         let ready = operands(OperandKind::Use).filter_map(|operand| ends.get(&operand.vreg())).max().copied();
         let ready = if from.is_none() { ready.or(Some(0)) } else { ready };
         if let Some(ready) = ready {
-            let end = ready + if from.is_some() { timing::chained_latency(inst) } else { timing::latency(inst) };
+            let end = ready + if from.is_some() { timing::chained_latency(inst) } else { timing::whole_latency(inst) };
             operands(OperandKind::Def).for_each(|operand| _ = ends.insert(operand.vreg(), end));
         }
     }
@@ -154,10 +156,11 @@ fn count_step(add: &mut impl FnMut(Unit, f64), step: &Step, effect: Effect, tile
     match step.code.mnemonic() {
         Mnemonic::Tileloadd => {
             add(Unit::Load, rows);
+            add(Unit::LoadWide, rows);
             return rows;
         }
         Mnemonic::Tilestored => {
-            add(Unit::Store, rows);
+            add(Unit::Store, 2.0 * rows);
             return rows;
         }
         Mnemonic::Tdpbusd | Mnemonic::Tdpbuud | Mnemonic::Tdpbssd | Mnemonic::Tdpbsud => {
@@ -169,7 +172,7 @@ fn count_step(add: &mut impl FnMut(Unit, f64), step: &Step, effect: Effect, tile
     }
     let timing = timing::timing(step, effect);
     if timing::has_memory(step) {
-        add(if effect == Effect::Writes { Unit::Store } else { Unit::Load }, 1.0);
+        count_access(add, step, effect);
     }
     match timing.unit {
         Some(unit) => {
@@ -177,6 +180,20 @@ fn count_step(add: &mut impl FnMut(Unit, f64), step: &Step, effect: Effect, tile
             timing.uops.max(1.0)
         }
         None => 1.0,
+    }
+}
+
+fn count_access(add: &mut impl FnMut(Unit, f64), step: &Step, effect: Effect) {
+    let bytes = timing::memory_bytes(step);
+    if effect == Effect::Writes {
+        let pieces = bytes.div_ceil(32).max(1) as f64;
+        // a mask makes a store wait for itself
+        add(Unit::Store, if step.mask.is_some() { 2.0 * pieces } else { pieces });
+        return;
+    }
+    add(Unit::Load, 1.0);
+    if bytes > 32 {
+        add(Unit::LoadWide, 1.0);
     }
 }
 

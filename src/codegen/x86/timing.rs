@@ -33,7 +33,10 @@ pub enum Unit {
     IntMultiply,
     IntDivide,
     Branch,
+    /// Of up to 32 bytes; a load of more is [`Unit::LoadWide`] besides.
     Load,
+    LoadWide,
+    /// Up to 32 bytes.
     Store,
     /// A row of a product of tiles.
     TileRow,
@@ -77,12 +80,25 @@ pub fn latency(inst: &Inst) -> u32 {
     }
 }
 
-/// As [`latency`], behind an instruction of the same kind: Golden Cove hands sums from adder to adder in two cycles (Zen 3 takes
+/// As [`latency`], with what the order of instructions does not count: vectors that cross chunks, or go between masks,
+/// integers and vectors, and blends.
+pub fn whole_latency(inst: &Inst) -> u32 {
+    match &inst.kind {
+        Kind::One(step) => {
+            let timing = timing(step, inst.effect);
+            let is_slow = timing.unit == Some(Unit::Cross) || step.code.mnemonic() == Mnemonic::Vpblendvb;
+            if is_slow { timing.latency.max(3) } else { timing.latency }
+        }
+        _ => latency(inst),
+    }
+}
+
+/// As [`whole_latency`], behind an instruction of the same kind: Golden Cove hands sums from adder to adder in two cycles (Zen 3 takes
 /// three).
 pub fn chained_latency(inst: &Inst) -> u32 {
     match &inst.kind {
         Kind::One(step) if is_float_sum(step.code.mnemonic()) => 2,
-        _ => latency(inst),
+        _ => whole_latency(inst),
     }
 }
 
@@ -95,6 +111,13 @@ pub const INT_DIVIDE: Timing = on(Unit::IntDivide, 1.0, 14);
 /// Whether an argument is read from or written to memory.
 pub fn has_memory(step: &Step) -> bool {
     step.args.iter().any(|arg| matches!(arg, Arg::Mem { .. } | Arg::Const(_))) && step.code.mnemonic() != Mnemonic::Lea
+}
+
+/// Bytes that an instruction reads or writes in memory: those of a vector, or of the lane that is broadcast.
+pub fn memory_bytes(step: &Step) -> usize {
+    let mut inst = iced_x86::Instruction::default();
+    inst.set_code(step.code);
+    inst.memory_size().size()
 }
 
 pub fn timing(step: &Step, effect: Effect) -> Timing {

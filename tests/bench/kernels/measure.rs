@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use octet::codegen::estimate::Model;
 use octet::codegen::object::{infer_symbol, info_symbol};
 use octet::codegen::target::Target;
 use octet::driver::{self, CompileOptions, Compiled, Monitor};
@@ -11,6 +12,8 @@ use octet::emit::{exe, stub};
 use octet::frontend::ImportOptions;
 use octet::interp;
 use octet::ir::{ElemType, Graph, Tensor, file};
+use octet::lower::choice::Estimate;
+use octet::lower::program::{Place, Program, Step};
 use octet::passes::manager;
 use serde_json::Value;
 
@@ -19,7 +22,7 @@ use crate::rows::{Row, random};
 pub struct Settings {
     pub target: Target,
     pub threads: usize,
-    /// Of each row.
+    /// Of each row, in each round.
     pub seconds: f64,
 }
 
@@ -31,8 +34,9 @@ pub struct Measured {
     /// Of the layer's inputs and outputs, and of the constants that it multiplies with; `None` where they are not all its own.
     bytes: Option<usize>,
     peak_gmac_per_s: f64,
+    cycles: f64,
     /// Of the same kernels, by the model.
-    predicted_ms: f64,
+    predicted_cycles: f64,
 }
 
 impl Measured {
@@ -55,7 +59,7 @@ impl Measured {
             row.name,
             self.exec_types,
             self.ms,
-            self.predicted_ms,
+            self.predicted_ms(),
             self.ratio()
         )
     }
@@ -67,30 +71,76 @@ impl Measured {
 
     /// Predicted by measured time, on one thread.
     pub fn ratio(&self) -> f64 {
-        self.predicted_ms / self.ms
+        self.predicted_cycles / self.cycles
+    }
+
+    fn predicted_ms(&self) -> f64 {
+        self.ms * self.ratio()
+    }
+
+    /// The better of two measurements of a row: whatever disturbs one makes it slower, the kernel and the clock alike.
+    pub fn better(self, other: Measured) -> Measured {
+        let peak_gmac_per_s = self.peak_gmac_per_s.max(other.peak_gmac_per_s);
+        Measured { ms: self.ms.min(other.ms), cycles: self.cycles.min(other.cycles), peak_gmac_per_s, ..self }
     }
 }
 
-/// # Errors
-/// A wrong result, or a row that does not become a kernel of its family.
-pub fn measure(row: &Row, settings: &Settings) -> Result<Measured, String> {
-    let folder = Folder::new()?;
-    let app = folder.path("app");
-    let compiled = compile(&row.graph(), &folder, &settings.target)?;
-    write_program(&app, &compiled)?;
-    // After the passes: the meaning of this graph is exact to the bit, while passes may move a rounding.
-    let graph = &compiled.plan.graph;
-    check(graph, &folder, settings)?;
-    let report = folder.path("report.json");
-    let seconds = settings.seconds.to_string();
-    run(
-        &app,
-        &["bench", "--threads", &settings.threads.to_string(), "--duration", &seconds, "--profile", "--json"],
-        &[&report],
-    )?;
-    let report: Value = serde_json::from_str(&read(&report)?).map_err(|error| error.to_string())?;
-    let cycles: Vec<u64> = compiled.plan.program.steps.iter().map(|step| step.label.cycles).collect();
-    of_family(row, graph, &report, &cycles)
+/// A row's program, whose results are right.
+pub struct Prepared<'a> {
+    pub row: &'a Row,
+    graph: Graph,
+    /// Of each step, by the model.
+    cycles: Vec<f64>,
+    folder: Folder,
+}
+
+impl<'a> Prepared<'a> {
+    /// # Errors
+    /// A wrong result.
+    pub fn new(row: &'a Row, settings: &Settings) -> Result<Prepared<'a>, String> {
+        let folder = Folder::new(&row.name)?;
+        let compiled = compile(&row.graph(), &folder, &settings.target)?;
+        write_program(&folder.path("app"), &compiled)?;
+        // After the passes: the meaning of this graph is exact to the bit, while passes may move a rounding.
+        check(&compiled.plan.graph, &folder, settings)?;
+        let cycles = predictions(&compiled.plan.program, &settings.target);
+        Ok(Prepared { row, graph: compiled.plan.graph, cycles, folder })
+    }
+
+    /// # Errors
+    /// A row that does not become a kernel of its family.
+    pub fn measure(&self, settings: &Settings) -> Result<Measured, String> {
+        let report = self.folder.path("report.json");
+        let (threads, seconds) = (settings.threads.to_string(), settings.seconds.to_string());
+        let words = ["bench", "--threads", &threads, "--duration", &seconds, "--profile", "--json"];
+        run(&self.folder.path("app"), &words, &[&report])?;
+        let report: Value = serde_json::from_str(&read(&report)?).map_err(|error| error.to_string())?;
+        of_family(self.row, &self.graph, &report, &self.cycles)
+    }
+}
+
+/// Cycles of each step by the model, which is asked about kernels of the target on this machine: about its caches.
+fn predictions(program: &Program, target: &Target) -> Vec<f64> {
+    let model = Model::new(target);
+    let model = match second_cache() {
+        Some(bytes) => model.with_second_cache(bytes),
+        None => model,
+    };
+    let cycles = |step: &Step| {
+        let constant = |place: &Place| match *place {
+            Place::Const { id, offset } => program.constants[id].get(offset..),
+            Place::Input { .. } | Place::Output { .. } | Place::Workspace { .. } => None,
+        };
+        let constants: Vec<Option<&[u8]>> = step.operands.iter().map(constant).collect();
+        model.cycles(&program.kernels[step.kernel], &constants)
+    };
+    program.steps.iter().map(cycles).collect()
+}
+
+/// Bytes of the second cache of the first CPU, where Linux says so.
+fn second_cache() -> Option<usize> {
+    let text = fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index2/size").ok()?;
+    text.trim().strip_suffix('K')?.parse::<usize>().ok().map(|kilobytes| 1024 * kilobytes)
 }
 
 /// By way of a file, as a user's model.
@@ -159,7 +209,7 @@ fn compare(path: &Path, expected: &Tensor) -> Result<(), String> {
 }
 
 /// `cycles`: of each step, by the model.
-fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result<Measured, String> {
+fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[f64]) -> Result<Measured, String> {
     let layers = report["layers"].as_array().ok_or("the report has no layers")?;
     let is_own = |exec: &str| row.kin().iter().any(|family| exec.starts_with(&format!("{family}_")));
     let own: Vec<&Value> = layers.iter().filter(|layer| layer["exec_type"].as_str().is_some_and(is_own)).collect();
@@ -169,9 +219,8 @@ fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result
     };
     let sum = |key: &str| own.iter().filter_map(|layer| layer[key].as_f64()).sum::<f64>();
     let of_own = layers.iter().zip(cycles).filter(|(layer, _)| layer["exec_type"].as_str().is_some_and(is_own));
-    let predicted = of_own.map(|(_, &cycles)| cycles as f64).sum::<f64>();
+    let predicted = of_own.map(|(_, &cycles)| cycles).sum::<f64>();
     let precision = first["precision"].as_str().unwrap_or_default();
-    let mhz = report["clock_mhz"].as_f64().unwrap_or(f64::NAN);
     let mut exec_types: Vec<&str> = own.iter().filter_map(|layer| layer["exec_type"].as_str()).collect();
     exec_types.dedup();
     Ok(Measured {
@@ -180,7 +229,8 @@ fn of_family(row: &Row, graph: &Graph, report: &Value, cycles: &[u64]) -> Result
         macs: sum("macs"),
         bytes: row.is_whole.then(|| bytes_of(graph, sum("macs") > 0.0)),
         peak_gmac_per_s: report["peak"][precision]["gmac_per_s"].as_f64().unwrap_or(f64::NAN),
-        predicted_ms: predicted / mhz / 1e3,
+        cycles: sum("cycles").max(1.0),
+        predicted_cycles: predicted,
     })
 }
 
@@ -221,8 +271,8 @@ fn npy(tensor: &Tensor) -> Vec<u8> {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Result<Folder, String> {
-        let path = std::env::temp_dir().join(format!("octet-kernels-{}", std::process::id()));
+    fn new(row: &str) -> Result<Folder, String> {
+        let path = std::env::temp_dir().join(format!("octet-kernels-{}-{}", std::process::id(), row.replace('/', "-")));
         fs::create_dir_all(&path).map_err(|error| error.to_string())?;
         Ok(Folder(path))
     }

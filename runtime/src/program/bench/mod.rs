@@ -9,6 +9,7 @@
 
 mod profile;
 mod report;
+mod stretches;
 
 use alloc::vec::Vec;
 

@@ -2,9 +2,9 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec;
 use alloc::vec::Vec;
 
+use super::stretches::{Stretches, Times};
 use crate::peak::{self, Peak};
 use crate::program::csv;
 use crate::program::decimal::Decimal;
@@ -12,11 +12,7 @@ use crate::program::error::Failure;
 use crate::program::json;
 use crate::program::model::{Layer, Model};
 use crate::program::session::Session;
-use crate::program::stats::Summary;
 use crate::program::table::{self, Align, Column};
-
-/// Profiled inferences, unless fewer were measured.
-const MAX_INFERENCES: u64 = 100;
 
 /// OpenVINO's word for a layer that ran; there are no others here, since the rest is compiled away.
 const EXECUTED: &str = "EXECUTED";
@@ -34,31 +30,15 @@ pub struct Profile<'a> {
 
 struct Row<'a> {
     layer: &'a Layer,
-    /// Median over the inferences.
-    ns: u64,
-    /// The least of them.
-    min_ns: u64,
+    times: Times,
 }
 
 impl<'a> Profile<'a> {
-    /// Profiles at most `count` inferences, then measures the clock, and the peaks on the same threads.
+    /// Profiles some inferences, at most `count`, then measures the peaks on the same threads.
     pub fn measure(model: &'a Model, session: &mut Session<'a>, count: u64) -> Result<Profile<'a>, Failure> {
-        let inferences = count.clamp(1, MAX_INFERENCES);
-        let mut samples = vec![Vec::new(); model.layers.len()];
-        for _ in 0..inferences {
-            for (layer, ns) in samples.iter_mut().zip(session.infer_profiled()?) {
-                layer.push(*ns);
-            }
-        }
-        let summaries = samples.into_iter().filter_map(Summary::of);
-        let rows: Vec<Row<'a>> = model
-            .layers
-            .iter()
-            .zip(summaries)
-            .map(|(layer, summary)| Row { layer, ns: summary.median, min_ns: summary.min })
-            .collect();
-        let total_ns = rows.iter().map(|row| row.ns).sum();
-        let clock_mhz = peak::clock_mhz(|| session.infer())?;
+        let Stretches { layers, inferences, clock_mhz } = Stretches::measure(session, model.layers.len(), count)?;
+        let rows: Vec<Row<'a>> = model.layers.iter().zip(layers).map(|(layer, times)| Row { layer, times }).collect();
+        let total_ns = rows.iter().map(|row| row.times.median_ns).sum();
         Ok(Profile { rows, total_ns, inferences, clock_mhz, peaks: session.peaks() })
     }
 
@@ -66,12 +46,12 @@ impl<'a> Profile<'a> {
     fn peak_share(&self, row: &Row<'_>, places: u32) -> Option<Decimal> {
         let peak = self.peaks.iter().find(|peak| *peak.precision == *row.layer.precision)?;
         let macs = row.layer.macs.saturating_mul(1000);
-        let share = Decimal::ratio(macs, row.ns.saturating_mul(peak.macs_per_us), places);
-        Some(share).filter(|_| macs != 0 && row.ns != 0)
+        let share = Decimal::ratio(macs, row.times.median_ns.saturating_mul(peak.macs_per_us), places);
+        Some(share).filter(|_| macs != 0 && row.times.median_ns != 0)
     }
 
     fn share(&self, row: &Row<'_>, places: u32) -> Decimal {
-        Decimal::ratio(row.ns, self.total_ns, places)
+        Decimal::ratio(row.times.median_ns, self.total_ns, places)
     }
 
     pub fn text(&self) -> String {
@@ -91,7 +71,7 @@ impl<'a> Profile<'a> {
             left("layer type", &|layer| layer.layer_type.to_string(), ""),
             left("exec type", &|layer| layer.exec_type.to_string(), ""),
             left("precision", &|layer| layer.precision.to_string(), ""),
-            right("real time ms", &|row| milliseconds(row.ns), milliseconds(self.total_ns)),
+            right("real time ms", &|row| milliseconds(row.times.median_ns), milliseconds(self.total_ns)),
             right("MACs", &|row| row.layer.macs.to_string(), macs.to_string()),
             right("GMAC/s", &|row| gmac_per_s(row).to_string(), Decimal::ratio(macs, self.total_ns, 2).to_string()),
             right("share %", &|row| percent(self.share(row, 3)), percent(Decimal { units: 1000, places: 3 })),
@@ -125,8 +105,8 @@ impl<'a> Profile<'a> {
         for row in &self.rows {
             let layer = row.layer;
             let numbers = [
-                Decimal::milliseconds(row.ns).to_string(),
-                Decimal::milliseconds(row.min_ns).to_string(),
+                Decimal::milliseconds(row.times.median_ns).to_string(),
+                Decimal::milliseconds(row.times.min_ns).to_string(),
                 layer.macs.to_string(),
                 gmac_per_s(row).to_string(),
                 self.share(row, 4).to_string(),
@@ -167,8 +147,9 @@ impl<'a> Profile<'a> {
         object.string("layer_type", &layer.layer_type);
         object.string("exec_type", &layer.exec_type);
         object.string("precision", &layer.precision);
-        object.number("real_time_ms", Decimal::milliseconds(row.ns));
-        object.number("min_time_ms", Decimal::milliseconds(row.min_ns));
+        object.number("real_time_ms", Decimal::milliseconds(row.times.median_ns));
+        object.number("min_time_ms", Decimal::milliseconds(row.times.min_ns));
+        object.number("cycles", row.times.cycles);
         object.number("macs", layer.macs);
         object.number("gmac_per_s", gmac_per_s(row));
         object.number("share", self.share(row, 4));
@@ -181,7 +162,7 @@ impl<'a> Profile<'a> {
 
 /// Multiply-accumulates per nanosecond are 10^9 per second.
 fn gmac_per_s(row: &Row<'_>) -> Decimal {
-    Decimal::ratio(row.layer.macs, row.ns, 2)
+    Decimal::ratio(row.layer.macs, row.times.median_ns, 2)
 }
 
 fn milliseconds(ns: u64) -> String {
