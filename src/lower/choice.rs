@@ -62,6 +62,18 @@ impl fmt::Display for Tiling {
     }
 }
 
+impl Form {
+    /// Whether blocks of output channels are the outer loop, if there are two.
+    fn blocks_outer(self) -> Option<bool> {
+        match self {
+            Form::Lanes(tiling) | Form::Copies(tiling, _) | Form::Tiles(tiling) | Form::Overlapped(tiling) => {
+                Some(tiling.blocks_outer)
+            }
+            Form::Band(_) | Form::Winograd | Form::Fold(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -111,6 +123,9 @@ fn tiling(sizes: &str, order: &str) -> Option<Tiling> {
 /// Part of the cycles of the form that the rules of thumb prefer, below which another one is taken: estimates are off by some
 /// 20 % in either direction.
 const CLEARLY: f64 = 0.7;
+
+/// Part of the fewest cycles up to which forms are taken to be equally fast: the loops of the preferred one decide then.
+const ABOUT: f64 = 1.05;
 
 /// The forms that problems shall take; the compiler decides about those that are not here.
 pub type Choices = BTreeMap<String, Form>;
@@ -185,6 +200,20 @@ struct Mark {
     storages: usize,
 }
 
+/// The number of the form to take: the first, unless another one has clearly fewer cycles.
+fn best_of(candidates: &[Candidate]) -> Option<usize> {
+    let preferred = candidates.first()?;
+    let fewest = (0..candidates.len()).min_by(|&a, &b| candidates[a].cycles.total_cmp(&candidates[b].cycles))?;
+    let cycles = candidates[fewest].cycles;
+    if cycles >= CLEARLY * preferred.cycles {
+        return Some(0);
+    }
+    let alike = |candidate: &Candidate| {
+        candidate.cycles <= ABOUT * cycles && candidate.form.blocks_outer() == preferred.form.blocks_outer()
+    };
+    candidates.iter().position(alike).or(Some(fewest))
+}
+
 impl Lowering<'_> {
     /// Chooses one of `forms`, the preferred one first, and lets `emit` write its steps. Nothing but steps, kernels and storages
     /// may come of `emit`, which is also called to ask for estimates.
@@ -195,12 +224,8 @@ impl Lowering<'_> {
         mut emit: impl FnMut(&mut Self, Form) -> Result<(), String>,
     ) -> Result<(), String> {
         let mut candidates = self.candidates(&problem, forms, &mut emit)?;
-        let cycles = |index: &usize| candidates[*index].cycles;
-        let fewest = (0..candidates.len()).min_by(|a, b| cycles(a).total_cmp(&cycles(b)));
-        let fewest = fewest.ok_or("internal error: a layer that takes no form")?;
-        if cycles(&fewest) < CLEARLY * cycles(&0) {
-            candidates[..=fewest].rotate_right(1);
-        }
+        let best = best_of(&candidates).ok_or("internal error: a layer that takes no form")?;
+        candidates[..=best].rotate_right(1);
         let mut choice = Choice::new(problem, candidates, &self.wanted);
         let first = self.steps.len();
         emit(self, choice.form())?;
@@ -292,6 +317,23 @@ mod tests {
         {
             assert!(wrong.parse::<Form>().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn the_preferred_form_gives_way_to_clearly_fewer_cycles() {
+        let best = |forms: &[(&str, f64)]| {
+            let candidate = |&(form, cycles): &(&str, f64)| Candidate { form: form.parse().unwrap(), cycles };
+            best_of(&forms.iter().map(candidate).collect::<Vec<_>>())
+        };
+        assert_eq!(best(&[("band 7", 100.0), ("tiles 2x2 rows-outer", 75.0)]), Some(0));
+        assert_eq!(best(&[("band 7", 100.0), ("tiles 2x2 rows-outer", 65.0)]), Some(1));
+        let loops = [
+            ("tiles 4x1 blocks-outer", 100.0),
+            ("overlapped 1x2 rows-outer", 60.0),
+            ("overlapped 1x2 blocks-outer", 62.0),
+        ];
+        assert_eq!(best(&loops), Some(2), "about as fast, with the loops of the preferred one");
+        assert_eq!(best(&[]), None);
     }
 
     #[test]
