@@ -179,6 +179,18 @@ pub struct RequantizeAttrs {
     pub high: i32,
 }
 
+impl RequantizeAttrs {
+    /// What an i8 is shifted by to be the u8 that stands for the same value.
+    pub const UNSIGNED: i32 = 128;
+
+    /// Adds an integer; beyond the whole range of the narrow type `elem` the result saturates.
+    pub fn shift(by: i32, elem: ElemType) -> RequantizeAttrs {
+        let (low, high) = elem.int_range().unwrap_or((0, 0));
+        let (low, high) = (low as i32, high as i32);
+        RequantizeAttrs { multiplier: vec![1.0], bias: vec![by as f32], axis: None, elem, low, high }
+    }
+}
+
 /// Window geometry; one entry per spatial dimension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConvAttrs {

@@ -29,8 +29,8 @@ impl Lowering<'_> {
     /// The steps of a dense or grouped convolution, or of a product with constants.
     pub fn dense_convolution(&mut self, convolved: Convolved, dense: &Dense) -> Result<(), String> {
         let Dense { mac, groups, weights, .. } = *dense;
-        let row = convolved.dims().sizes.last().copied().unwrap_or(1);
-        let rows = lanes::rows_of(&convolved).sizes.split_last().map_or(1, |(_, outer)| outer.iter().product());
+        let dims = convolved.dims();
+        let row = dims.sizes.last().copied().unwrap_or(1);
         let mut lanes = Lanes {
             mac,
             width: self.width,
@@ -38,7 +38,7 @@ impl Lowering<'_> {
             weights,
             init: convolved.init.clone(),
             row,
-            rows,
+            loops: dims.with_rows(lanes::ROW_PIXELS),
             packed: BTreeMap::new(),
         };
         let mut plan = match (mac, weights) {
@@ -78,7 +78,7 @@ impl Lowering<'_> {
                 None => lanes.preferred(),
             }
         };
-        let winograd = windows.filter(|windows| windows.allow_winograd(dense.mac, dst)).map(|_| Form::Winograd);
+        let winograd = windows.filter(|windows| windows.allow_winograd(dense.mac)).map(|_| Form::Winograd);
         let tiles = plan.into_iter().flat_map(TilePlan::forms);
         let vectors = lanes.forms();
         let others = winograd.into_iter().chain(tiles).chain(vectors).filter(|form| *form != preferred);

@@ -15,7 +15,7 @@ use crate::simd::ir::Width;
 /// Weights of this size and above are walked once, with all pixels inside.
 const BLOCKS_OUTER_BYTES: usize = 256 << 10;
 /// A flat range of pixels is cut into rows of at least so many.
-const ROW_PIXELS: usize = 24;
+pub const ROW_PIXELS: usize = 24;
 
 /// Bytes of a tile's copies.
 const COPIES_BYTES: usize = 32 << 10;
@@ -51,8 +51,8 @@ pub struct Lanes<'a> {
     pub init: Vec<i32>,
     /// Pixels of a row, before flat ranges are cut.
     pub row: usize,
-    /// Rows, after that.
-    pub rows: usize,
+    /// Loops over pixels, after that.
+    pub loops: Dims,
     /// By the vectors of a block and the copies of the source, once packed: several forms have the same.
     pub packed: BTreeMap<(usize, usize), PackedConv>,
 }
@@ -73,7 +73,7 @@ impl Lanes<'_> {
             // weights bind, and narrow blocks have the fewest in the XOR form, which takes twice the bytes
             return self.lanes(narrow);
         }
-        let copied = self.copies(narrow).filter(|&copies| self.rows >= COPIES_ROWS && self.saves(narrow, copies));
+        let copied = self.copies(narrow).filter(|&copies| self.rows() >= COPIES_ROWS && self.saves(narrow, copies));
         let candidates = [(usual, 1), (narrow, 1)].into_iter().chain(copied.map(|copies| (narrow, copies)));
         match candidates.min_by_key(|&(shape, copies)| self.instructions(shape, copies)) {
             Some((shape, copies)) if copies > 1 => Form::Copies(shape.tiling(false), copies),
@@ -87,6 +87,11 @@ impl Lanes<'_> {
         let large = self.pack(shape.vectors, 1).blob.len() >= BLOCKS_OUTER_BYTES;
         let whole = if large { COPIES_OF_LARGE } else { 100 };
         self.instructions(shape, copies) * 100 <= self.instructions(shape, 1) * whole
+    }
+
+    /// Rows of pixels.
+    fn rows(&self) -> usize {
+        self.loops.sizes.split_last().map_or(1, |(_, outer)| outer.iter().product())
     }
 
     /// Without copies; large weights are walked once.
@@ -224,11 +229,6 @@ impl Shape {
     }
 }
 
-/// Loops over pixels, a flat range cut into rows.
-pub fn rows_of(convolved: &Convolved) -> Dims {
-    convolved.dims().with_rows(ROW_PIXELS)
-}
-
 impl Lowering<'_> {
     pub fn lane_convolution(
         &mut self,
@@ -237,7 +237,7 @@ impl Lowering<'_> {
         tiling: Tiling,
         copies: usize,
     ) -> Result<(), String> {
-        let mut dims = rows_of(&convolved);
+        let mut dims = lanes.loops.clone();
         let Convolved { anchor, tree, mut laid, src, channel, macs, .. } = convolved;
         let packed = lanes.pack(tiling.channels, copies).clone();
         let arranged = lanes.source(copies);

@@ -69,7 +69,8 @@ impl Lowering<'_> {
         let parts = Residue::all(&dst.sizes, dilations);
         let attrs = ConvAttrs { dilations: vec![1; dilations.len()], ..windows.attrs.clone() };
         let windows = Windows { attrs: &attrs, ..*windows };
-        if !parts.iter().all(|(_, part)| windows.prefer_winograd(dense.mac, self.width, &part.of(dst))) {
+        // the first part is the greatest; the least has been asked about
+        if !parts.first().is_some_and(|(_, part)| windows.prefer_winograd(dense.mac, self.width, &part.of(dst))) {
             return Ok(false);
         }
         let macs = convolved.macs / parts.len() as u64;

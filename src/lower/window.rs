@@ -190,7 +190,8 @@ impl Lowering<'_> {
         let rank = src.rank();
         let laid = self.lay_out(root, &tree, &channels_last(rank), Some(1))?;
         let macs = (src.elements() * weights.shape().elements() / weights.shape()[0].max(1)) as u64;
-        let phases: usize = attrs.strides.iter().product();
+        let macs = macs / attrs.strides.iter().product::<usize>() as u64;
+        let init = self.init_of(anchor, laid.dst.sizes[1])?;
         for (numbers, residue) in Residue::all(&laid.dst.sizes, &attrs.strides) {
             let part = residue.of_all(&laid);
             let mut walked = View { halo: None, ..src.clone() };
@@ -198,9 +199,7 @@ impl Lowering<'_> {
             let taps = residue_taps(&src, &numbers, &attrs, weights.shape().dims());
             let (groups, rows) = deconv_groups(&src, &weights, &taps, attrs.groups)?;
             let outer = std::iter::once(0).chain(2..rank).collect();
-            let macs = macs / phases as u64;
-            let init = self.init_of(anchor, laid.dst.sizes[1])?;
-            let init = without_zero_point(init, &rows, attrs.zero_point);
+            let init = without_zero_point(init.clone(), &rows, attrs.zero_point);
             let convolved = Convolved { anchor, init, tree: &tree, laid: part, src: walked, outer, channel: 1, macs };
             let dense = Dense { mac, groups: &groups, weights: rows.as_weights(), windows: None };
             self.dense_convolution(convolved, &dense)?;

@@ -36,36 +36,32 @@ pub struct Windows<'a> {
 
 impl Windows<'_> {
     /// Whether the form is right for these weights.
-    pub fn allow_winograd(&self, mac: Mac, dst: &View) -> bool {
+    pub fn allow_winograd(&self, mac: Mac) -> bool {
         matches!(mac, Mac::U8I8 | Mac::U8I8Dot)
-            && plane_of_3x3(self.attrs, self.weights, &dst.sizes[2..]).is_some()
+            && is_3x3(self.attrs, self.weights)
+            && self.attrs.dilations.iter().all(|&dilation| dilation == 1)
             && matches!(self.rows, Weights::Int(rows) if rows.chunks(9 * self.weights[1]).all(is_exact))
     }
 
     /// Whether it is also faster than a sum over taps. Dot products are too fast for it.
     pub fn prefer_winograd(&self, mac: Mac, width: Width, dst: &View) -> bool {
-        mac == Mac::U8I8
-            && is_preferred(width, self.attrs, self.weights, &dst.sizes[2..])
-            && self.allow_winograd(mac, dst)
+        mac == Mac::U8I8 && is_preferred(width, self.attrs, self.weights, &dst.sizes[2..]) && self.allow_winograd(mac)
     }
 }
 
 /// Whether the form is faster for a convolution with weights of this shape and results in this plane, or with dilation for
 /// its parts without.
 pub fn is_preferred(width: Width, attrs: &ConvAttrs, weights: &[usize], plane: &[usize]) -> bool {
-    let part: Vec<usize> = plane.iter().zip(&attrs.dilations).map(|(&size, &dilation)| size / dilation).collect();
-    let parts = ConvAttrs { dilations: vec![1; attrs.dilations.len()], ..attrs.clone() };
-    let Some([oh, ow]) = plane_of_3x3(&parts, weights, &part) else { return false };
+    let (&[rows, columns], &[down, across]) = (plane, &attrs.dilations[..]) else { return false };
+    let (oh, ow) = (rows / down, columns / across);
     let tiles = oh.div_ceil(WinogradLayout::TILE) * ow.div_ceil(WinogradLayout::TILE);
-    let shares_weights = part == plane || tiles >= PART_TILES;
-    shares_weights && Work { width, oh, ow, ic: weights[1], oc: weights[0] }.is_less()
+    let shares_weights = (oh, ow) == (rows, columns) || tiles >= PART_TILES;
+    shares_weights && is_3x3(attrs, weights) && Work { width, oh, ow, ic: weights[1], oc: weights[0] }.is_less()
 }
 
-/// The plane of results, if the convolution has the form's windows: 3x3, dense, moving by one pixel.
-fn plane_of_3x3(attrs: &ConvAttrs, weights: &[usize], plane: &[usize]) -> Option<[usize; 2]> {
-    let (&[_, _, 3, 3], &[oh, ow]) = (weights, plane) else { return None };
-    let ones = |sizes: &[usize]| sizes.iter().all(|&size| size == 1);
-    (attrs.groups == 1 && ones(&attrs.strides) && ones(&attrs.dilations)).then_some([oh, ow])
+/// Whether windows are the form's but for their dilation: 3x3, of all channels, moving by one pixel.
+fn is_3x3(attrs: &ConvAttrs, weights: &[usize]) -> bool {
+    matches!(weights, [_, _, 3, 3]) && attrs.groups == 1 && attrs.strides.iter().all(|&stride| stride == 1)
 }
 
 /// Whether the sum of an output channel comes back whole from 2^6 times itself in 32 bits: `-2^25 <= sum < 2^25` for every

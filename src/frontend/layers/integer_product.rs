@@ -18,9 +18,6 @@ use crate::ir::{ElemType, Op, Tensor, TensorType, Value};
 use super::super::build::Importer;
 use super::super::context::{Context, Fallible, Fault, shape};
 
-/// Distance between the i8 and the u8 that stand for the same value.
-const SHIFT: i64 = 128;
-
 /// Whether the product of values of these types is one of wide integers.
 pub fn is_wide(context: &Context, operands: [Value; 2]) -> bool {
     operands.iter().all(|&value| matches!(context.elem(value), ElemType::I32 | ElemType::I64))
@@ -223,19 +220,13 @@ impl Narrow {
         if context.elem(self.q) == ElemType::U8 {
             return Ok(self);
         }
-        let shift = RequantizeAttrs {
-            multiplier: vec![1.0],
-            bias: vec![SHIFT as f32],
-            axis: None,
-            elem: ElemType::U8,
-            low: 0,
-            high: 255,
-        };
+        let by = RequantizeAttrs::UNSIGNED;
+        let shift = RequantizeAttrs::shift(by, ElemType::U8);
         let q = context.emit(Op::Requantize(shift), &[self.q])?;
         let zero = match self.zero {
-            Zero::Constant(zero) => Zero::Constant(zero.wrapping_add(SHIFT)),
+            Zero::Constant(zero) => Zero::Constant(zero.wrapping_add(by.into())),
             Zero::Computed { value, of_data } => {
-                let distance = context.scalar(ElemType::I32, SHIFT as f64)?;
+                let distance = context.scalar(ElemType::I32, by.into())?;
                 Zero::Computed { value: context.binary(BinaryOp::Add, value, distance)?, of_data }
             }
         };
@@ -248,10 +239,9 @@ impl Narrow {
             return Ok(self);
         }
         let swapped = |context: &mut Context, value: Value| {
-            let mut perm: Vec<usize> = (0..context.rank(value)).collect();
-            if let [.., rows, columns] = perm.as_mut_slice() {
-                std::mem::swap(rows, columns);
-            }
+            let rank = context.rank(value);
+            let mut perm: Vec<usize> = (0..rank).collect();
+            perm.swap(rank - 2, rank - 1);
             context.transpose(value, &perm)
         };
         let zero = match self.zero {

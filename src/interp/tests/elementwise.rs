@@ -1,5 +1,5 @@
 //! Unary and binary operations, selection, conversion. Tables of floats are against OpenVINO.
-#![allow(clippy::approx_constant, reason = "expected values, printed by another implementation")]
+#![expect(clippy::approx_constant, reason = "expected values, printed by another implementation")]
 
 use half::f16;
 

@@ -21,9 +21,6 @@ use crate::passes::PassContext;
 use super::walk::{is_quantized, regions, replace, replace_all};
 use super::weights;
 
-/// Distance between the i8 and the u8 that stand for the same value.
-const SHIFT: i32 = 128;
-
 /// See the file's description.
 pub fn run(graph: &mut Graph, _: &mut PassContext) -> diag::Result<bool> {
     let mut changed = false;
@@ -82,18 +79,11 @@ fn replace_by_dequantize(graph: &mut Graph, node: Node, q: Value, params: QuantP
     let layers = graph.layers(node).to_vec();
     let (q, params) = match graph.ty(q).elem {
         ElemType::I8 => {
-            let shift = RequantizeAttrs {
-                multiplier: vec![1.0],
-                bias: vec![SHIFT as f32],
-                axis: None,
-                elem: ElemType::U8,
-                low: 0,
-                high: 255,
-            };
+            let shift = RequantizeAttrs::shift(RequantizeAttrs::UNSIGNED, ElemType::U8);
             let Ok(shifted) = graph.insert_before(node, Op::Requantize(shift), &[q], &layers) else {
                 return false;
             };
-            let zero_point = params.zero_point.iter().map(|z| z + f64::from(SHIFT)).collect();
+            let zero_point = params.zero_point.iter().map(|z| z + f64::from(RequantizeAttrs::UNSIGNED)).collect();
             (graph.result(shifted), QuantParams { zero_point, ..params })
         }
         _ => (q, params),

@@ -122,14 +122,7 @@ impl Side {
         let Some(range) = self.centred_range() else {
             return Ok(self);
         };
-        let shift = RequantizeAttrs {
-            multiplier: vec![1.0],
-            bias: vec![-self.zero as f32],
-            axis: None,
-            elem: ElemType::I8,
-            low: i8::MIN.into(),
-            high: i8::MAX.into(),
-        };
+        let shift = RequantizeAttrs::shift(-self.zero as i32, ElemType::I8);
         let q = site.insert(Op::Requantize(shift), &[self.q])?;
         Ok(Side { q, range, zero: 0, ..self })
     }
